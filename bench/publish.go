@@ -57,5 +57,5 @@ func (s *system) openLog(ctx context.Context) (*eventlog.Log, error) {
 	if err := json.Unmarshal(data, &run); err != nil {
 		return nil, err
 	}
-	return eventlog.Connect(ctx, eventlog.Config{URL: run.NATSURLs[eventlog.Admin], Name: "bench"})
+	return eventlog.Connect(ctx, eventlog.Config{URL: run.NATSURLs[events.Admin], Name: "bench"})
 }

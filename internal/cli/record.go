@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/eventlog"
+	"postern/internal/events"
 	"postern/internal/process/up"
 	"postern/internal/recorder/damage"
 	"postern/internal/recorder/rebuild"
@@ -136,7 +137,7 @@ func (env *environment) emptyStream(ctx context.Context, s *system) (*eventlog.L
 	if err := s.stores.EmptyStream(ctx, env.logger()); err != nil {
 		return nil, err
 	}
-	log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.stores.NATSURLs[eventlog.Admin], Name: "postern", Logger: env.logger()})
+	log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.stores.NATSURLs[events.Admin], Name: "postern", Logger: env.logger()})
 	s.log = log
 	return log, err
 }

@@ -13,6 +13,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
+	"postern/internal/events"
 	"postern/internal/process/up"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
@@ -63,7 +64,7 @@ func (env *environment) addresses(ctx context.Context, s *system, renew []up.Par
 			return "", "", err
 		}
 		a, err := up.Running(ctx, env.data)
-		return a.DatabaseURL, a.NATSURLs[eventlog.Admin], err
+		return a.DatabaseURL, a.NATSURLs[events.Admin], err
 	}
 	if err != nil {
 		return "", "", err
@@ -74,7 +75,7 @@ func (env *environment) addresses(ctx context.Context, s *system, renew []up.Par
 		return "", "", err
 	}
 	s.closers = append(s.closers, s.stores.Stop)
-	return s.stores.DatabaseURL, s.stores.NATSURLs[eventlog.Admin], nil
+	return s.stores.DatabaseURL, s.stores.NATSURLs[events.Admin], nil
 }
 
 func (s *system) connect(ctx context.Context, env *environment, database, nats string) error {

@@ -36,7 +36,7 @@ const (
 
 // ConsumerConfigs gives the configuration of every durable consumer of the record.
 func ConsumerConfigs() []jetstream.ConsumerConfig {
-	fanout, notify := events.ConsumedBy(FanoutWorker), events.ConsumedBy(NotifyWorker)
+	fanout, notify := events.ConsumedBy(events.FanoutWorker), events.ConsumedBy(events.NotifyWorker)
 	return []jetstream.ConsumerConfig{
 		consumerConfig(FanoutBulk, false, fanout),
 		consumerConfig(FanoutDirect, false, fanout),

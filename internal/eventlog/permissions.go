@@ -6,32 +6,25 @@ import (
 	"postern/internal/events"
 )
 
-// The names of the processes, and of their NATS users.
-const (
-	API          = events.API
-	FanoutWorker = events.FanoutWorker
-	NotifyWorker = events.NotifyWorker
-	Recorder     = events.Recorder
-	Admin        = events.Admin
-)
-
 // Processes gives the names of all processes.
-func Processes() []string { return []string{API, FanoutWorker, NotifyWorker, Recorder, Admin} }
+func Processes() []string {
+	return []string{events.API, events.FanoutWorker, events.NotifyWorker, events.Recorder, events.Admin}
+}
 
 // Permissions are the subjects, with wildcards, that a NATS user may use.
 type Permissions struct{ Publish, Subscribe []string }
 
 // consumed lists the durable consumers that each process fetches from.
 var consumed = map[string][]string{
-	FanoutWorker: {FanoutBulk, FanoutDirect},
-	NotifyWorker: {NotifyBulk, NotifyDirect},
+	events.FanoutWorker: {FanoutBulk, FanoutDirect},
+	events.NotifyWorker: {NotifyBulk, NotifyDirect},
 }
 
 // PermissionsOf gives the permissions of a process's NATS user. Only the admin may
 // change the stream: the stream's deny flags don't protect it from a change of its
 // own configuration.
 func PermissionsOf(process string) Permissions {
-	if process == Admin {
+	if process == events.Admin {
 		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
 	p := Permissions{
@@ -52,7 +45,7 @@ func PermissionsOf(process string) Permissions {
 			"$JS.ACK."+Stream+"."+consumer+".>",
 			"$JS.ACK.*.*."+Stream+"."+consumer+".>") // the newer form, with domain and account
 	}
-	if process == Recorder { // Log.Read makes consumers for it
+	if process == events.Recorder { // Log.Read makes consumers for it
 		for n := range readerNames {
 			for _, call := range []string{"CREATE.", "MSG.NEXT.", "DELETE."} {
 				p.Publish = append(p.Publish, "$JS.API.CONSUMER."+call+Stream+"."+readerName(n))
@@ -64,5 +57,5 @@ func PermissionsOf(process string) Permissions {
 
 // MayPublish reports whether a process may publish events of a type.
 func MayPublish(process string, t events.Type) bool {
-	return process == Admin || slices.Contains(events.PublishedBy(process), t)
+	return process == events.Admin || slices.Contains(events.PublishedBy(process), t)
 }

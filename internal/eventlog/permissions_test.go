@@ -29,7 +29,7 @@ func withUsers(t *testing.T) *embedded.NATS {
 		users = append(users, embedded.User{Name: process, Password: "secret of " + process, Publish: p.Publish, Subscribe: p.Subscribe})
 	}
 	server := natstest.Start(t, natstest.Users(users...), natstest.Listening())
-	if err := as(t, server, eventlog.Admin).log.Ensure(t.Context(), 1); err != nil {
+	if err := as(t, server, events.Admin).log.Ensure(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	return server
@@ -66,7 +66,7 @@ func TestUsersHaveOnlyTheirOwnPermissions(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
 	for _, process := range eventlog.Processes() {
-		if process == eventlog.Admin {
+		if process == events.Admin {
 			continue
 		}
 		u := as(t, server, process)
@@ -89,7 +89,7 @@ func TestUsersHaveOnlyTheirOwnPermissions(t *testing.T) {
 			}
 		}
 	}
-	if s := eventlogtest.StateOf(t, as(t, server, eventlog.Admin).log); s.First != 1 || s.Deleted != 0 {
+	if s := eventlogtest.StateOf(t, as(t, server, events.Admin).log); s.First != 1 || s.Deleted != 0 {
 		t.Errorf("the stream has %+v", s)
 	}
 }
@@ -98,9 +98,9 @@ func TestUsersHaveOnlyTheirOwnPermissions(t *testing.T) {
 func TestUsersMayDoTheirWork(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
-	api := as(t, server, eventlog.API)
+	api := as(t, server, events.API)
 	last := eventlogtest.Publish(t, api.log, eventlogtest.About(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))
-	recorder := as(t, server, eventlog.Recorder)
+	recorder := as(t, server, events.Recorder)
 	last = eventlogtest.Publish(t, recorder.log, append(eventlogtest.ManyReleased(t, 3), eventlogtest.Released(t))...) + last - 1
 	for range 40 { // more often than there are names for readers
 		if got, err := sequences(t, recorder.log, 1, last, 100, 1<<20); !errors.Is(err, errEnd) || len(slices.Concat(got...)) != int(last) {
@@ -123,7 +123,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 		}
 	}
 	ctx, stop := context.WithCancel(eventlogtest.Within(t, time.Minute))
-	worker := as(t, server, eventlog.FanoutWorker)
+	worker := as(t, server, events.FanoutWorker)
 	handled := 0
 	err := consume.Run(ctx, worker.log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutDirect,
 		Handle: func(context.Context, events.Event, uint64) error {
@@ -136,7 +136,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 		t.Error(err)
 	}
 	// The server counts an acknowledgement shortly after its arrival.
-	eventlogtest.Settled(t, as(t, server, eventlog.Admin).log, eventlog.FanoutDirect)
+	eventlogtest.Settled(t, as(t, server, events.Admin).log, eventlog.FanoutDirect)
 	if handled != 4 {
 		t.Errorf("%d events handled", handled)
 	}
@@ -149,11 +149,11 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 func TestNotAllowed(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
-	u := as(t, server, eventlog.FanoutWorker)
+	u := as(t, server, events.FanoutWorker)
 	if _, err := u.log.Publish(eventlogtest.Within(t, time.Minute), eventlogtest.Released(t)); !errors.Is(err, eventlog.ErrNotAllowed) {
 		t.Errorf("publishing an event of another process: %v", err)
 	}
-	js, err := jetstream.New(as(t, server, eventlog.Admin).conn)
+	js, err := jetstream.New(as(t, server, events.Admin).conn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func typesOf(t *testing.T) map[string]string {
 
 func publishersOf(t events.Type) (all []string) {
 	for _, process := range eventlog.Processes() {
-		if process != eventlog.Admin && slices.Contains(eventlog.PermissionsOf(process).Publish, t.Filter()) {
+		if process != events.Admin && slices.Contains(eventlog.PermissionsOf(process).Publish, t.Filter()) {
 			all = append(all, process)
 		}
 	}
@@ -171,7 +171,7 @@ func publishersOf(t events.Type) (all []string) {
 // includes the type.
 func consumersOf(t events.Type) (all []string) {
 	for _, process := range eventlog.Processes() {
-		if process == eventlog.Admin || process == eventlog.Recorder { // reads everything
+		if process == events.Admin || process == events.Recorder { // reads everything
 			continue
 		}
 		may := eventlog.PermissionsOf(process).Publish

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/parked"
+	"postern/internal/events"
 	"postern/internal/notify/pause"
 )
 
@@ -48,7 +49,7 @@ func (h *Status) parked(ctx context.Context, s *State) error {
 	if err != nil {
 		return err
 	}
-	s.ParkedOf = map[string]int{eventlog.Recorder: 0}
+	s.ParkedOf = map[string]int{events.Recorder: 0}
 	for _, c := range eventlog.ConsumerConfigs() {
 		s.ParkedOf[c.Durable] = 0
 	}

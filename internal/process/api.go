@@ -15,7 +15,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/content/clamd"
 	"postern/internal/directory"
-	"postern/internal/eventlog"
+	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/record/retention"
@@ -135,7 +135,7 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 // start.
 func declare(ctx context.Context, kept *retention.Retention, years int, logger *slog.Logger) error {
 	for {
-		err := kept.Declare(ctx, "process:"+eventlog.API, years)
+		err := kept.Declare(ctx, "process:"+events.API, years)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}

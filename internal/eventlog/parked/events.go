@@ -56,7 +56,7 @@ type Event struct {
 
 // Retriable says whether an operator can request a retry. Events that the recorder
 // parked can't be retried.
-func (e Event) Retriable() bool { return e.State == Open && e.Consumer != eventlog.Recorder }
+func (e Event) Retriable() bool { return e.State == Open && e.Consumer != events.Recorder }
 
 // Settled says whether there is nothing left to decide.
 func (e Event) Settled() bool { return e.State == Handled || e.State == Discarded }

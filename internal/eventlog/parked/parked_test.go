@@ -279,7 +279,7 @@ func TestAParkedEventIsDiscarded(t *testing.T) {
 		t.Fatalf("%d are parked, %v", len(open), err)
 	}
 	for _, e := range open {
-		if e.Consumer == eventlog.Recorder {
+		if e.Consumer == events.Recorder {
 			if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
 				t.Errorf("an event that the recorder parked could be retried: %v", err)
 			}
@@ -377,13 +377,13 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	}
 	recorders := func() parked.Event {
 		t.Helper()
-		all, err := b.parked.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
+		all, err := b.parked.List(t.Context(), parked.Query{Consumer: events.Recorder, Limit: 1})
 		if err != nil || len(all) != 1 {
 			t.Fatalf("the recorder parked %d, %v", len(all), err)
 		}
 		return all[0]
 	}
-	both := map[string]int{eventlog.FanoutDirect: 1, eventlog.Recorder: 1}
+	both := map[string]int{eventlog.FanoutDirect: 1, events.Recorder: 1}
 	open("parked", both)
 	decide(b.parked.Retry, e.ID)
 	open("to be retried", both)
@@ -397,7 +397,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	b.failWith(nil)
 	decide(b.parked.Retry, e.ID)
 	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
-	open("handled", map[string]int{eventlog.Recorder: 1})
+	open("handled", map[string]int{events.Recorder: 1})
 	decide(b.parked.Discard, recorders().ID)
 	open("discarded", map[string]int{})
 
@@ -407,7 +407,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	e = b.park(t)
 	open("parked once more", both)
 	decide(b.parked.Discard, e.ID)
-	open("given up", map[string]int{eventlog.Recorder: 1})
+	open("given up", map[string]int{events.Recorder: 1})
 	if _, err := b.Admin.Exec(t.Context(), `UPDATE record.events SET projected = true WHERE seq = $1`, recorders().Seq); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/outbox"
+	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
@@ -99,7 +100,7 @@ func setUpDemo(ctx context.Context, s *Stores, out io.Writer, url string) error 
 		return err
 	}
 	defer pool.Close()
-	log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[eventlog.Admin], Name: "postern up --demo"})
+	log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[events.Admin], Name: "postern up --demo"})
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func (f *Folder) replace(r Recovery) error {
 func (s *Stores) accept(ctx context.Context, r Recovery) error {
 	return s.ask(ctx, func(pool *pgxpool.Pool) error {
 		if slices.Contains(r.Without, Postgres) {
-			log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[eventlog.Admin], Name: "postern recover", Logger: r.Logger})
+			log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[events.Admin], Name: "postern recover", Logger: r.Logger})
 			if err != nil {
 				return err
 			}

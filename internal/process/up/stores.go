@@ -18,6 +18,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/postgres"
 	"postern/internal/eventlog"
+	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
@@ -193,7 +194,7 @@ func (s *Stores) startNATS(ctx context.Context, log *slog.Logger) error {
 }
 
 func (s *Stores) ensureStream(ctx context.Context, log *slog.Logger) error {
-	admin, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[eventlog.Admin], Name: "postern up", Logger: log})
+	admin, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[events.Admin], Name: "postern up", Logger: log})
 	if err != nil {
 		return err
 	}

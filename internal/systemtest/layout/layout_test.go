@@ -115,7 +115,7 @@ var imports = map[string]string{
 	"text/size":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked notify/pause recorder/position store",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store",
 	"telemetry": "events health",
 
 	// Pages, API and command line.

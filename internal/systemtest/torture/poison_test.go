@@ -35,17 +35,17 @@ func TestAPoisonEventBlocksNoOther(t *testing.T) {
 		parked []string // the consumers that park it
 	}{
 		{"a message.sent whose body is cut", spoiled(sent, func(m *nats.Msg) { m.Data = m.Data[:20] }),
-			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, eventlog.Recorder}},
+			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, events.Recorder}},
 		{"a message.sent that is no event", spoiled(sent, func(m *nats.Msg) { m.Header = nats.Header{} }),
-			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, eventlog.Recorder}},
+			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, events.Recorder}},
 		{"a message.released without a message", spoiled(events.MessageReleased{MessageID: uuid.New()}, func(*nats.Msg) {}),
-			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, eventlog.Recorder}},
+			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, events.Recorder}},
 		{"a deliveries.created that is no event", spoiled(created, func(m *nats.Msg) { m.Header.Del("ce-id") }),
-			[]string{eventlog.NotifyBulk, eventlog.NotifyDirect, eventlog.Recorder}},
+			[]string{eventlog.NotifyBulk, eventlog.NotifyDirect, events.Recorder}},
 		{"a deliveries.created without a chunk", spoiled(created, func(m *nats.Msg) { m.Header.Del("ce-chunk") }),
-			[]string{eventlog.NotifyDirect, eventlog.Recorder}},
+			[]string{eventlog.NotifyDirect, events.Recorder}},
 		{"a deliveries.created of no message", spoiled(created, func(*nats.Msg) {}),
-			[]string{eventlog.NotifyBulk, eventlog.Recorder}},
+			[]string{eventlog.NotifyBulk, events.Recorder}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

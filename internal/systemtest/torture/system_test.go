@@ -21,6 +21,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/embedded/porttest"
 	"postern/internal/eventlog"
+	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
 )
 
@@ -142,16 +143,16 @@ func separate(t testing.TB) (s *system, stores, services []killable) {
 	}
 	web := porttest.Address(t)
 	s.url = "http://" + web
-	s.add("api", filepath.Join(s.bin, "api"), settings(eventlog.API, "LISTEN_ADDR="+web))
-	for _, worker := range []string{eventlog.FanoutWorker, eventlog.NotifyWorker, eventlog.Recorder} {
+	s.add("api", filepath.Join(s.bin, "api"), settings(events.API, "LISTEN_ADDR="+web))
+	for _, worker := range []string{events.FanoutWorker, events.NotifyWorker, events.Recorder} {
 		for i := range 2 {
 			s.add(fmt.Sprintf("%s-%d", worker, i), filepath.Join(s.bin, worker), settings(worker))
 		}
 	}
-	s.nats = func() (string, error) { return user(eventlog.Admin), nil }
+	s.nats = func() (string, error) { return user(events.Admin), nil }
 	s.verbs = func(args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(s.bin, "postern"), args...) // #nosec G204 -- what we torture
-		cmd.Env = environ("DATABASE_URL="+postgres.url(), "NATS_URL="+user(eventlog.Admin))
+		cmd.Env = environ("DATABASE_URL="+postgres.url(), "NATS_URL="+user(events.Admin))
 		return cmd
 	}
 	s.connect(postgres.url())
@@ -188,7 +189,7 @@ func allInOne(t testing.TB) *system {
 		if err == nil {
 			err = json.Unmarshal(text, &run)
 		}
-		return run.URLs[eventlog.Admin], err
+		return run.URLs[events.Admin], err
 	}
 	s.kinds = map[string]func() killable{"up": func() killable { return up }}
 	s.connect((&cluster{dir: filepath.Join(data, "postgres")}).url())
