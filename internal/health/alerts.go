@@ -127,9 +127,9 @@ func (h *Status) answers(ctx context.Context, s *State) error {
 // alerts counts alerts of the last day by the hour in which their chunk got its outcome.
 // Each chunk counts with its own state, except for recipients whose alert has another
 // state: their rows are found by the message and the chunk.
-func (b *Status) alerts(ctx context.Context, s *State) error {
+func (h *Status) alerts(ctx context.Context, s *State) error {
 	first := s.At.Truncate(time.Hour).Add(time.Hour - alertsOf)
-	rows, err := b.cfg.Pool.Query(ctx, `
+	rows, err := h.cfg.Pool.Query(ctx, `
 		WITH ended AS (
 			SELECT c.message_id, c.chunk, c.alert_state, c.deliveries, date_trunc('hour', c.alert_at, 'UTC') AS hour
 			FROM record.chunks c WHERE c.alert_at >= $1),
@@ -151,13 +151,13 @@ func (b *Status) alerts(ctx context.Context, s *State) error {
 		return fmt.Errorf("counting alerts: %w", err)
 	}
 	byHour := map[int64]Hour{}
-	for _, h := range found {
-		byHour[h.At.Unix()] = h
+	for _, hour := range found {
+		byHour[hour.At.Unix()] = hour
 	}
 	for at := first; at.Before(s.At); at = at.Add(time.Hour) {
-		h := byHour[at.Unix()]
-		h.At = at
-		s.Alerts = append(s.Alerts, h)
+		hour := byHour[at.Unix()]
+		hour.At = at
+		s.Alerts = append(s.Alerts, hour)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func TestTheWatcherOutlivesItsConnection(t *testing.T) {
 		}
 	}
 	move(1)
-	if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR wait_event = 'ClientRead' AND pid <> pg_backend_pid() AND datname = current_database()`); err != nil {
+	if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE (query LIKE 'LISTEN%' OR wait_event = 'ClientRead') AND pid <> pg_backend_pid() AND datname = current_database()`); err != nil {
 		t.Fatal(err)
 	}
 	move(2)

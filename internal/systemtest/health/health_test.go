@@ -175,6 +175,7 @@ func (s *system) damage() {
 	s.Exec(s.t, `UPDATE record.events SET leaf = sha256('another') WHERE seq = 2`)
 	s.Exec(s.t, `SELECT pg_terminate_backend(k.pid) FROM pg_locks k, app.leases l
 		WHERE l.role = 'postern_recorder' AND l.name = 'recorder' AND k.locktype = 'advisory'
+		  AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		  AND (k.classid::bigint << 32 | k.objid::bigint) = hashtextextended(l.role || '/' || l.name || '/' || l.term, 0)`)
 	s.publish()
 	s.until("the verdict of the next recorder", `SELECT EXISTS (SELECT FROM app.record_verdict WHERE NOT ok)`)
