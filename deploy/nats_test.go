@@ -122,7 +122,7 @@ func TestWhatUsersMayDo(t *testing.T) {
 		defer conns[process].Close()
 		logs[process] = eventlog.New(conns[process], nil)
 	}
-	if err := logs[eventlog.Admin].Ensure(ctx, 1); err != nil {
+	if err := logs[events.Admin].Ensure(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
 
@@ -131,16 +131,16 @@ func TestWhatUsersMayDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := logs[eventlog.API].Publish(ctx, opened); err != nil {
+	if _, err := logs[events.API].Publish(ctx, opened); err != nil {
 		t.Errorf("the api may not publish: %v", err)
 	}
-	for _, process := range []string{eventlog.API, eventlog.FanoutWorker, eventlog.NotifyWorker, eventlog.Recorder} {
+	for _, process := range []string{events.API, events.FanoutWorker, events.NotifyWorker, events.Recorder} {
 		if err := logs[process].Ensure(ctx, 1); err != nil {
 			t.Errorf("%s does not find the expected stream: %v", process, err)
 		}
 		checkPublishRights(t, process, conns[process])
 	}
-	state, err := logs[eventlog.Admin].State(ctx)
+	state, err := logs[events.Admin].State(ctx)
 	if err != nil || state.First != 1 || state.Deleted != 0 || state.Msgs != state.Last {
 		t.Errorf("the stream is %+v: %v", state, err)
 	}
