@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/eventlog/backoff"
 )
 
 // Recreate deletes the stream and makes an empty one in its place. It is the first
@@ -20,7 +25,7 @@ func (l *Log) Recreate(ctx context.Context) error {
 		return fmt.Errorf("deleting the damaged stream: %w", err)
 	}
 	// Keep the operator's settings, such as placement, compression and description.
-	if err := createStream(ctx, l.js, withHarmless(StreamConfig(have.Replicas), have)); err != nil {
+	if err := l.createAfterDeletion(ctx, withHarmless(StreamConfig(have.Replicas), have)); err != nil {
 		return err
 	}
 	if err := l.Ensure(ctx, have.Replicas); err != nil {
@@ -37,3 +42,23 @@ func (l *Log) Recreate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// createAfterDeletion makes the stream. The server may still be deleting the files of the old
+// one, and can't make a store in the meantime: then it tries again, for a minute at most.
+func (l *Log) createAfterDeletion(ctx context.Context, want jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, recreateTimeout)
+	defer cancel()
+	for pause := backoff.NewPause(); ; {
+		err := createStream(ctx, l.js, want)
+		var refused *jetstream.APIError
+		if !errors.As(err, &refused) || refused.ErrorCode != streamNotCreated || pause.Wait(ctx) != nil {
+			return err
+		}
+	}
+}
+
+const (
+	recreateTimeout = time.Minute
+	// streamNotCreated is JSStreamCreateErrF of nats-server/server/errors.json.
+	streamNotCreated jetstream.ErrorCode = 10049
+)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,6 +221,13 @@ func (s *system) leader() killable {
 		}
 	}
 	return s.oneOf("recorder")()
+}
+
+// anotherLeads reports whether a recorder other than p leads.
+func (s *system) anotherLeads(p *childProcess) bool {
+	return slices.ContainsFunc(s.processes, func(o *childProcess) bool {
+		return o != p && strings.HasPrefix(o.name, "recorder") && o.leads()
+	})
 }
 
 func (s *system) connect(databaseURL string) {
