@@ -23,7 +23,7 @@ func (env *environment) parkedCommand() *cobra.Command {
 }
 
 func (s *system) parked() *parked.Events {
-	return &parked.Events{Pool: s.pool, Get: s.log.Get, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
+	return parked.New(parked.Config{Pool: s.pool, Get: s.log.Get, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}})
 }
 
 func (env *environment) parkedList() *cobra.Command {

@@ -167,7 +167,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
-	parking := &parked.Events{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get}
+	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})

@@ -61,15 +61,21 @@ func (e Event) Retriable() bool { return e.State == Open && e.Consumer != events
 // Settled says whether there is nothing left to decide.
 func (e Event) Settled() bool { return e.State == Handled || e.State == Discarded }
 
-// Events reads parked events and records operators' decisions about them. It is safe
-// for concurrent use.
-type Events struct {
+// Config holds the dependencies of [Events].
+type Config struct {
 	Pool *pgxpool.Pool // as postern_api, or as the login user
 	// Facts records the decisions, and waits until they can be read.
 	Facts facts.Publisher
 	// Get reads an event of the record, as [eventlog.Log.Get] does.
 	Get func(ctx context.Context, seq uint64) (eventlog.Stored, error)
 }
+
+// Events reads parked events and records operators' decisions about them. It is safe
+// for concurrent use.
+type Events struct{ cfg Config }
+
+// New makes [Events]. It does no I/O.
+func New(cfg Config) *Events { return &Events{cfg} }
 
 // columns are those of an [Event], in both views: app.parked_events has every event that
 // was ever parked, app.open_parked_events only the open ones.
@@ -107,7 +113,7 @@ func (es *Events) List(ctx context.Context, q Query) ([]Event, error) {
 	if q.All {
 		view = "app.parked_events"
 	}
-	rows, err := es.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
+	rows, err := es.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
 		WHERE ($1 = '' OR type = $1) AND ($2 = '' OR consumer = $2)
 		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
 		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
@@ -123,7 +129,7 @@ func (es *Events) List(ctx context.Context, q Query) ([]Event, error) {
 
 // Find returns one parked event, settled or not, or [ErrNotFound].
 func (es *Events) Find(ctx context.Context, id uuid.UUID) (Event, error) {
-	rows, err := es.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
+	rows, err := es.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
 	if err != nil {
 		return Event{}, fmt.Errorf("reading a parked event: %w", err)
 	}
@@ -213,11 +219,11 @@ func (es *Events) record(ctx context.Context, actor, reason string, retried bool
 		decisions[i] = events.ParkedDecision{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
 			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor}
 	}
-	return es.Facts.Publish(ctx, actor, es.Facts.Now(), decisions...)
+	return es.cfg.Facts.Publish(ctx, actor, es.cfg.Facts.Now(), decisions...)
 }
 
 // Stored returns the event as recorded: subject, headers and body. No event holds a
 // message's content.
 func (es *Events) Stored(ctx context.Context, e Event) (eventlog.Stored, error) {
-	return es.Get(ctx, e.Seq)
+	return es.cfg.Get(ctx, e.Seq)
 }

@@ -47,7 +47,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
-	b.parked = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
+	b.parked = parked.New(parked.Config{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}})
 	// The handler needs the only connection of its worker: no transaction is open, and no row
 	// locked, while it runs.
 	var err error

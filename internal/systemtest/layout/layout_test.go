@@ -204,12 +204,6 @@ var environment = map[string]string{
 	"web/webtest":       "CI, where a missing browser is a failure",
 }
 
-// exposed are types whose exported fields expose other packages. TestFieldsExposeNothing
-// allows them until they are changed.
-var exposed = map[string]bool{
-	"eventlog/parked.Events": true,
-}
-
 func TestImports(t *testing.T) {
 	graph := load(t)
 	for name, imported := range graph {
@@ -454,7 +448,7 @@ func TestFieldsExposeNothing(t *testing.T) {
 		}
 		for _, held := range fieldsOf(p.Scope()) {
 			of, ok := named(held.Type())
-			if !ok || of.Obj().Pkg() == p || exposed[strings.TrimPrefix(of.String(), "postern/internal/")] {
+			if !ok || of.Obj().Pkg() == p {
 				continue
 			}
 			if _, isOurs := ownName(of.Obj().Pkg().Path()); !isOurs {
