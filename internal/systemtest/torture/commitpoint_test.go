@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"net/http/httptest"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,7 +94,8 @@ func TestCrashAtEachCommitPoint(t *testing.T) {
 				t.Parallel()
 				in := newInside(t)
 				if p.limited {
-					in.fake.Queue(sendgridfake.RateLimit(4 * time.Second))
+					in.fake.Queue(sendgridfake.RateLimit(time.Minute))
+					in.passWaits()
 				}
 				in.runMessage(p.part, &c, p.held)
 				in.verdict(unknown)
@@ -114,7 +116,34 @@ type inside struct {
 	sends    *sendgrid.Client
 	people   people
 	message  uuid.UUID
-	refusing atomic.Bool // SendGrid refuses every second recipient
+	refusing atomic.Bool  // SendGrid refuses every second recipient
+	ahead    atomic.Int64 // of the clock of the notify worker and SendGrid, in nanoseconds
+}
+
+func (in *inside) now() time.Time { return time.Now().Add(time.Duration(in.ahead.Load())) }
+
+// passWaits moves the clock on to the time at which alerts that were put off are due, as soon
+// as there are any.
+func (in *inside) passWaits() {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	in.Cleanup(func() { stop(); running.Wait() })
+	running.Go(func() {
+		poll := time.NewTicker(20 * time.Millisecond)
+		defer poll.Stop()
+		for {
+			var due time.Time
+			err := in.admin.QueryRow(ctx, `SELECT due_at FROM app.alert_work WHERE due_at > $1 LIMIT 1`, in.now()).Scan(&due)
+			if err == nil {
+				in.ahead.Store(int64(time.Until(due) + time.Second))
+			}
+			select {
+			case <-poll.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 }
 
 func newInside(t testing.TB) *inside {
@@ -132,7 +161,7 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 // insideConfig configures the stand-in for SendGrid and its client.
 type insideConfig struct {
 	refuse  func(address string) string // nil: half of the addresses while in.refusing is set
-	now     func() time.Time            // nil: time.Now
+	now     func() time.Time            // nil: in.now
 	timeout time.Duration               // of a request; 0: the default
 }
 
@@ -146,6 +175,9 @@ func newInsideWith(t testing.TB, people int, with insideConfig) *inside {
 			}
 			return ""
 		}
+	}
+	if with.now == nil {
+		with.now = in.now
 	}
 	in.fake = sendgridfake.New(sendgridfake.Config{Now: with.now, Refuse: with.refuse})
 	in.log = eventlogtest.Unchecked(t, in.server)
@@ -254,7 +286,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 		}
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
-		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish}, Send: l.call(in.sends.Send)})
+		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish, Clock: in.now}, Send: l.call(in.sends.Send)})
 		lane := func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.IsBulk() != bulk {
