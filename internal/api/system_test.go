@@ -48,7 +48,7 @@ func newSystem(t *testing.T, change ...func(*process.WebConfig)) *system {
 		t.Fatal(err)
 	}
 	s := &system{System: composetest.New(t), hook: sendgridfake.Webhook{PrivateKey: key}}
-	cfg := process.WebConfig{Publish: s.Publish}
+	cfg := process.WebConfig{Publish: s.Publish, PublishTimeout: time.Minute}
 	for _, f := range change {
 		f(&cfg)
 	}

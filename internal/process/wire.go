@@ -65,7 +65,7 @@ type WebConfig struct {
 	Content *content.Store
 	Scanner *clamd.Client
 	// Publish publishes events, all or none of them, and returns the sequence of the last
-	// after they are durable. Its timeout is [facts.RequestTimeout].
+	// after they are durable. Its timeout is PublishTimeout.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Log is the stream of the record, for the operators' pages.
 	Log *eventlog.Log
@@ -82,9 +82,10 @@ type WebConfig struct {
 	FactorRequired bool
 	// PasswordCost: see [access.Config].
 	PasswordCost access.Cost
-	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp]. Tests wait
-	// longer, because they must not depend on the load of the machine.
-	CatchUp time.Duration
+	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp].
+	// PublishTimeout is how long a request waits for NATS; zero: [facts.RequestTimeout].
+	// Tests wait longer, because they must not depend on the load of the machine.
+	CatchUp, PublishTimeout time.Duration
 	// Secure restricts cookies to HTTPS. Fail answers a request whose session could not be
 	// read; nil: with a page or the API's answer. See [access.Config].
 	Secure bool
@@ -139,7 +140,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Fail == nil {
 		cfg.Fail = web.Unavailable
 	}
-	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(facts.RequestTimeout)
+	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(cmp.Or(cfg.PublishTimeout, facts.RequestTimeout))
 	await := func(ctx context.Context, seq uint64) {
 		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
 		defer cancel()

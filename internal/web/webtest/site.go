@@ -95,7 +95,7 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	t.Cleanup(client.Close)
 	tell := telemetry.New()
 	cfg := process.WebConfig{Telemetry: tell, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
-		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
+		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, PublishTimeout: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
