@@ -79,6 +79,7 @@ var imports = map[string]string{
 	"directory":                   "directory/field text/folding text/invisible",
 	"directory/audience":          "directory directory/audience/accounts directory/field",
 	"directory/audience/accounts": "",
+	"directory/block":             "",
 	"directory/field":             "limits text/address text/invisible",
 	"directory/imports":           "directory/field directory/imports/resources directory/imports/staging directory/source directory/source/csvfile directory/source/fhir events store text/folding",
 	"directory/imports/resources": "directory/imports/staging directory/source",
