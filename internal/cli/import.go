@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"postern/internal/content"
 	"postern/internal/directory/imports"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/outbox"
 )
 
@@ -48,7 +50,7 @@ type importer func(context.Context, *system, imports.Options) (imports.Summary, 
 func (env *environment) importWith(ctx context.Context, format string, dry bool, run importer) error {
 	return env.with(ctx, func(s *system) error {
 		bar := env.progress("importing")
-		summary, err := run(ctx, s, imports.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(),
+		summary, err := run(ctx, s, imports.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(), Vacuum: s.vacuum,
 			InTx: func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 				e, err := summary.Event("/postern", operator(), format, time.Now())
 				if err != nil {
@@ -65,8 +67,29 @@ func (env *environment) importWith(ctx context.Context, format string, dry bool,
 				return err
 			}
 		}
+		if !dry && summary.Changed() {
+			if err := env.makeRosters(ctx, s); err != nil {
+				env.logger().Warn("the rosters are made later, by the fan-out worker", "reason", err)
+			}
+		}
 		return env.saySummary(summary, dry)
 	})
+}
+
+// makeRosters makes the rosters of what was imported, if this verb has the content key. Without
+// it the fan-out worker makes them.
+func (env *environment) makeRosters(ctx context.Context, s *system) error {
+	url, keyFile := env.contentAddress(s)
+	if url == "" || keyFile == "" {
+		return nil
+	}
+	kept, err := content.Open(ctx, url, keyFile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = kept.Close() }()
+	_, err = rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept, Vacuum: s.vacuum}).Pass(ctx)
+	return err
 }
 
 // mostLines returns how many wrong lines and warnings are listed: more for a program than for a

@@ -102,6 +102,11 @@ func (s *system) connect(ctx context.Context, env *environment, database, nats s
 	return nil
 }
 
+// vacuum vacuums and analyzes tables, if the login user may.
+func (s *system) vacuum(ctx context.Context, tables ...string) error {
+	return store.Vacuum(ctx, s.pool.Config().ConnString(), tables...)
+}
+
 // mustExist refuses a database without the tables of a system, and a NATS without its stream.
 func (s *system) mustExist(ctx context.Context) error {
 	var tables bool

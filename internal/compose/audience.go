@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/access/policy"
+	"postern/internal/directory"
 	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/problem"
@@ -43,16 +44,35 @@ func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen aud
 	return counts, namePortalUsers(err, chosen)
 }
 
-// count counts the audience of a selection. Groups are counted one at a time: a count
-// takes two connections, and concurrent counts with one connection each would deadlock.
-func (c *Composer) count(ctx context.Context, chosen audience.Selection) (audience.Counts, error) {
+// inTurn calls do, one at a time if groups are chosen: right after a large import, evaluating a
+// group takes two connections, and concurrent evaluations with one connection each would wait
+// for each other.
+func (c *Composer) inTurn(ctx context.Context, chosen audience.Selection, do func() error) error {
 	if len(chosen.Groups) > 0 {
 		if err := c.counting.lock(ctx); err != nil {
-			return audience.Counts{}, err
+			return err
 		}
 		defer c.counting.unlock()
 	}
-	return audience.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
+	return do()
+}
+
+// count counts the audience of a selection.
+func (c *Composer) count(ctx context.Context, chosen audience.Selection) (counts audience.Counts, err error) {
+	err = c.inTurn(ctx, chosen, func() error {
+		counts, err = audience.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
+		return err
+	})
+	return counts, err
+}
+
+// exists reports whether an audience has a recipient. It takes its turn with count.
+func (c *Composer) exists(ctx context.Context, chosen audience.Selection) (found bool, err error) {
+	err = c.inTurn(ctx, chosen, func() error {
+		found, err = audience.Exists(ctx, c.pool, chosen, c.cfg.Facts.Now())
+		return err
+	})
+	return found, err
 }
 
 // mutex is a mutex whose lock ends with a context.
@@ -113,9 +133,7 @@ func mayChoose(staff policy.Subject, chosen audience.Selection) error {
 // audience that has changed since.
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
 	if r.AudienceDigest == "" {
-		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
-			return mustExist(audience.Exists(ctx, tx, r.Recipients, c.cfg.Facts.Now()))
-		})
+		err = mustExist(c.exists(ctx, r.Recipients))
 		return nil, namePortalUsers(err, r.Recipients)
 	}
 	counts, err := c.count(ctx, r.Recipients)
@@ -133,11 +151,6 @@ func mustExist(found bool, err error) error {
 		return err
 	}
 	return &Invalid{[]problem.Fault{{Location: "body.recipients", Message: "no one would get this message: choose at least one portal user, or a group that has members"}}}
-}
-
-// inSnapshot calls do with a transaction that reads the directory at one point in time.
-func (c *Composer) inSnapshot(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
 }
 
 // namePortalUsers turns [audience.UnknownPortalUsers] into one fault for each portal user.
@@ -190,13 +203,13 @@ func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subjec
 }
 
 func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string,
-	read func(context.Context, pgx.Tx, audience.Selection, time.Time, int, string) ([]audience.Member, string, error)) (page []audience.Member, next string, err error) {
+	read func(context.Context, directory.Beginner, audience.Selection, time.Time, int, string) ([]audience.Member, string, error)) (page []audience.Member, next string, err error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return nil, "", err
 	}
 	chosen = Request{Recipients: chosen}.normal().Recipients
-	err = c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
-		page, next, err = read(ctx, tx, chosen, c.cfg.Facts.Now(), limit, cursor)
+	err = c.inTurn(ctx, chosen, func() error {
+		page, next, err = read(ctx, c.pool, chosen, c.cfg.Facts.Now(), limit, cursor)
 		return err
 	})
 	return page, next, namePortalUsers(err, chosen)

@@ -77,6 +77,28 @@ func (s *Store) OpenWords(purpose, sealed string) (string, error) {
 	return string(raw), nil
 }
 
+// SealSecret encrypts a secret that is stored in a row with the KEK itself, for a purpose and the
+// id of the row. OpenSecret must be called with the same purpose and id.
+func (s *Store) SealSecret(purpose, id string, secret []byte) ([]byte, error) {
+	sealed, err := s.kek.Encrypt(secret, secretFor(purpose, id))
+	if err != nil {
+		return nil, fmt.Errorf("sealing a secret: %w", err)
+	}
+	return sealed, nil
+}
+
+// OpenSecret decrypts a result of SealSecret for the same purpose and id. Any other input gives
+// ErrChanged.
+func (s *Store) OpenSecret(purpose, id string, sealed []byte) ([]byte, error) {
+	secret, err := s.kek.Decrypt(sealed, secretFor(purpose, id))
+	if err != nil {
+		return nil, fmt.Errorf("opening a secret: %w", ErrChanged)
+	}
+	return secret, nil
+}
+
+func secretFor(purpose, id string) []byte { return []byte("secret of " + purpose + "\n" + id) }
+
 func wordsFor(purpose string) []byte { return []byte("words of " + purpose) }
 
 func wrappedFor(id uuid.UUID) []byte { return []byte("content key of " + id.String()) }

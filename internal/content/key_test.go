@@ -47,6 +47,31 @@ func TestWrappedKeyOpensOnlyForItsRow(t *testing.T) {
 	}
 }
 
+func TestASecretOpensOnlyForItsPurposeAndRow(t *testing.T) {
+	s := newStore(t)
+	secret := []byte("the salts of a roster derive from it")
+	sealed, err := s.SealSecret("roster", "1", secret)
+	must(t, err)
+	if bytes.Contains(sealed, secret) {
+		t.Error("the secret is not encrypted")
+	}
+	got, err := s.OpenSecret("roster", "1", sealed)
+	must(t, err)
+	if !bytes.Equal(got, secret) {
+		t.Errorf("got %q", got)
+	}
+	for name, open := range map[string]func() ([]byte, error){
+		"another purpose": func() ([]byte, error) { return s.OpenSecret("rosters", "1", sealed) },
+		"another row":     func() ([]byte, error) { return s.OpenSecret("roster", "2", sealed) },
+		"another KEK":     func() ([]byte, error) { return newStore(t).OpenSecret("roster", "1", sealed) },
+		"truncated":       func() ([]byte, error) { return s.OpenSecret("roster", "1", sealed[1:]) },
+	} {
+		if _, err := open(); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSealedFieldOpensOnlyAsThatField(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/recorder/position"
@@ -40,7 +41,10 @@ type Config struct {
 
 // A Worker expands messages. Its methods are safe for concurrent use. Several Workers may
 // expand the same message; all of them use the same audience.
-type Worker struct{ Config }
+type Worker struct {
+	Config
+	rosters *rosterstore.Store
+}
 
 // New returns a Worker.
 func New(c Config) *Worker {
@@ -48,7 +52,7 @@ func New(c Config) *Worker {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Facts.Source = source
-	return &Worker{c}
+	return &Worker{c, rosterstore.New(rosterstore.Config{Pool: c.Pool, Content: c.Content, Logger: c.Logger})}
 }
 
 // sending is a message to expand.

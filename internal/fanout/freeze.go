@@ -116,20 +116,26 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 	for _, g := range m.recipients.Groups {
 		sel.Groups = append(sel.Groups, audiences.Group(g))
 	}
+	frozen, err := audiences.Freeze(ctx, w.rosters, sel, w.Facts.Now())
+	if err != nil {
+		return Summary{}, err
+	}
 	manifest, err := newManifestWriter(to, m.id)
 	if err != nil {
 		return Summary{}, err
 	}
 	var r events.Recipient
-	tally, err := audiences.Resolve(ctx, w.Pool, sel, w.Facts.Now(), func(d audiences.Recipient) error {
+	for d, err := range frozen.Recipients(ctx, w.Pool) {
+		if err != nil {
+			return Summary{}, err
+		}
 		r.PortalUserID, r.PortalUserNo, r.Links = d.ID, d.No, r.Links[:0]
 		for _, t := range d.Patients {
 			r.Links = append(r.Links, events.Link{PatientID: t.ID, PatientNo: t.No, Relationship: t.Relationship})
 		}
-		return manifest.add(&r)
-	})
-	if err != nil {
-		return Summary{}, err
+		if err := manifest.add(&r); err != nil {
+			return Summary{}, err
+		}
 	}
-	return manifest.close(tally.Included, tally.Excluded)
+	return manifest.close(frozen.Included, frozen.Excluded)
 }

@@ -83,7 +83,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
 	}
 	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports,
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
 	if err != nil {
 		return err

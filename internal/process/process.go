@@ -76,6 +76,11 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	return b, nil
 }
 
+// vacuum vacuums and analyzes tables, if the login user may.
+func (b *base) vacuum(ctx context.Context, tables ...string) error {
+	return store.Vacuum(ctx, b.DatabaseURL, tables...)
+}
+
 // last returns the sequence of the last event on the record.
 func (b *base) last(ctx context.Context) (uint64, error) {
 	state, err := b.log.State(ctx)

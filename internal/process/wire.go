@@ -57,7 +57,7 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Scanner, Organisation, FactorRequired, Secure,
-// Fail, FreeSpace, Now, ReadReports, Letters, Checks, Telemetry and Logger may be zero.
+// Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -96,6 +96,8 @@ type WebConfig struct {
 	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
 	// Letters sends portal users links to set a password. WireWeb sets its Gate.
 	Letters letter.Config
+	// Vacuum vacuums and analyzes tables after a large import; nil: autovacuum does it.
+	Vacuum func(ctx context.Context, tables ...string) error
 	// Checks are additional checks of /readyz, by name; see [health.Status].
 	Checks map[string]func(context.Context) error
 	// Telemetry is the telemetry of the process; nil: a new one.
@@ -161,7 +163,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
-	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
+	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})
 	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})

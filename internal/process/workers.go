@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/config"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
@@ -30,7 +31,7 @@ const (
 	notifySlots = 4
 )
 
-// Fanout runs the fan-out worker.
+// Fanout runs the fan-out worker, and makes the rosters of the directory after each change.
 func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 12, tell, logger)
 	if err != nil {
@@ -43,6 +44,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	defer func() { _ = kept.Close() }()
 	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: facts.Publisher{Send: b.publish}, Logger: b.logger})
+	rosters := rosterstore.New(rosterstore.Config{Pool: b.pool, Content: kept, Vacuum: b.vacuum, Logger: b.logger})
 	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
@@ -53,7 +55,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	return b.run(ctx, append(b.consume(tell,
 		consume.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...))...)
+		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), rosters.Run)...)
 }
 
 // Notify runs the notify worker.

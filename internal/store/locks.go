@@ -9,6 +9,9 @@ const (
 	// LockImport lets one import of the directory at a time compare and write. It belongs to
 	// the transaction.
 	LockImport = `hashtextextended('postern directory import', 0)`
+	// LockRosters lets one pass at a time make the rosters of the directory. It belongs to the
+	// transaction.
+	LockRosters = `hashtextextended('postern directory rosters', 0)`
 	// lockOfLease is held by the session with a term of a lease: $1 is the role, $2 the name.
 	lockOfLease = `hashtextextended($1 || '/' || $2 || '/' || l.term, 0)`
 )

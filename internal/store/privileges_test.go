@@ -31,11 +31,13 @@ const allowed = `
 	app.alerts_waiting       S       -       S       -
 	app.attachments          SIUD    -       -       -
 	app.attempts             S       -       SIU     -
+	app.block_rosters        SIUD    SIUD    -       -
 	app.checkpoint_keys      S       -       -       SI
 	app.checkpoints          S       -       -       SI
 	app.database             S       -       -       S
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
+	app.dirty_blocks         SIUD    SIUD    -       -
 	app.drafts               SIUD    -       -       -
 	app.fhir_episodes        SIU     -       -       -
 	app.fhir_patients        SIU     -       -       -
@@ -61,6 +63,9 @@ const allowed = `
 	app.replay_left_out      S       -       SIU     -
 	app.replay_pace          SI      -       SIU     -
 	app.replay_sets          SI      -       SIU     -
+	app.roster_facts         SI      SI      -       -
+	app.roster_names         SI      SI      -       -
+	app.rosters              SI      SI      -       -
 	app.second_factors       SIUD    -       -       -
 	app.sends                SIUD    -       -       -
 	app.sessions             SIUD    -       -       -

@@ -9,6 +9,9 @@ GRANT USAGE ON SCHEMA record TO postern_api, postern_fanout, postern_notify, pos
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO postern_api, postern_fanout, postern_notify, postern_recorder;
 
+CREATE SEQUENCE app.dirty_mark;
+GRANT USAGE ON SEQUENCE app.dirty_mark TO postern_api, postern_fanout;
+
 CREATE SEQUENCE app.replay_part;
 GRANT USAGE ON SEQUENCE app.replay_part TO postern_notify;
 
@@ -444,6 +447,14 @@ CREATE INDEX attempts_answered ON app.attempts USING btree (answered_at) WHERE (
 GRANT SELECT ON app.attempts TO postern_api;
 GRANT SELECT, INSERT, UPDATE ON app.attempts TO postern_notify;
 
+CREATE TABLE app.block_rosters (
+    block integer NOT NULL,
+    root bytea NOT NULL,
+    CONSTRAINT block_rosters_pkey PRIMARY KEY (block),
+    CONSTRAINT block_rosters_block_check CHECK ((block >= 0))
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.block_rosters TO postern_api, postern_fanout;
+
 CREATE TABLE app.checkpoint_keys (
     nr bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     verifier text NOT NULL,
@@ -502,6 +513,14 @@ CREATE TABLE app.directory_imports (
 );
 CREATE INDEX directory_imports_old ON app.directory_imports USING btree (touched_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.directory_imports TO postern_api;
+
+CREATE TABLE app.dirty_blocks (
+    block integer NOT NULL,
+    mark bigint NOT NULL,
+    CONSTRAINT dirty_blocks_pkey PRIMARY KEY (block),
+    CONSTRAINT dirty_blocks_block_check CHECK ((block >= 0))
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.dirty_blocks TO postern_api, postern_fanout;
 
 CREATE TABLE app.drafts (
     draft_id uuid NOT NULL,
@@ -782,6 +801,46 @@ CREATE TABLE app.replay_sets (
 GRANT SELECT, INSERT ON app.replay_sets TO postern_api;
 GRANT SELECT, INSERT, UPDATE ON app.replay_sets TO postern_notify;
 
+CREATE TABLE app.roster_facts (
+    digest bytea NOT NULL,
+    facts bytea NOT NULL,
+    CONSTRAINT roster_facts_pkey PRIMARY KEY (digest),
+    CONSTRAINT roster_facts_check CHECK ((digest = sha256(facts))),
+    CONSTRAINT roster_facts_facts_check CHECK (((length(facts) >= 4) AND (length(facts) <= 16777216)))
+);
+GRANT SELECT, INSERT ON app.roster_facts TO postern_api, postern_fanout;
+GRANT UPDATE (facts) ON app.roster_facts TO postern_api;
+GRANT UPDATE (facts) ON app.roster_facts TO postern_fanout;
+
+CREATE TABLE app.roster_names (
+    digest bytea NOT NULL,
+    names bytea NOT NULL,
+    CONSTRAINT roster_names_pkey PRIMARY KEY (digest),
+    CONSTRAINT roster_names_check CHECK ((digest = sha256(names))),
+    CONSTRAINT roster_names_names_check CHECK (((length(names) >= 6) AND (length(names) <= 16777216)))
+);
+ALTER TABLE app.roster_names ALTER COLUMN names SET STORAGE EXTERNAL;
+GRANT SELECT, INSERT ON app.roster_names TO postern_api, postern_fanout;
+GRANT UPDATE (names) ON app.roster_names TO postern_api;
+GRANT UPDATE (names) ON app.roster_names TO postern_fanout;
+
+CREATE TABLE app.rosters (
+    root bytea NOT NULL,
+    block integer NOT NULL,
+    content bytea NOT NULL,
+    facts bytea NOT NULL,
+    names bytea NOT NULL,
+    secret bytea NOT NULL,
+    made_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT rosters_pkey PRIMARY KEY (root),
+    CONSTRAINT rosters_block_content_key UNIQUE (block, content),
+    CONSTRAINT rosters_block_check CHECK ((block >= 0)),
+    CONSTRAINT rosters_content_check CHECK ((length(content) = 32)),
+    CONSTRAINT rosters_root_check CHECK ((length(root) = 32)),
+    CONSTRAINT rosters_secret_check CHECK ((length(secret) > 32))
+);
+GRANT SELECT, INSERT ON app.rosters TO postern_api, postern_fanout;
+
 CREATE TABLE app.second_factors (
     change_id uuid NOT NULL,
     staff_id text NOT NULL,
@@ -868,11 +927,17 @@ GRANT UPDATE (last, settled_at) ON app.timelines TO postern_notify;
 
 ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES app.drafts(draft_id) ON DELETE SET NULL;
 
+ALTER TABLE app.block_rosters ADD CONSTRAINT block_rosters_root_fkey FOREIGN KEY (root) REFERENCES app.rosters(root);
+
 ALTER TABLE app.portal_accounts ADD CONSTRAINT portal_accounts_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
 
 ALTER TABLE app.portal_invitations ADD CONSTRAINT portal_invitations_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
 
 ALTER TABLE app.recovery_codes ADD CONSTRAINT recovery_codes_change_id_fkey FOREIGN KEY (change_id) REFERENCES app.second_factors(change_id) ON DELETE CASCADE;
+
+ALTER TABLE app.rosters ADD CONSTRAINT rosters_facts_fkey FOREIGN KEY (facts) REFERENCES app.roster_facts(digest);
+
+ALTER TABLE app.rosters ADD CONSTRAINT rosters_names_fkey FOREIGN KEY (names) REFERENCES app.roster_names(digest);
 
 ALTER TABLE app.second_factors ADD CONSTRAINT second_factors_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES app.staff_accounts(staff_id);
 
@@ -887,6 +952,21 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION app.block_of(portal_user_no integer)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$SELECT (portal_user_no - 1) / 250$function$;
+
+CREATE OR REPLACE FUNCTION app.directory_truncated()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM app.mark_dirty(ARRAY(SELECT block FROM app.block_rosters UNION SELECT app.block_of(portal_user_no) FROM app.portal_users));
+    RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION app.forget_words()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -895,6 +975,33 @@ BEGIN
     NEW.words_version := 0;
     RETURN NEW;
 END $function$;
+
+CREATE OR REPLACE FUNCTION app.links_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    CASE TG_OP
+    WHEN 'INSERT' THEN
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM new_rows));
+    WHEN 'DELETE' THEN
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows));
+    ELSE
+        PERFORM app.mark_dirty(ARRAY(
+            SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no, patient_no, relationship)
+            WHERE (o.portal_user_no, o.valid_from, o.valid_until) IS DISTINCT FROM (n.portal_user_no, n.valid_from, n.valid_until)));
+    END CASE;
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION app.mark_dirty(blocks integer[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO app.dirty_blocks (block, mark)
+    SELECT block, nextval('app.dirty_mark') FROM (SELECT DISTINCT block FROM unnest(blocks) AS block ORDER BY block) AS b
+    ON CONFLICT (block) DO UPDATE SET mark = excluded.mark
+$function$;
 
 CREATE OR REPLACE FUNCTION app.notice_lost_claims(requests uuid[])
  RETURNS boolean
@@ -956,6 +1063,40 @@ BEGIN
 END $function$;
 REVOKE EXECUTE ON FUNCTION app.notice_timeline(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.notice_timeline(bigint) TO postern_notify;
+
+CREATE OR REPLACE FUNCTION app.patients_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows JOIN app.links USING (patient_no)));
+    ELSE
+        PERFORM app.mark_dirty(ARRAY(
+            SELECT DISTINCT app.block_of(portal_user_no) FROM app.links JOIN (
+                SELECT patient_no FROM old_rows o FULL JOIN new_rows n USING (patient_no)
+                WHERE (o.patient_id, o.status, o.deceased) IS DISTINCT FROM (n.patient_id, n.status, n.deceased)) AS p USING (patient_no)));
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION app.portal_users_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    CASE TG_OP
+    WHEN 'INSERT' THEN
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM new_rows));
+    WHEN 'DELETE' THEN
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows));
+    ELSE
+        PERFORM app.mark_dirty(ARRAY(
+            SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no)
+            WHERE (o.portal_user_id, o.active, o.email = '') IS DISTINCT FROM (n.portal_user_id, n.active, n.email = '')));
+    END CASE;
+    RETURN NULL;
+END $function$;
 
 CREATE OR REPLACE FUNCTION app.skip_numbers()
  RETURNS void
@@ -1023,6 +1164,28 @@ SELECT CASE
     WHEN state NOT IN ('failed', 'unknown') AND reason <> 'SendGrid had accepted it before' THEN 'another replay repeats it'
     ELSE '' END
 $function$;
+
+CREATE TRIGGER dirty_delete AFTER DELETE ON app.links REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION app.links_changed();
+
+CREATE TRIGGER dirty_delete AFTER DELETE ON app.patients REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION app.patients_changed();
+
+CREATE TRIGGER dirty_delete AFTER DELETE ON app.portal_users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION app.portal_users_changed();
+
+CREATE TRIGGER dirty_insert AFTER INSERT ON app.links REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.links_changed();
+
+CREATE TRIGGER dirty_insert AFTER INSERT ON app.portal_users REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.portal_users_changed();
+
+CREATE TRIGGER dirty_truncate AFTER TRUNCATE ON app.links FOR EACH STATEMENT EXECUTE FUNCTION app.directory_truncated();
+
+CREATE TRIGGER dirty_truncate AFTER TRUNCATE ON app.patients FOR EACH STATEMENT EXECUTE FUNCTION app.directory_truncated();
+
+CREATE TRIGGER dirty_truncate AFTER TRUNCATE ON app.portal_users FOR EACH STATEMENT EXECUTE FUNCTION app.directory_truncated();
+
+CREATE TRIGGER dirty_update AFTER UPDATE ON app.links REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.links_changed();
+
+CREATE TRIGGER dirty_update AFTER UPDATE ON app.patients REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.patients_changed();
+
+CREATE TRIGGER dirty_update AFTER UPDATE ON app.portal_users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.portal_users_changed();
 
 CREATE TRIGGER forget_words BEFORE UPDATE OF given_name, family_name ON app.patients FOR EACH ROW WHEN ((((old.given_name <> new.given_name) OR (old.family_name <> new.family_name)) AND (old.words = new.words))) EXECUTE FUNCTION app.forget_words();
 

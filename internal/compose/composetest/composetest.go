@@ -27,6 +27,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/directory/audience"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
@@ -331,21 +332,19 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 
 func (s *System) audience(t testing.TB, chosen audience.Selection) (recipients []events.Recipient) {
 	t.Helper()
-	err := pgx.BeginTxFunc(t.Context(), s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		for r, err := range audience.Of(t.Context(), tx, chosen, s.Clock.Now()) {
-			if err != nil {
-				return err
-			}
-			one := events.Recipient{PortalUserID: r.ID, PortalUserNo: r.No, Links: []events.Link{}}
-			for _, p := range r.Patients {
-				one.Links = append(one.Links, events.Link{PatientID: p.ID, PatientNo: p.No, Relationship: p.Relationship})
-			}
-			recipients = append(recipients, one)
-		}
-		return nil
-	})
+	frozen, err := audience.Freeze(t.Context(), rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content}), chosen, s.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for r, err := range frozen.Recipients(t.Context(), s.Pool) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := events.Recipient{PortalUserID: r.ID, PortalUserNo: r.No, Links: []events.Link{}}
+		for _, p := range r.Patients {
+			one.Links = append(one.Links, events.Link{PatientID: p.ID, PatientNo: p.No, Relationship: p.Relationship})
+		}
+		recipients = append(recipients, one)
 	}
 	return recipients
 }

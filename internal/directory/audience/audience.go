@@ -1,6 +1,7 @@
 // Package audience computes who gets a message, with the reason for each recipient: from
 // groups and from portal users chosen by id. It counts an audience, lists it in pages and
-// streams it.
+// freezes it. Groups are evaluated on the rosters of the directory (package rosterstore), as of
+// one moment: no table of people is read, except for blocks that have just changed.
 //
 // # Groups
 //
@@ -18,49 +19,30 @@
 // id is always included, even with an inactive account: the delivery waits in the
 // inbox, and no alert is sent.
 //
-// The function classify implements these rules. [Of], [Resolve], [Preview],
-// [Exists] and the pages all use it, so they can't disagree. An audience is in ascending
-// order of portal user number.
+// The function classify implements these rules. [Freeze], [Preview], [Exists] and the pages all
+// use it, so they can't disagree. An audience is in ascending order of portal user number.
 //
 // # Concurrency
 //
-// All functions may be called concurrently, each call with its own transaction.
+// All functions may be called concurrently. Each takes a snapshot of its own.
 package audience
 
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"iter"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"postern/internal/directory"
-	"postern/internal/directory/audience/accounts"
+	"postern/internal/directory/block"
 	"postern/internal/directory/field"
+	"postern/internal/directory/people"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/rosterstore"
 )
-
-// Recipient is a portal user in an audience.
-type Recipient struct {
-	No     int32
-	ID     string
-	Reason Reason // why the portal user is included
-	// Patients are all links of the portal user that are in force, ordered by
-	// patient number. They are the authority under which the delivery is read later.
-	Patients []Tie
-}
-
-// Tie is a link in force, seen from the portal user: the linked patient and the
-// relationship.
-type Tie struct {
-	No           int32
-	ID           string
-	Relationship string // self or representative
-}
 
 // UnknownPortalUsers is the error for a selection with portal user ids that are not
 // in the directory.
@@ -76,56 +58,14 @@ func (e *UnknownPortalUsers) Error() string {
 	return fmt.Sprintf("no portal user has the id %s%s: import them first, or remove them from the recipients", strings.Join(named, ", "), more)
 }
 
-// Of streams the recipients of a selection on the calendar day of on, each
-// once, in ascending order of their number. It stops at the first error, for example
-// [UnknownPortalUsers].
-//
-// The transaction must be REPEATABLE READ, so that the audience is one snapshot.
-// It can't be used for anything else until the iteration has ended. A group costs
-// one pass over the directory (about a second for a million portal users); each id
-// costs a look-up. The caller may keep the recipients.
-func Of(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[Recipient, error] {
-	return func(yield func(Recipient, error) bool) {
-		var ties tieAllocator
-		stopped := false
-		err := visitSelected(ctx, []pgx.Tx{tx}, sel, on, true, func(a *accounts.Account, in, _ Reason) bool {
-			if in == "" {
-				return true
-			}
-			stopped = !yield(Recipient{No: a.No, ID: a.ID, Reason: in, Patients: ties.of(a.Links)}, nil)
-			return !stopped
-		})
-		if err != nil && !stopped {
-			yield(Recipient{}, fmt.Errorf("finding the audience: %w", err))
-		}
-	}
-}
-
-// visitSelected calls visit for every account that the selection may concern, in
-// order of number, with the reason why it is included or excluded, until visit
-// returns false. Without withIDs, links may lack their patients' ids.
-func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, withIDs bool, visit func(a *accounts.Account, in, out Reason) bool) error {
-	s, err := resolveSelection(ctx, txs[0], sel)
-	if err != nil {
-		return err
-	}
-	classified := func(a *accounts.Account) bool {
-		in, out := s.classify(a)
-		return visit(a, in, out)
-	}
-	if s.chosen == 0 {
-		return accounts.VisitSome(ctx, txs[0], slices.Clone(s.added), field.Day(on), classified)
-	}
-	return accounts.VisitAll(ctx, txs, field.Day(on), withIDs, classified)
-}
-
-// selected is a [Selection] with ids resolved to numbers.
+// selected is a [Selection] on a day, with ids resolved to numbers.
 type selected struct {
+	day    int32
 	chosen groups
 	added  []int32 // ascending; numbers already passed are removed
 }
 
-func resolveSelection(ctx context.Context, q directory.Querier, sel Selection) (*selected, error) {
+func resolveSelection(ctx context.Context, q directory.Querier, sel Selection, on time.Time) (*selected, error) {
 	chosen, err := groupsOf(sel.Groups)
 	if err != nil {
 		return nil, err
@@ -137,7 +77,7 @@ func resolveSelection(ctx context.Context, q directory.Querier, sel Selection) (
 	if len(unknown) > 0 {
 		return nil, &UnknownPortalUsers{IDs: unknown}
 	}
-	return &selected{chosen, added}, nil
+	return &selected{field.Day(on), chosen, added}, nil
 }
 
 // after removes the added portal users up to and including a number.
@@ -147,23 +87,65 @@ func (s *selected) after(no int32) {
 	}
 }
 
-// classify returns why an account is included or excluded. Accounts must be passed in
-// order of number.
-func (s *selected) classify(a *accounts.Account) (in, out Reason) {
-	if len(s.added) > 0 && s.added[0] == a.No {
+// classify returns why a person is included or excluded. People must be passed in order of
+// number.
+func (s *selected) classify(p *roster.Person) (in, out Reason) {
+	if len(s.added) > 0 && s.added[0] == p.No {
 		s.added = s.added[1:]
 		return Added, ""
 	}
-	return classify(a, s.chosen)
+	return classify(p, s.day, s.chosen)
+}
+
+// visit calls visit for every person after a number whom the selection may concern, in order,
+// with the reason why included or excluded, until visit returns false. b is the person's block,
+// nil in a selection without groups.
+func (s *selected) visit(ctx context.Context, snapshot *rosterstore.Snapshot, after int32, visit func(b *rosterstore.Block, p *roster.Person, in, out Reason) bool) error {
+	s.after(after)
+	if s.chosen == 0 {
+		return people.Numbered(ctx, snapshot.Tx, s.added, func(p *roster.Person) bool { return visit(nil, p, Added, "") })
+	}
+	from, _ := block.Of(after + 1)
+	var failed error
+	err := snapshot.Blocks(ctx, from, func(b *rosterstore.Block) (more bool) {
+		more = true
+		failed = b.Visit(func(p *roster.Person) bool {
+			if p.No > after {
+				in, out := s.classify(p)
+				more = visit(b, p, in, out)
+			}
+			return more
+		})
+		return more && failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// evaluate opens a snapshot, and evaluates a selection on it.
+func evaluate(ctx context.Context, db directory.Beginner, sel Selection, on time.Time, do func(*rosterstore.Snapshot, *selected) error) error {
+	snapshot, err := rosterstore.Open(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close(ctx)
+	s, err := resolveSelection(ctx, snapshot.Tx, sel, on)
+	if err != nil {
+		return err
+	}
+	return do(snapshot, s)
 }
 
 // Counts is the preview of an audience.
 type Counts struct {
 	// Count is how many recipients there are.
 	Count int
-	// Digest is "sha256:" and, in hexadecimal, the SHA-256 over the recipients' ids
-	// in bytewise order, each followed by a line feed. It changes exactly when a
-	// portal user joins or leaves the audience.
+	// Digest is "sha256:" and, in hexadecimal, the SHA-256 over the recipients: for each block
+	// of portal users that has some, in ascending order, its number (4 bytes, big endian), the
+	// length of the stored form of its members (one byte) and that form (see package block). It
+	// changes exactly when a portal user joins or leaves the audience.
 	Digest string
 	// Included counts the recipients by reason. Excluded counts the portal users who
 	// belong to a chosen group but are kept out of it, by reason. Warnings counts the
@@ -172,120 +154,136 @@ type Counts struct {
 	Included, Excluded, Warnings map[string]int
 }
 
-// Preview counts the audience of a selection on the calendar day of on, exactly. Like
-// [Resolve], it takes its own snapshot. It returns the same errors as [Of].
-func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.Time) (Counts, error) {
-	txs, end, err := inOneSnapshot(ctx, db, connections(sel))
-	defer end()
-	if err != nil {
-		return Counts{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
-	}
-	return preview(ctx, txs, sel, on)
-}
-
-func preview(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time) (Counts, error) {
-	counts := Counts{Included: map[string]int{}, Excluded: map[string]int{}, Warnings: map[string]int{}}
-	var ids []string
-	err := visitSelected(ctx, txs, sel, on, false, func(a *accounts.Account, in, out Reason) bool {
-		switch {
-		case in != "":
-			ids = append(ids, a.ID)
-			counts.Included[string(in)]++
-			if !a.Active {
-				counts.Warnings[string(AccountInactive)]++
+// Preview counts the audience of a selection on the calendar day of on, exactly. Errors may
+// wrap [UnknownPortalUsers].
+func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.Time) (counts Counts, err error) {
+	var included, excluded, warnings tally
+	var members digester
+	err = evaluate(ctx, db, sel, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, p *roster.Person, in, out Reason) bool {
+			switch {
+			case in != "":
+				members.add(p.No)
+				included.add(in)
+				if !p.Active {
+					warnings.add(AccountInactive)
+				}
+				if !p.Addressed {
+					warnings.add(NoAddress)
+				}
+			case out != "":
+				excluded.add(out)
 			}
-			if !a.Addressed {
-				counts.Warnings[string(NoAddress)]++
-			}
-		case out != "":
-			counts.Excluded[string(out)]++
-		}
-		return true
+			return true
+		})
 	})
 	if err != nil {
 		return Counts{}, fmt.Errorf("counting the audience: %w", err)
 	}
-	counts.Count, counts.Digest = len(ids), digest(ids)
-	return counts, nil
+	digest, count := members.sum()
+	return Counts{Count: count, Digest: digest, Included: included.counts(), Excluded: excluded.counts(), Warnings: warnings.counts()}, nil
 }
 
-func digest(ids []string) string {
-	slices.Sort(ids)
-	sum := sha256.New()
-	line := make([]byte, 0, 1<<16)
-	for _, id := range ids {
-		line = append(append(line, id...), '\n')
-		if len(line) > 1<<15 {
-			sum.Write(line)
-			line = line[:0]
+// tally counts reasons. There are few, so that it is faster than a map.
+type tally []struct {
+	reason Reason
+	n      int
+}
+
+func (t *tally) add(r Reason) {
+	for i := range *t {
+		if (*t)[i].reason == r {
+			(*t)[i].n++
+			return
 		}
 	}
-	sum.Write(line)
-	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	*t = append(*t, struct {
+		reason Reason
+		n      int
+	}{r, 1})
 }
 
-// Exists reports whether the audience has at least one recipient. It returns the same
-// errors as [Of]. It reads the whole directory only if none of the first
-// thousand portal users is included.
-func Exists(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (found bool, err error) {
-	isIn := func(_ *accounts.Account, in, _ Reason) bool {
-		found = in != ""
-		return !found
+func (t tally) counts() map[string]int {
+	counts := make(map[string]int, len(t))
+	for _, one := range t {
+		counts[string(one.reason)] = one.n
 	}
-	if len(sel.PortalUserIDs) == 0 && len(sel.Groups) > 0 {
-		found, err = anyOfFirst(ctx, tx, sel.Groups, on)
+	return counts
+}
+
+// digester computes the digest of an audience, whose numbers come in ascending order.
+type digester struct {
+	hashed  []byte
+	no      block.No
+	members block.Members
+	n       int
+}
+
+func (d *digester) add(no int32) {
+	b, place := block.Of(no)
+	if b != d.no {
+		d.flush()
+		d.no = b
 	}
-	if !found && err == nil {
-		err = visitSelected(ctx, []pgx.Tx{tx}, sel, on, false, isIn)
+	d.members.Add(place)
+	d.n++
+}
+
+func (d *digester) flush() {
+	if d.members == (block.Members{}) {
+		return
 	}
+	d.hashed = binary.BigEndian.AppendUint32(d.hashed, uint32(d.no)) // #nosec G115 -- a block number is not negative
+	at := len(d.hashed)
+	d.hashed = d.members.AppendTo(append(d.hashed, 0))
+	d.hashed[at] = byte(len(d.hashed) - at - 1) // #nosec G115 -- 32 at most
+	d.members = block.Members{}
+}
+
+func (d *digester) sum() (digest string, count int) {
+	d.flush()
+	sum := sha256.Sum256(d.hashed)
+	return "sha256:" + hex.EncodeToString(sum[:]), d.n
+}
+
+// Exists reports whether the audience has at least one recipient. It returns the same errors as
+// [Preview]. It stops at the first recipient.
+func Exists(ctx context.Context, db directory.Beginner, sel Selection, on time.Time) (found bool, err error) {
+	err = evaluate(ctx, db, sel, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, _ *roster.Person, in, _ Reason) bool {
+			found = in != ""
+			return !found
+		})
+	})
 	if err != nil {
 		return false, fmt.Errorf("looking for an audience: %w", err)
 	}
 	return found, nil
 }
 
-// anyOfFirst reports whether one of the first thousand portal users is in a group.
-func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found bool, err error) {
-	chosen, err := groupsOf(of)
-	if err != nil {
-		return false, err
-	}
-	rows, err := tx.Query(ctx, `SELECT portal_user_no FROM app.portal_users ORDER BY portal_user_no LIMIT 1000`)
-	if err != nil {
-		return false, err
-	}
-	nos, err := pgx.CollectRows(rows, pgx.RowTo[int32])
-	if err != nil {
-		return false, err
-	}
-	err = accounts.VisitSome(ctx, tx, nos, field.Day(on), func(a *accounts.Account) bool {
-		in, _ := classify(a, chosen)
-		found = in != ""
-		return !found
+// Sizes counts the members of every group on the calendar day of on.
+func Sizes(ctx context.Context, db directory.Beginner, on time.Time) (map[Group]int, error) {
+	var of [active | discharged | all + 1]int // the number of people in each set of groups
+	everyone := Selection{Groups: []Group{AllPortalUsers}}
+	err := evaluate(ctx, db, everyone, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, p *roster.Person, _, _ Reason) bool {
+			if p.Active {
+				of[memberships(p, s.day)]++
+			}
+			return true
+		})
 	})
-	return found, err
-}
-
-// tieAllocator allocates the ties of thousands of recipients at a time.
-type tieAllocator struct{ ties []Tie }
-
-// of returns the links that are in force.
-func (blk *tieAllocator) of(links []accounts.Link) []Tie {
-	if cap(blk.ties)-len(blk.ties) < len(links) {
-		blk.ties = make([]Tie, 0, max(1<<10, len(links)))
+	if err != nil {
+		return nil, fmt.Errorf("counting the groups: %w", err)
 	}
-	start := len(blk.ties)
-	for i := range links {
-		if l := &links[i]; l.Term == accounts.InForce {
-			blk.ties = append(blk.ties, Tie{No: l.PatientNo, ID: l.PatientID, Relationship: relationship(l)})
+	found := map[Group]int{}
+	for group, bit := range map[Group]groups{ActivePatients: active, DischargedPatients: discharged, AllPortalUsers: all} {
+		found[group] = 0
+		for set, n := range of {
+			if groups(set)&bit != 0 {
+				found[group] += n
+			}
 		}
 	}
-	return slices.Clip(blk.ties[start:])
-}
-
-func relationship(l *accounts.Link) string {
-	if l.Self {
-		return directory.Self
-	}
-	return directory.Representative
+	return found, nil
 }

@@ -3,7 +3,7 @@ package audience
 import (
 	"fmt"
 
-	"postern/internal/directory/audience/accounts"
+	"postern/internal/directory/roster"
 )
 
 // Group names a set of portal users that staff may choose as recipients.
@@ -73,7 +73,7 @@ func groupsOf(chosen []Group) (groups, error) {
 
 // memberOf returns the groups that the link makes its portal user a member of while the
 // link is in force.
-func memberOf(l *accounts.Link) groups {
+func memberOf(l *roster.Link) groups {
 	switch {
 	case !l.Deceased:
 		return memberOfIfAlive(l)
@@ -84,22 +84,22 @@ func memberOf(l *accounts.Link) groups {
 	}
 }
 
-func memberOfIfAlive(l *accounts.Link) groups {
+func memberOfIfAlive(l *roster.Link) groups {
 	if l.Discharged {
 		return discharged
 	}
 	return active
 }
 
-// classify returns why the account is included in one of the chosen groups, or else why
-// it is excluded from one. Both are "" for an account unrelated to the groups.
-func classify(a *accounts.Account, chosen groups) (in, out Reason) {
+// classify returns why a person is included in one of the chosen groups on a day, or else why
+// excluded from one. Both are "" for a person unrelated to the groups.
+func classify(p *roster.Person, day int32, chosen groups) (in, out Reason) {
 	if chosen == 0 {
 		return "", ""
 	}
-	hit := chosen & memberships(a)
-	if hit == 0 || !a.Active {
-		return "", exclusion(a, chosen)
+	hit := chosen & memberships(p, day)
+	if hit == 0 || !p.Active {
+		return "", exclusion(p, day, chosen)
 	}
 	switch {
 	case hit&active != 0:
@@ -111,13 +111,13 @@ func classify(a *accounts.Account, chosen groups) (in, out Reason) {
 	}
 }
 
-// memberships returns the groups that the account is in, if it is active.
-func memberships(a *accounts.Account) groups {
+// memberships returns the groups that a person is in on a day, if active.
+func memberships(p *roster.Person, day int32) groups {
 	var set groups
 	var deceasedSelf, otherLink bool
-	for i := range a.Links {
-		l := &a.Links[i]
-		if l.Term != accounts.InForce {
+	for i := range p.Links {
+		l := &p.Links[i]
+		if l.On(day) != roster.InForce {
 			continue
 		}
 		set |= memberOf(l)
@@ -133,23 +133,24 @@ func memberships(a *accounts.Account) groups {
 	return set
 }
 
-// exclusion returns why an account is in none of the chosen groups. It is "" if none of
-// its links would put it in one, even with other dates or a living patient.
-func exclusion(a *accounts.Account, chosen groups) Reason {
+// exclusion returns why a person is in none of the chosen groups on a day. It is "" if no
+// link would put the person in one, even with other dates or a living patient.
+func exclusion(p *roster.Person, day int32, chosen groups) Reason {
 	isDeceased, hasEnded, hasNotBegun := chosen&all != 0, false, false
-	isLinked := false // a link in force would include the account, if it were active
-	for i := range a.Links {
-		switch l := &a.Links[i]; {
+	isLinked := false // a link in force would include the person, if active
+	for i := range p.Links {
+		switch l := &p.Links[i]; {
 		case memberOf(l)&chosen != 0:
-			hasEnded = hasEnded || l.Term == accounts.Ended
-			hasNotBegun = hasNotBegun || l.Term == accounts.NotBegun
-			isLinked = isLinked || l.Term == accounts.InForce
+			term := l.On(day)
+			hasEnded = hasEnded || term == roster.Ended
+			hasNotBegun = hasNotBegun || term == roster.NotBegun
+			isLinked = isLinked || term == roster.InForce
 		case memberOfIfAlive(l)&chosen != 0:
 			isDeceased = true
 		}
 	}
 	switch {
-	case !a.Active && (isLinked || isDeceased || hasEnded || hasNotBegun):
+	case !p.Active && (isLinked || isDeceased || hasEnded || hasNotBegun):
 		return AccountInactive
 	case isDeceased:
 		return Deceased

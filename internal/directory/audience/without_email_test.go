@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -15,9 +14,9 @@ import (
 // PageWithoutEmail lists exactly the members without an address, for every size of pages,
 // and as many as the preview counts.
 func TestPageWithoutEmail(t *testing.T) {
-	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
-	exec(t, tx, cast)
-	exec(t, tx, `UPDATE app.portal_users SET email = '' WHERE portal_user_id IN ('closed', 'widow', 'dead', 'both', 'unlinked', 'closed-unlinked', 'discharged')`)
+	pool := storetest.Pool(t, store.RoleAdmin)
+	exec(t, pool, cast)
+	exec(t, pool, `UPDATE app.portal_users SET email = '' WHERE portal_user_id IN ('closed', 'widow', 'dead', 'both', 'unlinked', 'closed-unlinked', 'discharged')`)
 	today := time.Date(2026, 3, 15, 12, 0, 0, 0, time.UTC)
 	for _, sel := range []Selection{
 		{Groups: []Group{ActivePatients}},
@@ -46,9 +45,9 @@ func TestPageWithoutEmail(t *testing.T) {
 			return nil
 		}
 		want := all(func(limit int, cursor string) ([]Member, string, error) {
-			return Page(t.Context(), tx, sel, today, limit, cursor)
+			return Page(t.Context(), pool, sel, today, limit, cursor)
 		}, 50)
-		counts, err := preview(t.Context(), []pgx.Tx{tx}, sel, today)
+		counts, err := Preview(t.Context(), pool, sel, today)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +56,7 @@ func TestPageWithoutEmail(t *testing.T) {
 		}
 		for _, limit := range []int{1, 2, 3, 50} {
 			got := all(func(limit int, cursor string) ([]Member, string, error) {
-				page, next, err := PageWithoutEmail(t.Context(), tx, sel, today, limit, cursor)
+				page, next, err := PageWithoutEmail(t.Context(), pool, sel, today, limit, cursor)
 				for _, m := range page {
 					if m.Email != "" {
 						err = fmt.Errorf("%s has an address", m.ID)

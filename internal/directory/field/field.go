@@ -18,17 +18,30 @@ func CheckID(id string) (reason string) {
 		return "is missing"
 	case len(id) > int(limits.DirectoryID):
 		return "is longer than " + limits.DirectoryID.String()
+	case IsID(id):
+		return ""
 	}
 	for _, c := range id {
 		if c != ' ' && invisible.Is(c) {
 			return "contains " + invisible.Name(c) + ": it may hold only letters A to Z, digits, '.', '_' and '-'"
 		}
+	}
+	return "may hold only letters A to Z, digits, '.', '_' and '-'"
+}
+
+// IsID reports whether a text is allowed as an id.
+func IsID[T string | []byte](id T) bool {
+	if len(id) == 0 || len(id) > int(limits.DirectoryID) {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '.' && c != '_' && c != '-' {
-			return "may hold only letters A to Z, digits, '.', '_' and '-'"
+			return false
 		}
 	}
-	return ""
+	return true
 }
 
 // Date is a calendar day, or none.

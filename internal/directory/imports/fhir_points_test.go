@@ -27,19 +27,18 @@ import (
 // audiences returns the ids in each group on the day of the tests: the result of an import.
 func audiences(t tb, pool *pgxpool.Pool) string {
 	t.Helper()
-	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(t.Context()) }()
 	var lines []string
 	for _, group := range []audience.Group{audience.ActivePatients, audience.DischargedPatients, audience.AllPortalUsers} {
 		var ids []string
-		for r, err := range audience.Of(t.Context(), tx, audience.Selection{Groups: []audience.Group{group}}, today) {
+		for cursor, more := "", true; more; more = cursor != "" {
+			page, next, err := audience.Page(t.Context(), pool, audience.Selection{Groups: []audience.Group{group}}, today, 100, cursor)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids = append(ids, r.ID)
+			for _, m := range page {
+				ids = append(ids, m.ID)
+			}
+			cursor = next
 		}
 		slices.Sort(ids)
 		lines = append(lines, strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(string(group), "_patients"), "_portal_users")+": "+strings.Join(ids, " ")))

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -59,6 +60,10 @@ type Options struct {
 	// commit. It is not called if nothing changed, or in a dry run. If it returns an
 	// error, the import is rolled back.
 	InTx func(ctx context.Context, tx pgx.Tx, summary Summary) error
+	// Vacuum is called after the commit of a large import, with the tables that it has changed:
+	// otherwise autovacuum and the hint bits fall into the next message to a group. It vacuums
+	// and analyzes them; an error is logged, because the import has happened.
+	Vacuum func(ctx context.Context, tables ...string) error
 }
 
 // Summary counts the changes that an import made or would make.
@@ -253,7 +258,21 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 	if err := tx.Commit(ctx); err != nil {
 		return Summary{}, importing(tx, fmt.Errorf("committing: %w", err))
 	}
+	if im.opts.Vacuum != nil && summary.large() {
+		if err := im.opts.Vacuum(ctx, "app.patients", "app.portal_users", "app.links"); err != nil {
+			slog.Warn("the tables of the directory were not vacuumed after the import", "error", err)
+		}
+	}
 	return summary, nil
+}
+
+// large reports whether so many rows have changed that the tables are vacuumed and analyzed.
+func (s Summary) large() bool {
+	n := 0
+	for _, c := range []Changes{s.Patients, s.PortalUsers, s.Links} {
+		n += c.New + c.Changed
+	}
+	return n >= 10_000
 }
 
 // idleTimeout is how long an import may be idle between two statements while other

@@ -246,11 +246,10 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// analyze updates the planner's statistics after a large import. Only the tables' owner
-// may do so; under another role it is left to autovacuum.
+// analyze updates the planner's statistics after a large import that is not vacuumed. Only the
+// tables' owner may do so; under another role it is left to autovacuum.
 func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
-	const much = 10_000
-	if s.Patients.New+s.PortalUsers.New+s.Links.New < much {
+	if im.opts.Vacuum != nil || !s.large() {
 		return nil
 	}
 	const analyze = `SET LOCAL default_statistics_target TO DEFAULT; ANALYZE app.patients, app.portal_users, app.links`

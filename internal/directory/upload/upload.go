@@ -37,6 +37,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/directory/imports"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/directory/source"
 )
 
@@ -112,13 +113,15 @@ type Import struct {
 	Digest string
 }
 
-// Config holds the dependencies of [Uploads]. Only Now may be left out.
+// Config holds the dependencies of [Uploads]. Vacuum and Now may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool    *pgxpool.Pool
 	Content *content.Store
 	Source  string // the source of the events: "/api"
-	Now     func() time.Time
+	// Vacuum vacuums and analyzes tables; see [imports.Options].
+	Vacuum func(ctx context.Context, tables ...string) error
+	Now    func() time.Time
 }
 
 // Uploads receives, checks and runs imports.
@@ -127,6 +130,7 @@ type Uploads struct {
 	ctx     context.Context // of the work, which outlives the requests that start it
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	rosters *rosterstore.Store
 }
 
 // New returns new Uploads. It does no I/O.
@@ -134,7 +138,7 @@ func New(cfg Config) *Uploads {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	in := &Uploads{Config: cfg}
+	in := &Uploads{Config: cfg, rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content, Vacuum: cfg.Vacuum})}
 	in.ctx, in.stop = context.WithCancel(context.Background())
 	return in
 }

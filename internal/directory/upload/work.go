@@ -124,7 +124,8 @@ var errMoved = errors.New("the directory has changed since the dry run")
 
 // importIt runs the confirmed import. The changes of the directory, their event and the
 // state are committed together. A crash before the commit changes nothing. A crash after
-// it leaves only the files, which Sweep deletes.
+// it leaves the files, which Sweep deletes, and dirty blocks, whose rosters the fan-out worker
+// makes.
 func (u *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o imports.Options) error {
 	o.InTx = func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 		if !summary.Equal(k.Report.Summary) {
@@ -153,11 +154,15 @@ func (u *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subje
 			u.warn("an imported file could not be deleted yet", err)
 		}
 	}
+	if _, err := u.rosters.Pass(ctx); err != nil {
+		u.warn("the rosters of an import could not be made yet", err)
+	}
 	return nil
 }
 
 // run imports the files of an upload.
 func (u *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kept, o imports.Options) (imports.Summary, error) {
+	o.Vacuum = u.Vacuum
 	dir := folder{ctx, u.Content, id, key, k.Files}
 	if k.Format == "fhir" {
 		return imports.FHIR(ctx, u.Pool, dir, o)

@@ -1,4 +1,10 @@
-package accounts
+// Package people reads portal users with their links from the tables of the directory, as a
+// roster says them, and as fast as the database sends them. It knows no rule.
+//
+// # Concurrency
+//
+// All functions may be called concurrently, each call with its own transactions.
+package people
 
 import (
 	"context"
@@ -9,12 +15,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"postern/internal/directory/block"
+	"postern/internal/directory/field"
+	"postern/internal/directory/roster"
 )
 
-// There are two ways to read accounts with their links: some of them by look-up, or all
-// of them in the order of their number. The rules are the same. Reading all of them
-// joins in Go and not in SQL: every plan that Postgres has for it looks up each link's
-// patient or sorts the result, which takes three times as long.
+// There are two ways to read people with their links: some of them by look-up, or all of them
+// in the order of their number. Reading all of them joins in Go and not in SQL: every plan that
+// Postgres has for it looks up each link's patient or sorts the result, which takes three times
+// as long.
 
 // binaryResults requests every column in the binary format, which the decoders below
 // read, whatever the connection's default.
@@ -23,89 +33,101 @@ var binaryResults = pgx.QueryResultFormats{pgx.BinaryFormatCode}
 func rawInt(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } // #nosec G115 -- the same 32 bits
 func rawBool(b []byte) bool { return b[0] != 0 }
 
-// termOn compares a link's dates (nil means open) with a day.
-func termOn(day int32, from, until []byte) Term {
-	switch {
-	case until != nil && rawInt(until) < day:
-		return Ended
-	case from != nil && rawInt(from) > day:
-		return NotBegun
-	default:
-		return InForce
+// rawDate decodes a date; nil means open.
+func rawDate(b []byte) field.Date {
+	if b == nil {
+		return field.Date{}
 	}
+	return field.Date{Day: rawInt(b), Set: true}
 }
 
-const accountsOf = `
+const some = `
 SELECT u.portal_user_no, u.portal_user_id, u.active, u.email <> '',
        l.patient_no, l.relationship = 'self', l.valid_from, l.valid_until,
        p.patient_id, p.status = 'discharged', p.deceased
-FROM %s u
+FROM %s
 LEFT JOIN app.links l ON l.portal_user_no = u.portal_user_no
 LEFT JOIN app.patients p ON p.patient_no = l.patient_no
 ORDER BY u.portal_user_no, l.patient_no, l.relationship`
 
-// VisitSome calls visit for each account with the given numbers, in order, until visit
-// returns false. day is the day of the links' terms, as field.Day returns it. The account
-// is valid only until visit returns.
-func VisitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*Account) bool) error {
-	return VisitFound(ctx, tx, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`, day, visit, nos)
+var (
+	withNumbers = fmt.Sprintf(some, `unnest($1::integer[]) AS of(no) JOIN app.portal_users u ON u.portal_user_no = of.no`)
+	inBlocks    = fmt.Sprintf(some, `unnest($1::integer[], $2::integer[]) AS of(first, last) JOIN app.portal_users u ON u.portal_user_no BETWEEN of.first AND of.last`)
+)
+
+// Numbered calls visit for each portal user with one of the numbers, each given once, in order,
+// until visit returns false. The person is valid only until visit returns; ids may be kept.
+func Numbered(ctx context.Context, tx pgx.Tx, nos []int32, visit func(*roster.Person) bool) error {
+	return visitFound(ctx, tx, visit, withNumbers, nos)
 }
 
-// VisitFound is like [VisitSome], for the accounts that a query finds. found is the query in
-// parentheses; it selects whole rows of app.portal_users. args are its arguments.
-func VisitFound(ctx context.Context, tx pgx.Tx, found string, day int32, visit func(*Account) bool, args ...any) error {
-	rows, err := tx.Query(ctx, fmt.Sprintf(accountsOf, found), append([]any{binaryResults}, args...)...)
+// InBlocks is like [Numbered], for all portal users of some blocks, each given once.
+func InBlocks(ctx context.Context, tx pgx.Tx, blocks []block.No, visit func(*roster.Person) bool) error {
+	first, last := make([]int32, len(blocks)), make([]int32, len(blocks))
+	for i, b := range blocks {
+		first[i] = b.At(0)
+		last[i] = int32(min(int64(first[i])+block.Size-1, math.MaxInt32)) // #nosec G115 -- bounded in the line
+	}
+	return visitFound(ctx, tx, visit, inBlocks, first, last)
+}
+
+func visitFound(ctx context.Context, tx pgx.Tx, visit func(*roster.Person) bool, query string, args ...any) error {
+	rows, err := tx.Query(ctx, query, append([]any{binaryResults}, args...)...)
 	if err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
-	return visitRows(rows, day, visit)
-}
-
-func visitRows(rows pgx.Rows, day int32, visit func(*Account) bool) error {
 	defer rows.Close()
-	var a Account
+	var p roster.Person
+	var ids idBlock
 	for rows.Next() {
 		raw := rows.RawValues()
-		if no := rawInt(raw[0]); no != a.No {
-			if a.No != 0 && !visit(&a) {
+		if no := rawInt(raw[0]); no != p.No {
+			if p.No != 0 && !visit(&p) {
 				return nil
 			}
-			a = Account{No: no, ID: string(raw[1]), Active: rawBool(raw[2]), Addressed: rawBool(raw[3]), Links: a.Links[:0]}
+			p = roster.Person{No: no, ID: ids.add(raw[1]), Active: rawBool(raw[2]), Addressed: rawBool(raw[3]), Links: p.Links[:0]}
 		}
-		if raw[4] != nil {
-			a.Links = append(a.Links, Link{
-				PatientNo: rawInt(raw[4]), Self: rawBool(raw[5]), Term: termOn(day, raw[6], raw[7]),
-				PatientID: string(raw[8]), Discharged: rawBool(raw[9]), Deceased: rawBool(raw[10]),
+		switch {
+		case raw[4] == nil:
+		case raw[8] == nil:
+			return noPatient(rawInt(raw[4]))
+		default:
+			p.Links = append(p.Links, roster.Link{
+				PatientNo: rawInt(raw[4]), PatientID: ids.add(raw[8]), Self: rawBool(raw[5]), From: rawDate(raw[6]), Until: rawDate(raw[7]),
+				Discharged: rawBool(raw[9]), Deceased: rawBool(raw[10]),
 			})
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
-	if a.No != 0 {
-		visit(&a)
+	if p.No != 0 {
+		visit(&p)
 	}
 	return nil
+}
+
+func noPatient(no int32) error {
+	return fmt.Errorf("a link has patient number %d, which is not in the directory", no)
 }
 
 // window is the range of portal user numbers that is read at a time.
 const window = 1 << 15
 
-// VisitAll calls visit for every account, in order, until visit returns false. The account
-// is valid only until visit returns; its ids may be kept. Without withIDs, links may lack
-// their patients' ids. It needs memory for a few windows of accounts, and for each patient
-// of the directory, because a link can lead to any of them: about sixty bytes a patient, or
-// twenty without the patients' ids.
+// All calls visit for every portal user, in order, until visit returns false. The person is
+// valid only until visit returns; ids may be kept. It needs memory for a few windows of people,
+// and about sixty bytes for each patient of the directory, because a link can lead to any of
+// them.
 //
 // Its speed is limited by Postgres sending rows. With a second transaction of the same
 // snapshot, two Postgres processes send rows at the same time.
-func VisitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit func(*Account) bool) error {
+func All(ctx context.Context, txs []pgx.Tx, visit func(*roster.Person) bool) error {
 	starts, err := windows(ctx, txs[0])
 	if err != nil {
 		return err
 	}
 	if len(txs) == 1 {
-		return visitInTurn(ctx, txs[0], starts, day, withIDs, visit)
+		return visitInTurn(ctx, txs[0], starts, visit)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var group errgroup.Group
@@ -122,12 +144,12 @@ func VisitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 		readers[i] = make(chan *windowReader, 2)
 		group.Go(func() error {
 			defer close(readers[i])
-			some, err := readPatients(ctx, tx, withIDs, bounds[i], bounds[i+1])
+			some, err := readPatients(ctx, tx, bounds[i], bounds[i+1])
 			parts <- patientsRead{some, err}
 			if err != nil {
 				return err
 			}
-			return readWindows(ctx, tx, starts, i, len(txs), day, readers[i])
+			return readWindows(ctx, tx, starts, i, len(txs), readers[i])
 		})
 	}
 	var found patients
@@ -169,12 +191,12 @@ func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
 	return starts, nil
 }
 
-func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*Account) bool) error {
-	found, err := readPatients(ctx, tx, withIDs, 0, math.MaxUint32)
+func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, visit func(*roster.Person) bool) error {
+	found, err := readPatients(ctx, tx, 0, math.MaxUint32)
 	if err != nil {
 		return fmt.Errorf("reading patients: %w", err)
 	}
-	w := windowReader{tx: tx, day: day}
+	w := windowReader{tx: tx}
 	for _, first := range starts {
 		if err := w.read(ctx, first); err != nil {
 			return err
@@ -187,9 +209,9 @@ func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, with
 }
 
 // readWindows reads every step-th window and sends it to out.
-func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int, day int32, out chan<- *windowReader) error {
+func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int, out chan<- *windowReader) error {
 	for i := from; i < len(starts); i += step {
-		w := &windowReader{tx: tx, day: day}
+		w := &windowReader{tx: tx}
 		if err := w.read(ctx, starts[i]); err != nil {
 			return err
 		}
@@ -202,7 +224,7 @@ func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int,
 	return nil
 }
 
-// patient holds the data of a patient that an audience needs.
+// patient holds the data of a patient that a roster says.
 type patient struct {
 	id                          string
 	known, discharged, deceased bool
@@ -279,11 +301,11 @@ func patientParts(ctx context.Context, tx pgx.Tx, of int) ([]int64, error) {
 // readPatients reads the patients from one page of the table up to another, in their
 // order on disk, without reading the rest
 // (https://www.postgresql.org/docs/15/release-14.html, TID range scans).
-func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, first, end int64) (patients, error) {
+func readPatients(ctx context.Context, tx pgx.Tx, first, end int64) (patients, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT patient_no, CASE WHEN $1 THEN patient_id ELSE '' END, status = 'discharged', deceased
-		FROM app.patients WHERE ctid >= $2::text::tid AND ctid < $3::text::tid`,
-		binaryResults, withIDs, fmt.Sprintf("(%d,0)", first), fmt.Sprintf("(%d,0)", end))
+		SELECT patient_no, patient_id, status = 'discharged', deceased
+		FROM app.patients WHERE ctid >= $1::text::tid AND ctid < $2::text::tid`,
+		binaryResults, fmt.Sprintf("(%d,0)", first), fmt.Sprintf("(%d,0)", end))
 	if err != nil {
 		return nil, err
 	}
@@ -297,19 +319,18 @@ func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, first, end int64
 	return found, rows.Err()
 }
 
-// windowReader reads the accounts of a range of numbers, and their links.
+// windowReader reads the people of a range of numbers, and their links.
 type windowReader struct {
-	tx       pgx.Tx
-	day      int32
-	accounts []Account
-	owners   []int32 // the portal user number of each of links
-	links    []Link  // with only the number of their patient
+	tx     pgx.Tx
+	people []roster.Person
+	owners []int32       // the portal user number of each of links
+	links  []roster.Link // with only the number of their patient
 }
 
-// read reads a window's accounts and links, each in the order of portal user numbers.
+// read reads a window's people and links, each in the order of portal user numbers.
 func (w *windowReader) read(ctx context.Context, first int32) error {
 	last := int32(min(int64(first)+window-1, math.MaxInt32)) // #nosec G115 -- bounded in the line
-	if err := w.readAccounts(ctx, first, last); err != nil {
+	if err := w.readPeople(ctx, first, last); err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
 	if err := w.readLinks(ctx, first, last); err != nil {
@@ -318,7 +339,7 @@ func (w *windowReader) read(ctx context.Context, first int32) error {
 	return nil
 }
 
-func (w *windowReader) readAccounts(ctx context.Context, first, last int32) error {
+func (w *windowReader) readPeople(ctx context.Context, first, last int32) error {
 	rows, err := w.tx.Query(ctx, `
 		SELECT portal_user_no, portal_user_id, active, email <> '' FROM app.portal_users
 		WHERE portal_user_no BETWEEN $1 AND $2 ORDER BY portal_user_no`, binaryResults, first, last)
@@ -327,10 +348,10 @@ func (w *windowReader) readAccounts(ctx context.Context, first, last int32) erro
 	}
 	defer rows.Close()
 	var ids idBlock
-	w.accounts = w.accounts[:0]
+	w.people = w.people[:0]
 	for rows.Next() {
 		raw := rows.RawValues()
-		w.accounts = append(w.accounts, Account{
+		w.people = append(w.people, roster.Person{
 			No: rawInt(raw[0]), ID: ids.add(raw[1]), Active: rawBool(raw[2]), Addressed: rawBool(raw[3])})
 	}
 	return rows.Err()
@@ -348,27 +369,27 @@ func (w *windowReader) readLinks(ctx context.Context, first, last int32) error {
 	for rows.Next() {
 		raw := rows.RawValues()
 		w.owners = append(w.owners, rawInt(raw[0]))
-		w.links = append(w.links, Link{PatientNo: rawInt(raw[1]), Self: rawBool(raw[2]), Term: termOn(w.day, raw[3], raw[4])})
+		w.links = append(w.links, roster.Link{PatientNo: rawInt(raw[1]), Self: rawBool(raw[2]), From: rawDate(raw[3]), Until: rawDate(raw[4])})
 	}
 	return rows.Err()
 }
 
-// deliver visits each account with its links, completed with the data of their patients.
-func (w *windowReader) deliver(found patients, visit func(*Account) bool) (more bool, err error) {
+// deliver visits each person with its links, completed with the data of their patients.
+func (w *windowReader) deliver(found patients, visit func(*roster.Person) bool) (more bool, err error) {
 	at := 0
-	for i := range w.accounts {
-		a := &w.accounts[i]
+	for i := range w.people {
+		p := &w.people[i]
 		begin := at
-		for ; at < len(w.links) && w.owners[at] == a.No; at++ {
+		for ; at < len(w.links) && w.owners[at] == p.No; at++ {
 			l := &w.links[at]
-			p := found.find(l.PatientNo)
-			if p == nil {
-				return false, fmt.Errorf("a link has patient number %d, which is not in the directory", l.PatientNo)
+			of := found.find(l.PatientNo)
+			if of == nil {
+				return false, noPatient(l.PatientNo)
 			}
-			l.PatientID, l.Discharged, l.Deceased = p.id, p.discharged, p.deceased
+			l.PatientID, l.Discharged, l.Deceased = of.id, of.discharged, of.deceased
 		}
-		a.Links = w.links[begin:at]
-		if !visit(a) {
+		p.Links = w.links[begin:at:at]
+		if !visit(p) {
 			return false, nil
 		}
 	}

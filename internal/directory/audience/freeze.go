@@ -1,0 +1,193 @@
+package audience
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"postern/internal/directory"
+	"postern/internal/directory/block"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/rosterstore"
+)
+
+// Audience is an audience at one moment, by blocks.
+type Audience struct {
+	// Day is the day on which the rule was evaluated, as field.Day counts it.
+	Day int32
+	// Blocks are the blocks with recipients, in ascending order.
+	Blocks []Block
+	// Included counts the recipients by reason, Excluded the portal users who belong to a chosen
+	// group but are kept out of it.
+	Included, Excluded map[string]int
+
+	chosen []Recipient // in a selection without groups: the recipients
+}
+
+// Block is the part of an audience in one block.
+type Block struct {
+	No block.No
+	// Root is the root of the roster on which the members were evaluated. It is stored. It is
+	// zero in a selection without groups, which is not evaluated on rosters.
+	Root roster.Digest
+	// Members are the recipients. ByID are those of them who are in none of the chosen groups:
+	// they were chosen by id. The others are what the rule gives on the roster and the day.
+	Members, ByID block.Members
+}
+
+// Recipient is a portal user in an audience.
+type Recipient struct {
+	No int32
+	ID string
+	// Patients are all links of the portal user that are in force, ordered by
+	// patient number. They are the authority under which the delivery is read later.
+	Patients []Tie
+}
+
+// Tie is a link in force, seen from the portal user: the linked patient and the
+// relationship.
+type Tie struct {
+	No           int32
+	ID           string
+	Relationship string // self or representative
+}
+
+// Freeze returns the audience of a selection on the calendar day of on, with the roots of
+// stored rosters. It returns the same errors as [Preview].
+func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on time.Time) (*Audience, error) {
+	a := &Audience{}
+	var built []roster.Roster // of the blocks in a.Blocks that have no root yet
+	var included, excluded tally
+	err := evaluate(ctx, rosters.Pool, sel, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+		a.Day = s.day
+		return s.visit(ctx, snapshot, 0, func(b *rosterstore.Block, p *roster.Person, in, out Reason) bool {
+			if in == "" {
+				if out != "" {
+					excluded.add(out)
+				}
+				return true
+			}
+			included.add(in)
+			no, place := block.Of(p.No)
+			if len(a.Blocks) == 0 || a.Blocks[len(a.Blocks)-1].No != no {
+				a.Blocks = append(a.Blocks, Block{No: no})
+				if b != nil {
+					a.Blocks[len(a.Blocks)-1].Root = b.Root
+				}
+				if b != nil && b.Built() {
+					built = append(built, b.Roster)
+				}
+			}
+			last := &a.Blocks[len(a.Blocks)-1]
+			last.Members.Add(place)
+			if byRule, _ := classify(p, s.day, s.chosen); byRule == "" {
+				last.ByID.Add(place)
+			}
+			if b == nil {
+				a.chosen = append(a.chosen, Recipient{No: p.No, ID: p.ID, Patients: inForce(p, s.day)})
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("finding the audience: %w", err)
+	}
+	a.Included, a.Excluded = included.counts(), excluded.counts()
+	// The snapshot has ended. A roster that was built in it is stored, so that its root can be
+	// cited; it does not become current. A crash here leaves rosters that nothing cites.
+	roots, err := rosters.Put(ctx, built)
+	if err != nil {
+		return nil, fmt.Errorf("finding the audience: %w", err)
+	}
+	for i := range a.Blocks {
+		if len(a.chosen) == 0 && a.Blocks[i].Root == (roster.Digest{}) {
+			a.Blocks[i].Root, roots = roots[0], roots[1:]
+		}
+	}
+	return a, nil
+}
+
+// Count returns the number of recipients.
+func (a *Audience) Count() (n int) {
+	for i := range a.Blocks {
+		n += a.Blocks[i].Members.Count()
+	}
+	return n
+}
+
+// blocksAtOnce is how many rosters are read with their names at a time: about a megabyte.
+const blocksAtOnce = 128
+
+// Recipients streams the recipients in ascending order of their number. They are read from the
+// rosters that the audience cites: a later change of the directory changes nothing. It stops at
+// the first error. An error that wraps [rosterstore.ErrDamaged] is gone after the next pass. The
+// caller may keep the recipients.
+func (a *Audience) Recipients(ctx context.Context, db directory.Beginner) iter.Seq2[Recipient, error] {
+	return func(yield func(Recipient, error) bool) {
+		for _, r := range a.chosen {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if len(a.chosen) > 0 {
+			return
+		}
+		for some := range slices.Chunk(a.Blocks, blocksAtOnce) {
+			found, err := recipients(ctx, db, some, a.Day)
+			if err != nil {
+				yield(Recipient{}, fmt.Errorf("reading the audience: %w", err))
+				return
+			}
+			for _, r := range found {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// recipients reads the recipients of some blocks.
+func recipients(ctx context.Context, db directory.Beginner, blocks []Block, day int32) (found []Recipient, err error) {
+	roots := make([]roster.Digest, len(blocks))
+	for i := range blocks {
+		roots[i] = blocks[i].Root
+	}
+	next := 0
+	var failed error
+	err = rosterstore.Read(ctx, db, roots, func(r *roster.Roster) bool {
+		members := &blocks[next].Members
+		next++
+		failed = r.Visit(func(p *roster.Person) bool {
+			if _, place := block.Of(p.No); members.Has(place) {
+				found = append(found, Recipient{No: p.No, ID: p.ID, Patients: inForce(p, day)})
+			}
+			return true
+		})
+		return failed == nil
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return found, err
+}
+
+// inForce returns the links that are in force on a day.
+func inForce(p *roster.Person, day int32) []Tie {
+	var ties []Tie
+	for i := range p.Links {
+		if l := &p.Links[i]; l.On(day) == roster.InForce {
+			ties = append(ties, Tie{No: l.PatientNo, ID: l.PatientID, Relationship: relationship(l.Self)})
+		}
+	}
+	return ties
+}
+
+func relationship(self bool) string {
+	if self {
+		return directory.Self
+	}
+	return directory.Representative
+}
