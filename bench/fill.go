@@ -216,11 +216,13 @@ func (c *clinic) fillDeliveries(ctx context.Context) error {
 		 SELECT message_id, portal_user_no, chunk, state, 'no such mailbox', 1, now() FROM record.deliveries JOIN blast USING (message_id),
 		     LATERAL (SELECT CASE WHEN portal_user_no % 100 = 7 THEN 'failed' WHEN portal_user_no % 5000 = 11 THEN 'unknown' END) x (state)
 		 WHERE state IS NOT NULL ON CONFLICT DO NOTHING`,
-		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
-		 SELECT m.message_id, no, 0, ARRAY[no]
-		 FROM record.messages m, (SELECT count(*)::integer AS n FROM app.portal_users) u, generate_series(1, m.audience) i,
+		`INSERT INTO record.inbox (message_id, block, part, chunk, members, patients)
+		 SELECT message_id, record.block_of(no), 0, 0, record.members_of(array_agg(no ORDER BY no)),
+		        string_to_array(string_agg(no || ',0', ',' ORDER BY no), ',')::integer[]
+		 FROM (SELECT DISTINCT m.message_id, no FROM record.messages m, (SELECT count(*)::integer AS n FROM app.portal_users) u, generate_series(1, m.audience) i,
 		     LATERAL (SELECT 20 + abs(hashint8(m.seq * 10 + i)::bigint % (u.n - 20))::integer) x (no)
-		 WHERE NOT EXISTS (SELECT FROM record.chunks c WHERE c.message_id = m.message_id) AND m.delivered > 0 ON CONFLICT DO NOTHING`,
+		 WHERE NOT EXISTS (SELECT FROM record.chunks c WHERE c.message_id = m.message_id) AND m.delivered > 0) d
+		 GROUP BY message_id, record.block_of(no)`,
 		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at)
 		 SELECT d.message_id, 0, min(m.seq), min(portal_user_no), max(portal_user_no), count(*), min(m.sent_at), 'accepted', 1, min(m.sent_at)
 		 FROM record.deliveries d JOIN record.messages m USING (message_id)

@@ -1,11 +1,13 @@
 // Command bench measures a blast from end to end and compares it with a raw COPY.
 //
-// In one run, on one machine, it measures (a) a raw COPY of the rows of
-// record.deliveries into an empty copy of that table with the same indexes, the
-// better of one COPY and of batches of 10,000; (b) the time from POST
-// /v1/messages until the last delivery can be read; (c) the time until the last
-// alert was accepted by a stand-in for SendGrid that parses and keeps every
-// request. The important figures are (b) and (c) divided by (a).
+// In one run, on one machine, it measures (a) a raw COPY of the deliveries as rows of one
+// delivery each (message, portal user, chunk, patients) into an empty table with two
+// indexes, the better of one COPY and of batches of 10,000; (b) the time from POST
+// /v1/messages until the last delivery can be read; (c) the time until the last alert was
+// accepted by a stand-in for SendGrid that parses and keeps every request. The important
+// figures are (b) and (c) divided by (a). The first blast follows the import of all its
+// recipients at once. Of three further ones it takes the medians. During a last one it also
+// sends small messages and reads an inbox.
 //
 // With -pages it fills a clinic instead, with a million portal users, a hundred thousand
 // messages and 650,000 events in the record. It requests every list and search page and
@@ -25,7 +27,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,25 +34,33 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"postern/internal/notify/sendgridfake"
 )
 
 // Figures are the results of a blast, as written to bench.json. Names ending in S are
-// seconds.
+// seconds, in MS milliseconds.
 type Figures struct {
-	Recipients   int                `json:"recipients"`
-	CopyS        float64            `json:"copy_s"`
-	DeliverS     float64            `json:"deliver_s"`
-	AlertS       float64            `json:"alert_s"`
-	DeliverRatio float64            `json:"deliver_ratio"`
-	AlertRatio   float64            `json:"alert_ratio"`
-	PeakRSSMiB   map[string]float64 `json:"peak_rss_mib"`
-	Events       int64              `json:"events"`
-	RecordBytes  int64              `json:"record_bytes"`
-	Cores        int                `json:"cores"`
+	Recipients        int                `json:"recipients"`
+	ImportS           float64            `json:"import_s"`
+	CopyS             float64            `json:"copy_s"`
+	DeliverFreshS     float64            `json:"deliver_fresh_s"` // right after the import
+	DeliverS          float64            `json:"deliver_s"`
+	AlertS            float64            `json:"alert_s"`
+	DeliverFreshRatio float64            `json:"deliver_fresh_ratio"`
+	DeliverRatio      float64            `json:"deliver_ratio"`
+	AlertRatio        float64            `json:"alert_ratio"`
+	PreviewS          float64            `json:"preview_s"`    // of all portal users
+	SmallP99MS        float64            `json:"small_p99_ms"` // a message to one, during a blast: from the POST until it can be read
+	InboxP99MS        float64            `json:"inbox_p99_ms"` // a page of an inbox, 200 a second, during a blast
+	BytesFirst        float64            `json:"bytes_per_delivery_first"`
+	BytesPerDelivery  float64            `json:"bytes_per_delivery"` // of a further blast: the stream, Postgres and the content store
+	StandinCPUS       float64            `json:"standin_cpu_s"`      // processor time of the stand-in, and of this program, during a blast
+	PeakRSSMiB        map[string]float64 `json:"peak_rss_mib"`
+	Events            int64              `json:"events"`
+	RecordBytes       int64              `json:"record_bytes"`
+	Cores             int                `json:"cores"`
 }
 
 func main() {
@@ -125,40 +134,6 @@ func run(ctx context.Context, binary string, keep bool, measure func(context.Con
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	return measure(ctx, s, dir, fake)
-}
-
-func measureBlast(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake, n int, out string) error {
-	fmt.Printf("importing %d portal users …\n", n)
-	if err := s.importDirectory(ctx, dir, n); err != nil {
-		return err
-	}
-	f := Figures{Recipients: n, Cores: runtime.NumCPU()}
-	fmt.Println("sending …")
-	if err := s.blast(ctx, n, fake, &f); err != nil {
-		return err
-	}
-	fmt.Println("copying the same rows …")
-	if err := s.measureCopy(ctx, &f); err != nil {
-		return err
-	}
-	f.DeliverRatio, f.AlertRatio = f.DeliverS/f.CopyS, f.AlertS/f.CopyS
-	return f.report(out)
-}
-
-func (f *Figures) report(out string) error {
-	fmt.Printf(`
-| recipients | raw COPY | delivered | ratio | alerted | ratio | peak memory | events | record |
-|---|---|---|---|---|---|---|---|---|
-| %d | %.2f s | %.2f s | %.2f | %.2f s | %.2f | %.0f MiB | %d | %.1f MB |
-
-%d cores. Alerted: accepted by a stand-in for SendGrid on loopback that parses every request.
-`, f.Recipients, f.CopyS, f.DeliverS, f.DeliverRatio, f.AlertS, f.AlertRatio, f.PeakRSSMiB["postern"],
-		f.Events, float64(f.RecordBytes)/1e6, f.Cores)
-	data, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(out, append(data, '\n'), 0o644) // #nosec G306 -- figures for all to read
 }
 
 // stopwatch returns a function that returns the seconds since the call of stopwatch.

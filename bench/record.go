@@ -111,7 +111,8 @@ func (s *system) measureReceipts(ctx context.Context, _ Figures) error {
 	defer func() { _ = conn.Close(ctx) }()
 	var path string
 	err = conn.QueryRow(ctx, `SELECT '/v1/messages/' || d.message_id || '/deliveries/' || u.portal_user_id || '/receipt'
-		FROM record.deliveries d JOIN app.portal_users u USING (portal_user_no) ORDER BY d.portal_user_no DESC LIMIT 1`).Scan(&path)
+		FROM (SELECT message_id, record.portal_users_of(block, members) AS portal_user_no FROM record.inbox ORDER BY block DESC LIMIT 1) d
+		JOIN app.portal_users u USING (portal_user_no) ORDER BY d.portal_user_no DESC LIMIT 1`).Scan(&path)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ var recordPages = []pageRequest{
 // recordNames returns the values for the {…} in recordPages.
 func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 	var half uuid.UUID // the middle one of the first portal user's messages
-	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.deliveries WHERE portal_user_no = 1 ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
+	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.inbox WHERE block = 0 AND record.has_member(members, 0) ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
 	names := []string{"{disclosed}", half.String() + ".1"}
 	for name, where := range map[string]string{
 		"cursor":       `time < now() - interval '6 months' ORDER BY time DESC`,

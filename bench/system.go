@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -92,21 +92,29 @@ func (s *system) signIn(ctx context.Context) error {
 	return err
 }
 
+// random returns the random UUID of a name: the same in each run.
+func random(name string, i int) string {
+	sum := sha256.Sum256([]byte(name + strconv.Itoa(i)))
+	id := uuid.UUID(sum[:16])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4, RFC 9562
+	return id.String()
+}
+
 // importDirectory imports n active patients, each with an own portal user.
 func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
 	var files []string
 	for name, line := range map[string]struct {
 		header string
-		row    func(w io.Writer, id string, i int)
+		row    func(w io.Writer, i int)
 	}{
-		"patients.csv": {"patient_id,given_name,family_name,birth_date,status,deceased", func(w io.Writer, id string, i int) {
-			_, _ = fmt.Fprintf(w, "%s,Given%d,Family%d,1970-01-01,active,false\n", id, i, i)
+		"patients.csv": {"patient_id,given_name,family_name,birth_date,status,deceased", func(w io.Writer, i int) {
+			_, _ = fmt.Fprintf(w, "%s,Given%d,Family%d,1970-01-01,active,false\n", random("patient", i), i, i)
 		}},
-		"portal_users.csv": {"portal_user_id,name,email,active", func(w io.Writer, id string, i int) {
-			_, _ = fmt.Fprintf(w, "%s,Given%d Family%d,p%d@example.test,true\n", id, i, i, i)
+		"portal_users.csv": {"portal_user_id,name,email,active", func(w io.Writer, i int) {
+			_, _ = fmt.Fprintf(w, "%s,Given%d Family%d,p%d@example.test,true\n", random("portal user", i), i, i, i)
 		}},
-		"links.csv": {"portal_user_id,patient_id,relationship,from,until", func(w io.Writer, id string, _ int) {
-			_, _ = fmt.Fprintf(w, "%s,%s,self,,\n", id, id)
+		"links.csv": {"portal_user_id,patient_id,relationship,from,until", func(w io.Writer, i int) {
+			_, _ = fmt.Fprintf(w, "%s,%s,self,,\n", random("portal user", i), random("patient", i))
 		}},
 	} {
 		path := filepath.Join(dir, name)
@@ -117,7 +125,7 @@ func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
 		w := bufio.NewWriter(f)
 		_, _ = fmt.Fprintln(w, line.header)
 		for i := range n {
-			line.row(w, uuid.NewSHA1(uuid.NameSpaceOID, []byte(strconv.Itoa(i))).String(), i)
+			line.row(w, i)
 		}
 		if err := errors.Join(w.Flush(), f.Close()); err != nil {
 			return err
@@ -125,54 +133,6 @@ func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
 		files = append(files, path)
 	}
 	_, err := s.verb(ctx, append([]string{"import", "csv"}, files...)...)
-	return err
-}
-
-// blast sends one message to all portal users and measures (b) and (c).
-func (s *system) blast(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
-	body := strings.NewReader(`{"subject":"The practice is closed on Monday","body":"We open again on Tuesday at eight.",
-		"recipients":{"portal_user_ids":[],"groups":["all_portal_users"]},"staff_bcc":[],"attachment_ids":[],"undo_seconds":0}`)
-	taken := stopwatch()
-	var sent struct {
-		ID string `json:"id"`
-	}
-	if err := s.call(ctx, http.MethodPost, "/v1/messages", body, &sent); err != nil {
-		return err
-	}
-	alerted := make(chan float64, 1)
-	go func() {
-		if fake.WaitFor(ctx, n) == nil {
-			alerted <- taken()
-		}
-	}()
-	for {
-		var m struct {
-			Progress struct{ Delivered int }
-		}
-		if err := s.call(ctx, http.MethodGet, "/v1/messages/"+sent.ID, nil, &m); err != nil {
-			return err
-		}
-		if m.Progress.Delivered >= n {
-			f.DeliverS = taken()
-			break
-		}
-		// Polling slows down the measured system. This interval is short enough for an error
-		// of a few per cent.
-		time.Sleep(max(10*time.Millisecond, time.Duration(n/10)*time.Microsecond/2))
-	}
-	select {
-	case f.AlertS = <-alerted:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(10 * time.Minute):
-		return fmt.Errorf("%d of %d alerts were accepted after ten minutes", fake.Count(), n)
-	}
-	rss, err := peakRSS(s.cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	f.PeakRSSMiB = map[string]float64{"postern": rss}
-	f.RecordBytes, err = sizeOf(filepath.Join(s.data, "nats"))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/inbox"
 	"postern/internal/inbox/inboxstore"
+	"postern/internal/proof/receipt/issuer"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
@@ -38,8 +39,9 @@ type OpenedMessage struct {
 
 // PortalOperations are the inbox of a portal user.
 type PortalOperations struct {
-	Inbox *inboxstore.Inbox
-	Await Await
+	Inbox    *inboxstore.Inbox
+	Receipts *issuer.Issuer
+	Await    Await
 }
 
 func (g PortalOperations) register(a *API) {
@@ -66,6 +68,39 @@ func (g PortalOperations) register(a *API) {
 		return download(document, data), nil
 	})
 	a.describeDownload(document)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/portal/messages/{id}/receipt", id: "get-my-receipt", tag: forPortal,
+		summary: "The receipt of my delivery, which `postern receipt verify` checks. Issuing it is recorded. The operation waits for the checkpoint that covers it.",
+		actions: mine, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, g.receipt)
+}
+
+// receipt issues a receipt for a message in the inbox. It does not open the message.
+func (g PortalOperations) receipt(ctx context.Context, in *MessagePath) (*plainText, error) {
+	subject := subjectOf(ctx)
+	found, err := g.Inbox.List(ctx, subject, after(in.ID), 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].ID != in.ID {
+		return nil, issuer.ErrNotFound
+	}
+	r, err := g.Receipts.Issue(ctx, issuer.Request{MessageID: in.ID, PortalUserID: subject.ID, Actor: subject.Actor(), Names: !found[0].Recalled, Alone: true})
+	if err != nil {
+		return nil, err
+	}
+	file, err := r.Encode()
+	return &plainText{"application/json", file}, err
+}
+
+// after returns the next id: only the message itself and older ones are older.
+func after(id uuid.UUID) uuid.UUID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
 }
 
 func (g PortalOperations) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]], error) {

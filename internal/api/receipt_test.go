@@ -57,3 +57,49 @@ func TestWhatAReviewerTakesAway(t *testing.T) {
 	rui.get("/v1/messages/" + id + "/deliveries/pu-2/receipt").is(http.StatusNotFound)
 	rui.get("/v1/messages/" + uuid.NewString() + "/deliveries/pu-1/receipt").is(http.StatusNotFound)
 }
+
+// A portal user gets the receipt of their own message, without opening it, if it names nobody
+// else. It is on the record that they did.
+func TestAPortalUserTakesTheirOwnReceipt(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
+	rui := s.staff(t, "Rui Reviewer", policy.ReadRecord)
+	pat, other := s.portalUser(t, "pu-1"), s.portalUser(t, "pu-2")
+	send := func(to ...string) string {
+		id := ada.send(letter("Your results", to...))
+		s.Deliver(t, uuid.MustParse(id))
+		return "/v1/portal/messages/" + id + "/receipt"
+	}
+	own, both := send("pu-1"), send("pu-1", "pu-2")
+
+	proof := pat.get(own).is(http.StatusOK)
+	r, _, err := receipt.Verify(proof.body, string(rui.get("/v1/record/key").is(http.StatusOK).body))
+	if err != nil || r.PortalUserID != "pu-1" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if refused := pat.get(both).is(http.StatusConflict); !strings.Contains(string(refused.body), "ask the clinic") || strings.Contains(string(refused.body), "pu-2") {
+		t.Errorf("it says %s", refused.body)
+	}
+	other.get(own).is(http.StatusNotFound)
+	pat.get("/v1/portal/messages/" + uuid.NewString() + "/receipt").is(http.StatusNotFound)
+	rui.get(own).is(http.StatusUnauthorized)
+	s.Settle(t)
+	var issued, opened int
+	if err := s.Admin.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE type = 'receipt.issued' AND actor = 'portal_user:pu-1'), count(*) FILTER (WHERE type = 'delivery.opened')
+		FROM record.events`).Scan(&issued, &opened); err != nil || issued != 1 || opened != 0 {
+		t.Errorf("the record has %d receipts and %d openings, %v", issued, opened, err)
+	}
+}
+
+// A message with a Staff Bcc has no receipt for its portal users: message.sent names that member.
+func TestAReceiptNamesNoStaffBcc(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
+	bo := s.staff(t, "Bo Copied", policy.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	message := letter("Your results", "pu-1")
+	message["staff_bcc"] = []string{bo.id}
+	id := ada.send(message)
+	s.Deliver(t, uuid.MustParse(id))
+	pat.get("/v1/portal/messages/" + id + "/receipt").is(http.StatusConflict)
+}

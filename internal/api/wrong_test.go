@@ -400,7 +400,7 @@ func (w world) wrongPortal() []wrong {
 		{"wrong cursor", w.pat, list, "/v1/portal/messages?cursor=" + url.QueryEscape("a b"), "", false, nil, 422, "query.cursor"},
 		{"staff", w.staff, list, "", "", false, nil, 401, ""},
 	}
-	for _, call := range []string{open, document} {
+	for _, call := range []string{open, document, open + "/receipt"} {
 		_, route, _ := strings.Cut(call, " ")
 		at := func(id string) string {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", w.document).Replace(route)

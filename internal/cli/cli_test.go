@@ -57,6 +57,7 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"record", "tail", "-n", "501"}, "--lines"},
 		{[]string{"receipt", "verify", "file"}, "--key"},
 		{[]string{"receipt", "issue", "no-id", "pu-1"}, "not the id of a message"},
+		{[]string{"why", "no-id", "pu-1"}, "not the id of a message"},
 		{[]string{"replay"}, "needs a verb"},
 		{[]string{"replay", "plan"}, "--reason"},
 		{[]string{"replay", "plan", "--reason", "x", "--state", "accepted"}, "failed or unknown"},

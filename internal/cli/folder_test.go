@@ -36,7 +36,7 @@ func acting(t *testing.T) [][]string {
 		{"staff", "reset-second-factor", "a@b.test"}, {"token", "create", "--staff", "a@b.test"},
 		{"portal-user", "list"}, {"portal-user", "invite", "pu-1"}, {"portal-user", "set-password", "pu-1", "--password-stdin"},
 		{"record", "tail"}, {"record", "export", "--format", "csv", "--out", filepath.Join(dir, "out")},
-		{"receipt", "issue", someID, "pu-1"}, {"alerting", "status"}, {"alerting", "pause", "--reason", "x"}, {"alerting", "resume", "--reason", "x"},
+		{"receipt", "issue", someID, "pu-1"}, {"why", someID, "pu-1"}, {"alerting", "status"}, {"alerting", "pause", "--reason", "x"}, {"alerting", "resume", "--reason", "x"},
 		{"parked", "list"}, {"parked", "show", someID}, {"parked", "retry", someID}, {"parked", "discard", someID, "--reason", "x"},
 		{"replay", "plan", "--reason", "x"}, {"replay", "start", someID}, {"replay", "status", someID}, {"replay", "pause", someID},
 		{"replay", "resume", someID}, {"replay", "cancel", someID},

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"postern/internal/content"
 	"postern/internal/directory/imports"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/outbox"
@@ -79,15 +78,11 @@ func (env *environment) importWith(ctx context.Context, format string, dry bool,
 // makeRosters makes the rosters of what was imported, if this verb has the content key. Without
 // it the fan-out worker makes them.
 func (env *environment) makeRosters(ctx context.Context, s *system) error {
-	url, keyFile := env.contentAddress(s)
-	if url == "" || keyFile == "" {
-		return nil
-	}
-	kept, err := content.Open(ctx, url, keyFile)
-	if err != nil {
+	kept, closeStore, err := env.contentStore(ctx, s)
+	if err != nil || kept == nil {
 		return err
 	}
-	defer func() { _ = kept.Close() }()
+	defer closeStore()
 	_, err = rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept, Vacuum: s.vacuum}).Pass(ctx)
 	return err
 }

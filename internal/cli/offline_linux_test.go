@@ -72,7 +72,7 @@ func onABareMachine(t *testing.T, dir string, args ...string) (out string, err e
 func TestAReceiptIsCheckedOffline(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"receipt.json", "key"} {
+	for _, name := range []string{"format-1.json", "format-1.key", "format-2.json", "format-2.key"} {
 		data, err := os.ReadFile(filepath.Join("../proof/receipt/testdata", name))
 		if err != nil {
 			t.Fatal(err)
@@ -81,12 +81,14 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := onABareMachine(t, dir, "receipt", "verify", "receipt.json", "--key", "key")
-	if err != nil || !strings.Contains(out, "the receipt holds") || !strings.Contains(out, "pu-1 has the message") {
-		t.Errorf("it says %s (%v)", out, err)
+	for format, who := range map[string]string{"format-1": "pu-1", "format-2": "member-a"} {
+		out, err := onABareMachine(t, dir, "receipt", "verify", format+".json", "--key", format+".key")
+		if err != nil || !strings.Contains(out, "the receipt holds") || !strings.Contains(out, who+" has the message") {
+			t.Errorf("%s: it says %s (%v)", format, out, err)
+		}
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 2 {
+	if err != nil || len(left) != 4 {
 		t.Errorf("it left something behind: %v, %v", left, err)
 	}
 

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/content"
 	"postern/internal/content/reader"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
@@ -68,13 +68,14 @@ func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) 
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
 	cfg := issuer.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
-	if url, key := env.contentAddress(s); url != "" && key != "" {
-		kept, err := content.Open(ctx, url, key)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = kept.Close() }()
+	kept, closeStore, err := env.contentStore(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStore()
+	if kept != nil {
 		cfg.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
+		cfg.Rosters = rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept})
 	}
 	return issuer.New(cfg).Issue(ctx, q)
 }

@@ -127,7 +127,12 @@ func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 	}
 	return env.with(ctx, func(s *system) error {
 		if slices.Contains(r.Without, up.Postgres) {
-			if err := up.RestoreNumbers(ctx, s.log, s.pool); err != nil {
+			kept, closeStore, err := env.contentStore(ctx, s)
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			if err := up.RestoreNumbers(ctx, s.log, s.pool, kept); err != nil {
 				return err
 			}
 		}

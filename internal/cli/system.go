@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
@@ -184,9 +185,18 @@ func (env *environment) archiveURL(s *system) string {
 	return s.folder.ArchiveURL()
 }
 
-func (env *environment) contentAddress(s *system) (url, keyFile string) {
-	if s.folder == nil {
-		return os.Getenv("CONTENT_URL"), os.Getenv("CONTENT_KEY_FILE")
+// contentStore opens the content store, or returns nil if the environment does not set it. Close
+// it, even if it is nil, with closeStore.
+func (env *environment) contentStore(ctx context.Context, s *system) (kept *content.Store, closeStore func(), err error) {
+	url, keyFile := os.Getenv("CONTENT_URL"), os.Getenv("CONTENT_KEY_FILE")
+	if s.folder != nil {
+		url, keyFile = s.folder.ContentURL(), s.folder.ContentKeyFile()
 	}
-	return s.folder.ContentURL(), s.folder.ContentKeyFile()
+	if url == "" || keyFile == "" {
+		return nil, func() {}, nil
+	}
+	if kept, err = content.Open(ctx, url, keyFile); err != nil {
+		return nil, func() {}, err
+	}
+	return kept, func() { _ = kept.Close() }, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/internal/content"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle/merklestore"
@@ -21,7 +20,8 @@ func (env *environment) verifyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Verify the whole record with all signed checkpoints", Args: cobra.NoArgs,
 		Long: "Walks the stream from the first event: sequences, schemas, hashes against every checkpoint ever signed,\n" +
 			"each delivery traced to an audience and a send, each alert to a delivery. It compares Postgres's tables\n" +
-			"and copy, and the archive's segments, with the stream. It prints the first fault and its place, and exits 1.\n" +
+			"and copy, and the archive's segments, with the stream. It evaluates the audience of every group again, on the rosters\n" +
+			"that the deliveries cite. It prints the first fault and its place, and exits 1.\n" +
 			"If CONTENT_URL and CONTENT_KEY_FILE are set, it also looks for the content of every message that was not\n" +
 			"erased, and exits 1 if some is missing.\n\n" +
 			"It trusts the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
@@ -78,10 +78,8 @@ func (env *environment) verifier(ctx context.Context, s *system, key, since, out
 			return nil, "", err
 		}
 	}
-	if url, key := env.contentAddress(s); url != "" && key != "" {
-		if v.Content, err = content.Open(ctx, url, key); err != nil {
-			return nil, "", err
-		}
+	if v.Content, _, err = env.contentStore(ctx, s); err != nil {
+		return nil, "", err
 	}
 	return v, whose, nil
 }
@@ -130,7 +128,7 @@ func (env *environment) sayVerified(r verify.Report, whose string) error {
 	} else if err := env.say(nil, "%s", verifiedText(r, whose)); err != nil {
 		return err
 	}
-	if !r.OK || r.Missing > 0 {
+	if !r.OK || r.Missing > 0 || r.RostersMissing > 0 {
 		return errDoesNotHold
 	}
 	return nil
@@ -151,6 +149,13 @@ func verifiedText(r verify.Report, whose string) string {
 	if r.Missing > 0 {
 		fmt.Fprintf(&b, "\nthe content of %d of %d messages is MISSING, though it was not erased; restore the content store from a backup:", r.Missing, r.Contents)
 		for _, f := range r.MissingContent {
+			fmt.Fprintf(&b, "\n%s", f)
+		}
+	}
+	if r.RostersMissing > 0 {
+		fmt.Fprintf(&b, "\n%d rosters are MISSING: who was in these audiences, and why, can't be recomputed. The fan-out worker restores rosters\n"+
+			"from the content store when it starts:", r.RostersMissing)
+		for _, f := range r.MissingRosters {
 			fmt.Fprintf(&b, "\n%s", f)
 		}
 	}

@@ -66,6 +66,9 @@ func AttachmentOf(attachment uuid.UUID) Name { return Name("attachments/" + atta
 // ManifestOf returns the name of the audience manifest of a message.
 func ManifestOf(message uuid.UUID) Name { return Name("manifests/" + message.String()) }
 
+// RostersOf returns the name of a bundle of rosters of the directory.
+func RostersOf(bundle uuid.UUID) Name { return Name(rosters + bundle.String()) }
+
 // ImportFileOf returns the name of the nth file of an uploaded import of the directory.
 func ImportFileOf(upload uuid.UUID, n int) Name {
 	return Name(fmt.Sprintf("imports/%s-%d", upload, n))

@@ -27,6 +27,8 @@ const (
 	bodies       = "bodies/"
 	messageKeys  = "keys/"
 	manifestKeys = "manifest-keys/"
+	rosters      = "rosters/"
+	rosterKeys   = "roster-keys/"
 )
 
 // KeysOf returns the name of the copy of a message's keys: those of its body, its header
@@ -35,6 +37,9 @@ func KeysOf(message uuid.UUID) Name { return Name(messageKeys + message.String()
 
 // ManifestKeysOf returns the name of the copy of the key of a message's audience manifest.
 func ManifestKeysOf(message uuid.UUID) Name { return Name(manifestKeys + message.String()) }
+
+// RosterKeysOf returns the name of the key of a bundle of rosters.
+func RosterKeysOf(bundle uuid.UUID) Name { return Name(rosterKeys + bundle.String()) }
 
 // StoreKeys stores the copy of the keys of id and returns the stored keys, which are
 // durable then. Of several callers the first one's keys are stored, and all callers get
@@ -92,6 +97,11 @@ func (s *Store) Bodies(ctx context.Context) iter.Seq2[uuid.UUID, error] { return
 // Copies returns the messages that have a copy of their keys, in no order.
 func (s *Store) Copies(ctx context.Context) iter.Seq2[uuid.UUID, error] {
 	return s.named(ctx, messageKeys)
+}
+
+// Rosters returns the bundles of rosters that are stored, in no order.
+func (s *Store) Rosters(ctx context.Context) iter.Seq2[uuid.UUID, error] {
+	return s.named(ctx, rosters)
 }
 
 func (s *Store) named(ctx context.Context, folder string) iter.Seq2[uuid.UUID, error] {

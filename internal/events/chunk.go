@@ -13,9 +13,10 @@ import (
 // together. It is also SendGrid's limit of personalizations in one request.
 const ChunkSize = 1000
 
-// DeliveriesCreated says that the recipients of one chunk have the message in their
-// inbox. These bodies are most of the record's bytes, so they have their own encoder
-// and decoder: one canonical form, without spaces,
+// DeliveriesCreated says that the recipients of one chunk have the message in their inbox.
+// It is version 1 of deliveries.created, for messages to chosen portal users; see
+// [DeliveriesByBlock] for those to groups. It has its own encoder and decoder: one canonical
+// form, without spaces,
 //
 //	{"message_id":"…","chunk":0,"recipients":[["pu-1",17,[["pt-9",4,"self"]]],…]}
 //
@@ -52,6 +53,8 @@ func (b DeliveriesCreated) Key() []string {
 
 // Message implements [Body].
 func (b DeliveriesCreated) Message() uuid.UUID { return b.MessageID }
+
+func (DeliveriesCreated) version() int { return byRecipient }
 
 // AppendChunkHeader begins the canonical body of a chunk.
 func AppendChunkHeader(dst []byte, message uuid.UUID, chunk int) []byte {

@@ -21,9 +21,9 @@ var deliveryTypes = []Descriptor{{
 	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: summary(AudienceResolved.summary),
 }, {
-	Type: TypeDeliveriesCreated, Version: 1, Label: "Deliveries recorded",
+	Type: TypeDeliveriesCreated, Version: byBlock, Label: "Deliveries recorded",
 	When:       "the deliveries of one chunk are recorded",
-	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "deliveries"},
+	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "inbox"},
 	About: AboutChunk, OfMessage: OneMessage, summary: chunkSummary,
 }, {
 	Type: TypeFanoutCompleted, Version: 1, Label: "All deliveries recorded",
@@ -33,7 +33,7 @@ var deliveryTypes = []Descriptor{{
 }, {
 	Type: TypeDeliveryOpened, Version: 1, Label: "Message opened",
 	When:       "a portal user opens a message for the first time",
-	Publishers: []string{API}, Rows: []string{"messages", "opens"},
+	Publishers: []string{API}, Rows: []string{"messages", "opens", "inbox"},
 	About: AboutActor, OfMessage: OneMessage, summary: words("opened the message"),
 }, {
 	Type: TypeAttachmentDownloaded, Version: 1, Label: "Document downloaded",

@@ -32,9 +32,9 @@
 //	message.cancelled      1        a staff member cancels a held or scheduled message                                          api                 -              messages
 //	message.recalled       1        a staff member recalls a message                                                            api                 -              messages
 //	audience.resolved      1        fan-out has frozen the audience                                                             fanout-worker       -              messages
-//	deliveries.created     1        the deliveries of one chunk are recorded                                                    fanout-worker       notify-worker  messages, chunks, deliveries
+//	deliveries.created     2        the deliveries of one chunk are recorded                                                    fanout-worker       notify-worker  messages, chunks, inbox
 //	fanout.completed       1        the deliveries of all chunks are recorded                                                   fanout-worker       -              messages
-//	delivery.opened        1        a portal user opens a message for the first time                                            api                 -              messages, opens
+//	delivery.opened        1        a portal user opens a message for the first time                                            api                 -              messages, opens, inbox
 //	attachment.downloaded  1        a portal user downloads a document                                                          api                 -              downloads
 //	alerts.accepted        3        SendGrid accepted the alerts of most of a chunk                                             notify-worker       -              messages, chunks, alert_exceptions, reports, replays
 //	alerts.failed          3        SendGrid refused the alerts of most of a chunk                                              notify-worker       -              messages, chunks, alert_exceptions, reports, replays

@@ -185,11 +185,11 @@ func consumersOf(t events.Type) (all []string) {
 	return all
 }
 
-// fields maps the fields and methods of a batch of internal/recorder to the table whose
-// rows they hold.
+// fields maps the fields and methods of a batch of internal/recorder to the tables whose
+// rows they change.
 var fields = map[string]string{
 	"message": "messages", "messages": "messages", "bcc": "message_bcc", "chunks": "chunks",
-	"deliveries": "deliveries", "exceptions": "alert_exceptions", "opens": "opens", "downloads": "downloads",
+	"inbox": "inbox", "exceptions": "alert_exceptions", "opens": "opens inbox", "downloads": "downloads",
 	"except": "alert_exceptions", "apply": "alert_exceptions", "applyEarly": "reports", "follow": "alert_exceptions", "weigh": "reports", "dead": "dead_addresses",
 	"moveReplay": "replays",
 }
@@ -210,7 +210,9 @@ func tablesWritten(t *testing.T, file string, tables map[string][]string) {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
 				if of, ok := n.X.(*ast.Ident); ok && of.Name == "b" && fields[n.Sel.Name] != "" {
-					written[fields[n.Sel.Name]] = true
+					for _, table := range strings.Fields(fields[n.Sel.Name]) {
+						written[table] = true
+					}
 				}
 			case *ast.BasicLit:
 				for _, match := range inSQL.FindAllStringSubmatch(n.Value, -1) {

@@ -33,6 +33,9 @@ type Event struct {
 	Chunk *ChunkRef
 	// Data is the body, JSON that satisfies the schema of Type and Version.
 	Data json.RawMessage
+	// PublicLength is the number of bytes of the body's public part (see [Parts]), or 0 if the
+	// body has no parts.
+	PublicLength int
 }
 
 // ChunkRef identifies a chunk of a message: Index counts from 0 to Of-1. It is in the
@@ -59,6 +62,9 @@ type chunked interface{ ChunkRef() ChunkRef }
 // typed is a Body that serves several types.
 type typed interface{ ofType(Type) }
 
+// versioned is a Body of one version of its type. Other bodies are of the latest version.
+type versioned interface{ version() int }
+
 // namespace is the namespace of Postern's UUIDv5 ids. It never changes: every id on
 // every record depends on it.
 var namespace = uuid.MustParse("6f1c8a52-3b7e-5d3f-9a64-0c5a2f1e7b90")
@@ -80,8 +86,8 @@ func New(source, actor string, at time.Time, body Body) (Event, error) {
 }
 
 // NewEncoded is [New] for a body whose JSON exists already, such as a frame of a
-// manifest. Its version is the latest of the type. A type without a descriptor gets
-// version 0, which no schema has.
+// manifest. Its version is the body's, or the latest of the type. A type without a
+// descriptor gets version 0, which no schema has.
 func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Event {
 	t := body.EventType()
 	d, _ := Describe(t)
@@ -99,6 +105,10 @@ func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Even
 		ref := c.ChunkRef()
 		e.Chunk = &ref
 	}
+	if v, ok := body.(versioned); ok {
+		e.Version = v.version()
+	}
+	e.PublicLength = publicLength(data)
 	return e
 }
 
@@ -157,7 +167,8 @@ func (t Type) Filter() string { return SubjectPrefix + string(t) + ".*" }
 
 // The headers are CloudEvents 1.0 in NATS binary mode
 // (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md).
-// ce-actor, ce-messageid, ce-chunk and ce-chunks are extension attributes.
+// ce-actor, ce-messageid, ce-chunk, ce-chunks, ce-leaf and ce-publiclength are extension
+// attributes.
 const (
 	headerSpecVersion = "ce-specversion"
 	headerID          = "ce-id"
@@ -169,7 +180,11 @@ const (
 	headerMessageID   = "ce-messageid"
 	headerChunk       = "ce-chunk"
 	headerChunks      = "ce-chunks"
+	headerLeaf        = "ce-leaf"
 	headerContentType = "content-type"
+	// headerPublicLength is set together with headerLeaf, see Parts.
+	headerPublicLength = "ce-publiclength"
+	leafOfParts        = "2"
 
 	// HeaderMsgID is the header by which JetStream deduplicates; its value is the
 	// event id.
@@ -199,6 +214,10 @@ func (e Event) Header() map[string][]string {
 		h[headerChunk] = []string{strconv.Itoa(e.Chunk.Index)}
 		h[headerChunks] = []string{strconv.Itoa(e.Chunk.Of)}
 	}
+	if e.PublicLength > 0 {
+		h[headerLeaf] = []string{leafOfParts}
+		h[headerPublicLength] = []string{strconv.Itoa(e.PublicLength)}
+	}
 	return h
 }
 
@@ -214,6 +233,19 @@ var ErrMalformed = errors.New("malformed event")
 // Parse is the inverse of Header. It accepts types and versions that this binary does
 // not know: the caller decides how to handle them.
 func Parse(header map[string][]string, data []byte) (Event, error) {
+	e, err := ParseHead(header)
+	if err != nil {
+		return Event{}, err
+	}
+	e.Data = data
+	if e.PublicLength, err = partsOf(header, data); err != nil {
+		return Event{}, fmt.Errorf("%w: header %s: %w", ErrMalformed, headerPublicLength, err)
+	}
+	return e, nil
+}
+
+// ParseHead is [Parse] for the headers alone: the event has no Data and no PublicLength.
+func ParseHead(header map[string][]string) (Event, error) {
 	get := func(name string) string {
 		if v := header[name]; len(v) > 0 {
 			return v[0]
@@ -223,7 +255,7 @@ func Parse(header map[string][]string, data []byte) (Event, error) {
 	fail := func(name string, err error) (Event, error) {
 		return Event{}, fmt.Errorf("%w: header %s: %w", ErrMalformed, name, err)
 	}
-	e := Event{Type: Type(get(headerType)), Source: get(headerSource), Actor: get(headerActor), Data: data}
+	e := Event{Type: Type(get(headerType)), Source: get(headerSource), Actor: get(headerActor)}
 	var err error
 	if e.ID, err = uuid.Parse(get(headerID)); err != nil {
 		return fail(headerID, err)
@@ -251,6 +283,20 @@ func Parse(header map[string][]string, data []byte) (Event, error) {
 		e.Chunk = &ChunkRef{Index: index, Of: of}
 	}
 	return e, nil
+}
+
+// partsOf checks that the headers describe the parts of the body, and returns the length of
+// the public one.
+func partsOf(header map[string][]string, data []byte) (publicLength int, err error) {
+	public, private := Parts(header, data)
+	has := private != nil
+	if has != (len(header[headerPublicLength]) > 0) || has != (len(header[headerLeaf]) > 0) || has != (LeafVersion(header) == 2) {
+		return 0, errors.New("it does not describe the parts of the body")
+	}
+	if !has {
+		return 0, nil
+	}
+	return len(public), nil
 }
 
 func versionOf(schema string, t Type) (int, error) {

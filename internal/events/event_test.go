@@ -1,6 +1,9 @@
 package events
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"postern/internal/directory/block"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
@@ -156,6 +161,131 @@ func FuzzScanChunk(f *testing.F) {
 	f.Add(data[:len(data)-3])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var b DeliveriesCreated
+		if b.UnmarshalJSON(data) != nil {
+			return
+		}
+		again, err := b.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(again) != string(data) {
+			t.Errorf("accepted:  %q\ncanonical: %q", data, again)
+		}
+	})
+}
+
+func byBlocks() *rapid.Generator[DeliveriesByBlock] {
+	return rapid.Custom(func(t *rapid.T) DeliveriesByBlock {
+		b := DeliveriesByBlock{MessageID: uuid.New(), Chunk: rapid.IntRange(0, 1<<20).Draw(t, "chunk"), Selection: "sha256:" + strings.Repeat("0a", 32),
+			Day:    time.Date(2026, 1, 1+rapid.IntRange(0, 400).Draw(t, "day"), 0, 0, 0, 0, time.UTC),
+			Groups: rapid.SliceOfN(rapid.StringMatching(`[a-z_]{1,20}`), 1, 3).Draw(t, "groups"), Nonce: NewNonce()}
+		no := block.No(0)
+		for range rapid.IntRange(1, 6).Draw(t, "blocks") {
+			no += block.No(rapid.Int32Range(1, 1000).Draw(t, "step"))
+			c := CitedBlock{No: no, Roster: NewNonce()}
+			for _, place := range rapid.SliceOfN(rapid.IntRange(0, block.Size-1), 1, 60).Draw(t, "members") {
+				c.Members.Add(place)
+			}
+			b.Blocks = append(b.Blocks, c)
+		}
+		return b
+	})
+}
+
+// Blocks are read back as they were written, from the event too. Its parts are what the
+// headers say, and a body is public that they don't describe.
+func TestBlocksAreReadBackAsTheyWereWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := byBlocks().Draw(t, "body")
+		e, err := New("/test", "process:test", time.Now(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Chunk = &ChunkRef{want.Chunk, want.Chunk + 1}
+		back, err := Parse(e.Header(), e.Data)
+		if err != nil || !back.IsByBlock() {
+			t.Fatalf("%+v, %v", back, err)
+		}
+		got, err := Decode[DeliveriesByBlock](back)
+		if err != nil {
+			t.Fatalf("%s: %v", e.Data, err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(block.Members{})); diff != "" {
+			t.Errorf("(-written +read):\n%s", diff)
+		}
+		public, private := Parts(e.Header(), e.Data)
+		if `{"public":`+string(public)+`,"private":`+string(private)+`}` != string(e.Data) || LeafVersion(e.Header()) != 2 {
+			t.Errorf("the parts are %s and %s", public, private)
+		}
+		shown, err := DecodePublic(public)
+		for i := range want.Blocks {
+			want.Blocks[i].Members = block.Members{}
+		}
+		want.Nonce = [nonceSize]byte{}
+		if diff := cmp.Diff(want, shown, cmp.AllowUnexported(block.Members{})); diff != "" || err != nil {
+			t.Errorf("the public part says (%v; -want +got):\n%s", err, diff)
+		}
+		if bytes.Contains(public, []byte("members")) || bytes.Contains(public, []byte(unpadded.EncodeToString(got.Nonce[:]))) {
+			t.Errorf("the public part is %s", public)
+		}
+		h := e.Header()
+		length := rapid.SampledFrom([]string{"", "0", "-1", "x", "1000000", fmt.Sprint(e.PublicLength + 1), fmt.Sprint(e.PublicLength - 1), "0" + fmt.Sprint(e.PublicLength)}).Draw(t, "length")
+		h[headerPublicLength] = []string{length}
+		if all, none := Parts(h, e.Data); string(all) != string(e.Data) || none != nil {
+			t.Errorf("with the length %q, the parts are %s and %s", length, all, none)
+		}
+		if _, err := Parse(h, e.Data); err == nil {
+			t.Errorf("an event with the length %q was taken", length)
+		}
+	})
+}
+
+// The headers of an event describe the parts of its body, or it is malformed.
+func TestHeadersDescribeTheParts(t *testing.T) {
+	var b DeliveriesByBlock
+	b.Blocks = []CitedBlock{{No: 1}}
+	b.Blocks[0].Members.Add(4)
+	parts, err := New("/test", "process:test", time.Now(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := New("/test", "process:test", time.Now(), FanoutCompleted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(e *Event, h map[string][]string){
+		"no version of the leaf":      func(_ *Event, h map[string][]string) { delete(h, headerLeaf) },
+		"no length":                   func(_ *Event, h map[string][]string) { delete(h, headerPublicLength) },
+		"another version of the leaf": func(_ *Event, h map[string][]string) { h[headerLeaf] = []string{"3"} },
+		"a cut body":                  func(e *Event, _ map[string][]string) { e.Data = e.Data[:len(e.Data)-2] },
+		"a body without parts":        func(e *Event, _ map[string][]string) { e.Data = whole.Data },
+	} {
+		e, h := parts, parts.Header()
+		spoil(&e, h)
+		if _, err := Parse(h, e.Data); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	h := whole.Header()
+	h[headerLeaf] = []string{"2"}
+	if _, err := Parse(h, whole.Data); !errors.Is(err, ErrMalformed) {
+		t.Errorf("parts of a body that has none: %v", err)
+	}
+}
+
+// The decoder must accept only the canonical form.
+func FuzzDeliveriesByBlock(f *testing.F) {
+	var sample DeliveriesByBlock
+	sample.Groups, sample.Blocks = []string{"a"}, []CitedBlock{{No: 0}, {No: 7}}
+	sample.Blocks[0].Members.Add(0)
+	for place := range 40 {
+		sample.Blocks[1].Members.Add(place)
+	}
+	data, _ := sample.MarshalJSON()
+	f.Add(data)
+	f.Add(data[:len(data)-2])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var b DeliveriesByBlock
 		if b.UnmarshalJSON(data) != nil {
 			return
 		}

@@ -91,6 +91,13 @@ func words(text string) func(Event, Names) (string, error) {
 // chunkSummary counts the deliveries of a chunk.
 func chunkSummary(e Event, _ Names) (string, error) {
 	n := 0
+	if e.IsByBlock() {
+		b, err := decode[DeliveriesByBlock](e)
+		for i := range b.Blocks {
+			n += b.Blocks[i].Members.Count()
+		}
+		return chunkDone(n, e.Chunk), err
+	}
 	if _, _, err := ScanChunk(e.Data, func(*Recipient) error { n++; return nil }); err != nil {
 		return "", err
 	}

@@ -198,9 +198,7 @@ func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Ke
 }
 
 func (w *Worker) chunkEvent(id uuid.UUID, chunk, of int, body []byte) events.Event {
-	e := events.NewEncoded(source, actor, w.Facts.Now(), events.DeliveriesCreated{MessageID: id, Chunk: chunk}, body)
-	e.Chunk = &events.ChunkRef{Index: chunk, Of: of}
-	return e
+	return events.NewChunk(source, actor, w.Facts.Now(), id, events.ChunkRef{Index: chunk, Of: of}, body)
 }
 
 func (w *Worker) publish(ctx context.Context, body events.Body) error {

@@ -10,6 +10,8 @@ import (
 
 	"postern/internal/content"
 	audiences "postern/internal/directory/audience"
+	"postern/internal/directory/field"
+	"postern/internal/directory/roster"
 	"postern/internal/events"
 )
 
@@ -124,18 +126,42 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 	if err != nil {
 		return Summary{}, err
 	}
+	if len(sel.Groups) > 0 {
+		err = w.cite(ctx, m, frozen, manifest)
+	} else {
+		err = name(frozen, manifest)
+	}
+	if err != nil {
+		return Summary{}, err
+	}
+	return manifest.close(frozen.Included, frozen.Excluded)
+}
+
+// cite adds the audience of groups to a manifest. The rosters that it cites are copied to the
+// content store first: from then on a loss of Postgres does not make the recipients unknown.
+// After a crash here the next worker freezes again.
+func (w *Worker) cite(ctx context.Context, m sending, frozen *audiences.Audience, to *manifestWriter) error {
+	blocks, roots := make([]events.CitedBlock, len(frozen.Blocks)), make([]roster.Digest, len(frozen.Blocks))
+	for i, b := range frozen.Blocks {
+		blocks[i], roots[i] = events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members}, b.Root
+	}
+	if err := w.rosters.Keep(ctx, roots); err != nil {
+		return err
+	}
+	return to.addBlocks(events.DeliveriesByBlock{MessageID: m.id, Day: field.Time(frozen.Day), Groups: m.recipients.Groups, Selection: m.recipients.Digest()}, blocks)
+}
+
+// name adds chosen portal users to a manifest.
+func name(frozen *audiences.Audience, to *manifestWriter) error {
 	var r events.Recipient
-	for d, err := range frozen.Recipients(ctx, w.Pool) {
-		if err != nil {
-			return Summary{}, err
-		}
+	for _, d := range frozen.Chosen {
 		r.PortalUserID, r.PortalUserNo, r.Links = d.ID, d.No, r.Links[:0]
 		for _, t := range d.Patients {
 			r.Links = append(r.Links, events.Link{PatientID: t.ID, PatientNo: t.No, Relationship: t.Relationship})
 		}
-		if err := manifest.add(&r); err != nil {
-			return Summary{}, err
+		if err := to.add(&r); err != nil {
+			return err
 		}
 	}
-	return manifest.close(frozen.Included, frozen.Excluded)
+	return nil
 }

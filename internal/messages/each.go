@@ -17,25 +17,24 @@ func (rd *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name s
 	var named []int32
 	var rare bool
 	err := rd.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
-		named, rare, err = s.named()
+		named, rare, err = s.inDirectory()
 		return err
 	})
 	for after, more := int32(0), true; err == nil && more; {
 		var batch []Delivery
 		// One transaction for each batch, so that a slow reader does not hold back VACUUM.
 		err = rd.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
-			var numbers []int32
 			if rare {
-				numbers, err = s.received(named, 0, maxRare)
+				batch, err = s.among(named)
 				more = false
 			} else {
-				numbers, after, err = s.alongDeliveries(after, math.MaxInt)
+				batch, after, err = s.alongDeliveries(after, math.MaxInt)
 				more = after > 0
 			}
 			if err != nil {
 				return err
 			}
-			batch, err = s.deliveries(numbers)
+			batch, err = s.complete(batch)
 			return err
 		})
 		if err == nil && len(batch) > 0 {

@@ -5,10 +5,16 @@
 // and is not projected yet, which it reads from its claim. [Reader.Visible] is the only
 // function that checks permissions to see a message.
 //
-// Each page of a list starts where the last one ended and is read along an index: a page of
-// a million deliveries costs as much as a page of a hundred.
+// Each page of a list starts where the last one ended and is read along an index. Deliveries
+// are read block by block, without the blocks in which none can match: a page of a million
+// deliveries costs about as much as a page of a hundred.
 //
 // A Reader is safe for concurrent use.
+//
+// # Size
+//
+// Pages, files, totals and worklists of recipients are one package, because all of them are the
+// same walk over the blocks of a message.
 package messages
 
 import (

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/text/folding"
@@ -34,8 +33,8 @@ const (
 
 // Recipients returns up to limit deliveries of a message with portal user numbers above
 // after, in order of number, that match the filter and whose recipient's name has a word
-// beginning with each word of name. It looks at a few thousand deliveries at most, for any
-// name and any size of message.
+// beginning with each word of name. For a name, it looks at a few thousand deliveries that
+// match the filter at most.
 func (rd *Reader) Recipients(ctx context.Context, m Message, f Filter, name string, after int32, limit int) (r Recipients, err error) {
 	if name = searchable(name); name == "" {
 		r.Deliveries, err = rd.Deliveries(ctx, m.ID, f, after, limit+1)
@@ -66,20 +65,14 @@ func searchable(text string) string {
 
 // nameSearch is a search for recipients of a message by name.
 type nameSearch struct {
-	ctx     context.Context
-	tx      pgx.Tx
-	message uuid.UUID
-	filter  Filter
-	name    string // from folding.Query
+	walk
+	name string // from folding.Query
 }
 
 // searching calls do with a search whose queries read one snapshot.
 func (rd *Reader) searching(ctx context.Context, m Message, f Filter, name string, do func(*nameSearch) error) error {
-	err := pgx.BeginTxFunc(ctx, rd.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
-			return err
-		}
-		return do(&nameSearch{ctx, tx, m.ID, f, folding.Query(name)})
+	err := rd.reading(ctx, func(s *snapshot) error {
+		return do(&nameSearch{walk{s, m.ID, f}, folding.Query(name)})
 	})
 	if err != nil {
 		return fmt.Errorf("looking for recipients of message %s: %w", m.ID, err)
@@ -95,12 +88,12 @@ func (s *nameSearch) page(after int32, limit int) (r Recipients, err error) {
 		return r, err
 	}
 	if r.Next, r.Partly = next, next > 0; r.Partly && len(found) <= limit {
-		named, rare, err := s.named()
+		named, rare, err := s.inDirectory()
 		if err != nil {
 			return r, err
 		}
 		if rare {
-			if found, err = s.received(named, after, limit+1); err != nil {
+			if found, err = s.among(above(named, after)); err != nil {
 				return r, err
 			}
 			r.Next, r.Partly = 0, false
@@ -108,51 +101,57 @@ func (s *nameSearch) page(after int32, limit int) (r Recipients, err error) {
 	}
 	if len(found) > limit {
 		found = found[:limit]
-		r.Next, r.Partly = found[limit-1], false
+		r.Next, r.Partly = found[limit-1].PortalUserNo, false
 	}
-	r.Deliveries, err = s.deliveries(found)
+	r.Deliveries, err = s.complete(found)
 	return r, err
+}
+
+// above returns those of ascending numbers that are above after.
+func above(numbers []int32, after int32) []int32 {
+	i, found := slices.BinarySearch(numbers, after)
+	if found {
+		i++
+	}
+	return numbers[i:]
 }
 
 // alongDeliveries searches the deliveries that match the filter, in growing steps, until it
 // has found more than limit or has looked at maxScan. next is the number after which to
 // continue, 0 at the end.
-func (s *nameSearch) alongDeliveries(after int32, limit int) (found []int32, next int32, err error) {
+func (s *nameSearch) alongDeliveries(after int32, limit int) (found []Delivery, next int32, err error) {
 	for looked, step := 0, firstScan; looked < maxScan && len(found) <= limit; looked, step = looked+step, maxScan-firstScan {
-		numbers, err := s.numbers(s.filter.numbers(), s.filter.args(s.message, after, step+1)...)
+		some, err := s.next(after, step+1)
 		if err != nil {
 			return nil, 0, err
 		}
-		atEnd := len(numbers) <= step
-		numbers = numbers[:min(len(numbers), step)]
-		named, err := s.numbers(`
-			SELECT wanted.no
-			FROM unnest($1::integer[]) WITH ORDINALITY AS wanted (no, place)
-			CROSS JOIN LATERAL (
-			    SELECT FROM app.portal_users u
-			    WHERE u.portal_user_no = wanted.no AND u.words @@ $2::text::tsquery LIMIT 1) u
-			ORDER BY wanted.place`, numbers, s.name)
+		after = 0
+		if len(some) > step {
+			after = some[step-1].PortalUserNo
+		}
+		some, err = s.named(some[:min(len(some), step)], &s.name)
 		if err != nil {
 			return nil, 0, err
 		}
-		found = append(found, named...)
-		if atEnd {
-			return found, 0, nil
+		if found = append(found, some...); after == 0 {
+			break
 		}
-		after = numbers[step-1]
 	}
 	return found, after, nil
 }
 
-// named returns the portal users with the name, and whether they are at most maxRare.
-func (s *nameSearch) named() (numbers []int32, rare bool, err error) {
+// inDirectory returns the portal users with the name, and whether they are at most maxRare.
+func (s *nameSearch) inDirectory() (numbers []int32, rare bool, err error) {
 	// Only the index of words finds them, and it needs a bitmap scan.
 	if _, err := s.tx.Exec(s.ctx, `SET LOCAL enable_bitmapscan = on`); err != nil {
 		return nil, false, err
 	}
-	numbers, err = s.numbers(`
-		SELECT portal_user_no FROM app.portal_users WHERE words @@ $1::text::tsquery LIMIT $2`, s.name, maxRare+1)
+	rows, err := s.tx.Query(s.ctx, `
+		SELECT portal_user_no FROM app.portal_users WHERE words @@ $1::text::tsquery LIMIT $2`, planned, s.name, maxRare+1)
 	if err != nil {
+		return nil, false, err
+	}
+	if numbers, err = pgx.CollectRows(rows, pgx.RowTo[int32]); err != nil {
 		return nil, false, err
 	}
 	if _, err := s.tx.Exec(s.ctx, `SET LOCAL enable_bitmapscan = off`); err != nil {
@@ -160,31 +159,4 @@ func (s *nameSearch) named() (numbers []int32, rare bool, err error) {
 	}
 	slices.Sort(numbers)
 	return numbers, len(numbers) <= maxRare, nil
-}
-
-// received returns those of the portal users who received the message and match the filter.
-func (s *nameSearch) received(named []int32, after int32, limit int) ([]int32, error) {
-	return s.numbers(`
-		SELECT wanted.no
-		FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)`+partByPart+`
-		WHERE wanted.no > $3 AND ($4 = '' OR coalesce(x.state, c.alert_state) = $4)
-		  AND ($5::boolean IS NULL OR (o.opened_at IS NOT NULL) = $5)
-		  AND ($7 = '' OR coalesce(x.reason, c.alert_reason) = $7)
-		ORDER BY wanted.place LIMIT $6`, s.message, named, after, string(s.filter.Alert), s.filter.Opened, limit, s.filter.Reason)
-}
-
-func (s *nameSearch) numbers(query string, args ...any) ([]int32, error) {
-	rows, err := s.tx.Query(s.ctx, query, append([]any{planned}, args...)...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int32])
-}
-
-func (s *nameSearch) deliveries(numbers []int32) ([]Delivery, error) {
-	rows, err := s.tx.Query(s.ctx, selectDeliveries, planned, s.message, numbers)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanDelivery)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"postern/internal/events"
 )
 
@@ -32,18 +30,13 @@ func (rd *Reader) Total(ctx context.Context, m Message, f Filter, name string) (
 	if n, known := m.Progress.counted(f); known {
 		return Total{Count: n}, nil
 	}
-	err = pgx.BeginTxFunc(ctx, rd.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
-			return err
-		}
-		args := append([]any{planned}, f.args(m.ID, 0, maxCounted+1)...)
-		return tx.QueryRow(ctx, `SELECT count(*) FROM (`+f.numbers()+`) AS chosen`, args...).Scan(&total.Count)
+	err = rd.reading(ctx, func(s *snapshot) error {
+		found, err := walk{s, m.ID, f}.next(0, maxCounted+1)
+		total = Total{Count: min(len(found), maxCounted), More: len(found) > maxCounted}
+		return err
 	})
 	if err != nil {
 		return Total{}, fmt.Errorf("counting recipients of message %s: %w", m.ID, err)
-	}
-	if total.Count > maxCounted {
-		total = Total{Count: maxCounted, More: true}
 	}
 	return total, nil
 }
@@ -74,10 +67,10 @@ func (s *nameSearch) total() (Total, error) {
 	if err != nil || next == 0 {
 		return Total{Count: len(found)}, err
 	}
-	named, rare, err := s.named()
+	named, rare, err := s.inDirectory()
 	if err != nil || !rare {
 		return Total{Count: len(found), More: true}, err
 	}
-	all, err := s.received(named, 0, maxRare)
+	all, err := s.among(named)
 	return Total{Count: len(all)}, err
 }

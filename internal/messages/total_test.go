@@ -6,7 +6,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -24,6 +26,9 @@ func TestTotal(t *testing.T) {
 		return err
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := directory.FoldNames(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
 	tracker := New(pool)
@@ -61,7 +66,7 @@ func TestSkippedAlertsWereNotTried(t *testing.T) {
 	id := uuid.Must(uuid.NewV7())
 	for _, fill := range []string{
 		`INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'pu-' || i, 'Name ' || i FROM generate_series(1, 6) i`,
-		`INSERT INTO record.deliveries SELECT '` + id.String() + `', i, i / 4, '{}' FROM generate_series(1, 6) i`,
+		recordertest.Delivered(`SELECT '` + id.String() + `'::uuid, i, i / 4, '{}'::integer[] FROM generate_series(1, 6) i`),
 		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at) VALUES
 			('` + id.String() + `', 0, 1, 1, 3, 3, now(), 'skipped', 1, now()), ('` + id.String() + `', 1, 2, 4, 6, 3, now(), 'pending', 0, NULL)`,
 		`INSERT INTO record.alert_exceptions (message_id, portal_user_no, chunk, state, reason, attempt, at) VALUES

@@ -30,35 +30,44 @@ const unreadMessages = 200
 
 // Unread returns up to limit unopened deliveries of the sender's messages that were delivered
 // before a time, the latest messages first, and the position of the next page, nil at the
-// end. Messages that all recipients have opened are skipped by their counters. The deliveries
-// of the others are read along an index, for any number of recipients.
+// end. Messages that all recipients have opened are skipped by their counters.
 func (rd *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Cursor, limit int) (found []Unread, next *Cursor, err error) {
 	messages, err := rd.withUnread(ctx, sender.ID, before, from.Message)
 	if err != nil {
 		return nil, nil, err
 	}
 	opened := false
-	for _, id := range messages {
-		after := int32(0)
-		if id == from.Message {
-			after = from.After
-		}
-		some, err := rd.Deliveries(ctx, id, Filter{Opened: &opened}, after, limit-len(found)+1)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, d := range some {
-			if len(found) == limit {
-				return found, &Cursor{found[limit-1].MessageID, found[limit-1].PortalUserNo}, nil
+	err = rd.reading(ctx, func(s *snapshot) error {
+		for _, id := range messages {
+			after := int32(0)
+			if id == from.Message {
+				after = from.After
 			}
-			found = append(found, Unread{id, d})
+			w := walk{s, id, Filter{Opened: &opened}}
+			some, err := w.next(after, limit-len(found)+1)
+			if err != nil {
+				return err
+			}
+			if some, err = w.complete(some); err != nil {
+				return err
+			}
+			for _, d := range some {
+				if len(found) == limit {
+					next = &Cursor{found[limit-1].MessageID, found[limit-1].PortalUserNo}
+					return nil
+				}
+				found = append(found, Unread{id, d})
+			}
 		}
+		if len(messages) == unreadMessages {
+			next = &Cursor{messages[unreadMessages-1], math.MaxInt32}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading unopened deliveries of %s: %w", sender.ID, err)
 	}
-	if len(messages) == unreadMessages {
-		last := messages[len(messages)-1]
-		return found, &Cursor{last, math.MaxInt32 - 1}, nil
-	}
-	return found, nil, nil
+	return found, next, nil
 }
 
 // withUnread returns the sender's messages with unopened deliveries, from the message from on

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/access/policy"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -33,8 +35,11 @@ func TestUnread(t *testing.T) {
 			id, sender, status, now.Add(-ago), deliveries, deliveries/everyNth)
 		exec(`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at)
 			SELECT $1, 0, 1, 1, $2, $2, $3`, id, deliveries, now.Add(-ago))
-		exec(`INSERT INTO record.deliveries SELECT $1, i, 0, '{}' FROM generate_series(1, $2) i`, id, deliveries)
+		exec(recordertest.Delivered(`SELECT $1::uuid, i, 0, '{}'::integer[] FROM generate_series(1, $2) i`), id, deliveries)
 		exec(`INSERT INTO record.opens SELECT $1, i, now() FROM generate_series($3::integer, $2::integer, $3::integer) i`, id, deliveries, everyNth)
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return countOpens(t.Context(), tx, id) }); err != nil {
+			t.Fatal(err)
+		}
 		return id
 	}
 	const day = 24 * time.Hour

@@ -1,20 +1,12 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"postern/internal/events"
-	"postern/internal/proof/merkle"
-	"postern/internal/recorder/state"
 )
 
 // A chunkRef names the chunk whose alerts are to be sent.
@@ -47,10 +39,8 @@ func (r chunkRef) partNr() int64 {
 // place in that order is its position.
 type recipient struct {
 	no     int32
-	id     string
 	email  string
 	notDue string // why no alert is sent to this recipient; "" where one may be sent
-	lost   bool   // Postgres has no row of the portal user any more; see promotion.go
 }
 
 // claim is a row of app.attempts: a request that was made or will be made.
@@ -112,133 +102,6 @@ type alertKey struct {
 
 // firstAttempt is the number of the attempt that is not a replay.
 const firstAttempt = 1
-
-var errNoChunk = errors.New("the chunk is not on the record")
-
-// database is a pool or a transaction. Code within a transaction uses only that
-// transaction: waiting for a second connection could deadlock with goroutines that hold the
-// connections and wait for this transaction.
-type database interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
-}
-
-func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
-	w := &work{chunkRef: ref}
-	var first, last int32
-	var status state.Message
-	q := &pgx.Batch{}
-	q.Queue(`
-		SELECT m.status, c.alert_state <> 'pending', c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
-		WHERE c.message_id = $1 AND c.chunk = $2`, ref.message, ref.chunk).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&status, &w.done, &first, &last) })
-	const claims = `SELECT attempt, request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
-		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
-	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
-	if ref.part != nil {
-		q.Queue(`SELECT state = 'done' FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $3`, ref.message, ref.chunk, ref.part.nr).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&w.done) })
-		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
-		q.Queue(`SELECT portal_user_no, attempt FROM record.reports WHERE message_id = $1 AND chunk = $2 AND attempt < $3 AND failed`,
-			ref.message, ref.chunk, ref.attempt()).Query(func(rows pgx.Rows) error {
-			w.bounced = map[alertKey]bool{}
-			var key alertKey
-			_, err := pgx.ForEachRow(rows, []any{&key.no, &key.attempt}, func() error { w.bounced[key] = true; return nil })
-			return err
-		})
-	}
-	err := db.SendBatch(ctx, q).Close()
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, errNoChunk
-	}
-	if err != nil {
-		return nil, fmt.Errorf("loading the chunk: %w", err)
-	}
-	// The chunk's deliveries are one range of their primary key, and its portal users are
-	// one range of theirs. The bounds are parameters on both sides of the join: joined from
-	// the chunk's row, or with bounds on one side only, Postgres reads a million portal
-	// users for every chunk as soon as it has statistics. A delivery whose portal user was
-	// lost keeps its position, so the positions after it don't change.
-	q = &pgx.Batch{}
-	q.Queue(`
-		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), app.why_not_alerted($4, u.active, u.email, NULL), u.portal_user_no IS NULL
-		FROM record.deliveries d LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
-		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3
-		ORDER BY d.portal_user_no`, ref.message, first, last, status).Query(func(rows pgx.Rows) (err error) {
-		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
-		return err
-	})
-	// Few addresses are dead. They have a query of their own, because with a third table in
-	// the query above Postgres may read that table once per recipient.
-	notDue := map[int32]string{}
-	q.Queue(`
-		SELECT x.portal_user_no, app.why_not_alerted($3, u.active, u.email, x.reason)
-		FROM record.dead_addresses x JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version
-		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last, status).Query(func(rows pgx.Rows) error {
-		var no int32
-		var reason string
-		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { notDue[no] = reason; return nil })
-		return err
-	})
-	if err := db.SendBatch(ctx, q).Close(); err != nil {
-		return nil, fmt.Errorf("loading the recipients: %w", err)
-	}
-	for i := range w.recipients {
-		r := &w.recipients[i]
-		r.notDue = cmp.Or(notDue[r.no], r.notDue)
-	}
-	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
-		return w, w.nameLost(ctx, db)
-	}
-	return w, nil
-}
-
-// nameLost reads the ids of portal users whose rows were lost from the chunk's event.
-func (w *work) nameLost(ctx context.Context, db database) error {
-	var seq int64
-	var stored []byte
-	err := db.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
-		w.message, w.chunk).Scan(&seq, &stored)
-	if err != nil {
-		return fmt.Errorf("reading the event of the chunk: %w", err)
-	}
-	event, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
-	if err != nil {
-		return err
-	}
-	ids := map[int32]string{}
-	if _, _, err := events.ScanChunk(event.Data, func(r *events.Recipient) error { ids[r.PortalUserNo] = r.PortalUserID; return nil }); err != nil {
-		return fmt.Errorf("reading the event of the chunk: %w", err)
-	}
-	for i, r := range w.recipients {
-		if r.lost {
-			w.recipients[i].id = ids[r.no]
-		}
-	}
-	return nil
-}
-
-func into(claims *[]claim) func(pgx.Rows) error {
-	return func(rows pgx.Rows) (err error) {
-		*claims, err = pgx.CollectRows(rows, scanClaim)
-		return err
-	}
-}
-
-func scanRecipient(row pgx.CollectableRow) (recipient, error) {
-	var r recipient
-	err := row.Scan(&r.no, &r.id, &r.email, &r.notDue, &r.lost)
-	return r, err
-}
-
-func scanClaim(row pgx.CollectableRow) (claim, error) {
-	var c claim
-	var bits []byte
-	err := row.Scan(&c.attempt, &c.request, &c.id, &c.claimedBy, &bits, &c.answer, &c.sendgridID, &c.refusals)
-	c.positions = positions(bits)
-	return c, err
-}
 
 // insert commits a claim. It returns false where this worker must not call SendGrid:
 //   - another worker has claimed that number, has ended the part, or has declared the

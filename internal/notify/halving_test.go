@@ -15,6 +15,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/recordertest"
 )
 
 // carryOut answers the requests of a chunk until nothing is left to send, or the requests
@@ -221,7 +222,8 @@ func (p *post) more(t *testing.T, n int) {
 		SELECT n, 'm' || n, 'M', 'm' || n || '@x.test', true FROM generate_series(6, $1::integer) n`, n)
 	p.exec(t, `UPDATE record.messages SET delivered = $1`, n)
 	p.exec(t, `UPDATE record.chunks SET deliveries = $1::integer, last_no = $1::integer`, n)
-	p.exec(t, `INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(6, $2::integer) n`, p.ref.message, n)
+	p.exec(t, `DELETE FROM record.inbox`)
+	p.exec(t, recordertest.Delivered(`SELECT $1::uuid, n, 0, '{}'::integer[] FROM generate_series(1, $2::integer) n`), p.ref.message, n)
 }
 
 // One faulty recipient does not affect the alerts of the others in the chunk.

@@ -473,6 +473,9 @@ func (w *Worker) conclude(ctx context.Context, work *work, settled []result) (*l
 
 func (w *Worker) publish(ctx context.Context, work *work, settled []result) error {
 	outcome := work.outcome(settled)
+	if err := work.name(ctx, w.Pool, outcome.Exceptions); err != nil {
+		return err
+	}
 	e, err := events.New(source, actor, w.Facts.Now(), outcome)
 	if err != nil {
 		return err

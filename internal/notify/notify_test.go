@@ -16,6 +16,7 @@ import (
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -62,7 +63,7 @@ func newPost(t *testing.T, config sendgridfake.Config) *post {
 		`INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest, status, hold, bulk,
 			sent_at, release_at, completed_at, delivered) VALUES ($1, 1, 's', '{}', '[]', '', '', 'sent', 'none', true, now(), now(), now(), 5)`,
 		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at) VALUES ($1, 0, 1, 1, 5, 5, now())`,
-		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(1, 5) n`,
+		recordertest.Delivered(`SELECT $1::uuid, n, 0, '{}'::integer[] FROM generate_series(1, 5) n`),
 		`UPDATE record.position SET seq = 1 WHERE $1::uuid IS NOT NULL`,
 	} {
 		if _, err := p.admin.Exec(t.Context(), sql, p.ref.message); err != nil {

@@ -232,7 +232,8 @@ func (w *work) requestsAtFault() refusedSingly {
 }
 
 // outcome returns the event's body for a chunk with a result for every recipient: the most
-// frequent result, and the others as exceptions.
+// frequent result, and the others as exceptions. The exceptions have no portal user ids yet,
+// see name.
 func (w *work) outcome(settled []result) events.AlertOutcome {
 	count, concerned := map[result]int{}, 0
 	for _, f := range settled {
@@ -260,7 +261,7 @@ func (w *work) outcome(settled []result) events.AlertOutcome {
 		// The outcome of a replay's part names all its recipients.
 		if f != notConcerned && (f != main || w.part != nil) {
 			o.Exceptions = append(o.Exceptions, events.AlertException{
-				PortalUserID: w.recipients[i].id, PortalUserNo: w.recipients[i].no, State: f.state, Reason: f.reason})
+				PortalUserNo: w.recipients[i].no, State: f.state, Reason: f.reason})
 		}
 	}
 	for _, c := range w.claims {

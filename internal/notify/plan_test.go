@@ -66,14 +66,14 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 	const inactive, recalled = "the account is inactive", "the message was recalled"
 	four := []recipient{
-		{no: 1, id: "a", email: "a@x.test"},
-		{no: 2, id: "b", email: "", notDue: reasonNoAddress},
-		{no: 3, id: "c", email: "c@x.test", notDue: inactive},
-		{no: 4, id: "d", email: "d@x.test"},
-		{no: 5, id: "e", email: "e@x.test"},
-		{no: 6, id: "f", email: "f@x.test", notDue: "the e-mail address does not work: SendGrid reported 550 no such mailbox"},
+		{no: 1, email: "a@x.test"},
+		{no: 2, email: "", notDue: reasonNoAddress},
+		{no: 3, email: "c@x.test", notDue: inactive},
+		{no: 4, email: "d@x.test"},
+		{no: 5, email: "e@x.test"},
+		{no: 6, email: "f@x.test", notDue: "the e-mail address does not work: SendGrid reported 550 no such mailbox"},
 	}
-	dead := events.AlertException{PortalUserID: "f", PortalUserNo: 6, State: events.AlertSkipped,
+	dead := events.AlertException{PortalUserNo: 6, State: events.AlertSkipped,
 		Reason: "the e-mail address does not work: SendGrid reported 550 no such mailbox"}
 	request := uuid.New()
 	for _, c := range []struct {
@@ -89,18 +89,18 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 			},
 			events.AlertOutcome{State: events.AlertAccepted,
 				Exceptions: []events.AlertException{
-					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
-					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive},
-					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}, dead},
+					{PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
+					{PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive},
+					{PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}, {RequestID: request, SendGridID: "sg1", Recipients: 2}}}},
 		{"the answer never came", four,
 			[]claim{{request: 0, positions: []int{0, 3, 4}, answer: answerUnknown, id: request}},
 			events.AlertOutcome{State: events.AlertUnknown, Reason: reasonNoAnswer,
 				Exceptions: []events.AlertException{
-					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
-					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive}, dead},
+					{PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
+					{PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}}}},
-		{"recalled before any alert", []recipient{{no: 1, id: "a", email: "a@x.test", notDue: recalled}, {no: 2, id: "b", notDue: recalled}}, nil,
+		{"recalled before any alert", []recipient{{no: 1, email: "a@x.test", notDue: recalled}, {no: 2, notDue: recalled}}, nil,
 			events.AlertOutcome{State: events.AlertSkipped, Reason: recalled,
 				Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}}},
 	} {

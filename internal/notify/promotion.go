@@ -280,8 +280,11 @@ func (w *Worker) settleDoubtful(ctx context.Context, ref chunkRef, last uint64, 
 
 // isKnown says whether the outcome of a part is recorded although its row does not say so.
 func (w *Worker) isKnown(ctx context.Context, ref chunkRef) (known bool, err error) {
-	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.delivery_status
-		WHERE message_id = $1 AND portal_user_no = ANY($2) AND alert_attempts >= $3)`, ref.message, ref.part.nos, ref.part.attempt).Scan(&known)
+	err = w.Pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM record.chunks c CROSS JOIN unnest($3::integer[]) AS no
+		    WHERE c.message_id = $1 AND c.chunk = $2 AND coalesce(
+		        (SELECT x.attempt FROM record.alert_exceptions x WHERE x.message_id = c.message_id AND x.portal_user_no = no), c.alert_attempt) >= $4)`,
+		ref.message, ref.chunk, ref.part.nos, ref.part.attempt).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("looking for the outcome of part %d of replay %s: %w", ref.part.nr, ref.part.replay, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/replicatest"
 	"postern/internal/store/storetest"
@@ -85,7 +86,7 @@ func (f *failover) add(t *testing.T, name string) {
 	f.exec(t, `INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest, status, hold, bulk,
 		sent_at, release_at, completed_at, delivered, audience) VALUES ($1, $2, 's', '{}', '[]', '', '', 'sent', 'none', true, now(), now(), now(), 1, 1)`, id, no)
 	f.exec(t, `INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at) VALUES ($1, 0, $2::integer, $2::integer, $2::integer, 1, now())`, id, no)
-	f.exec(t, `INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) VALUES ($1, $2, 0, '{}')`, id, no)
+	f.exec(t, recordertest.Delivered(`VALUES ($1::uuid, $2::integer, 0, '{}'::integer[])`), id, no)
 	f.exec(t, `UPDATE record.position SET seq = $1`, no)
 }
 
@@ -363,6 +364,27 @@ func TestALostPartIsRestored(t *testing.T) {
 		(SELECT count(*) FROM app.alert_work WHERE part = 7 AND wound_up AND done_at IS NULL AND recipients = '{1,2}')`).Scan(&claims, &parts)
 	if err != nil || claims != 1 || parts != 1 {
 		t.Errorf("%d claims, %d parts, %v", claims, parts, err)
+	}
+}
+
+// The outcome of a part is recorded once the record has its attempt, or a later one, at the
+// alert of one of its recipients.
+func TestAPartWithARecordedOutcomeIsKnown(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	p.exec(t, `UPDATE record.chunks SET alert_state = 'failed', alert_attempt = 1, alert_at = now()`)
+	ref := p.ref
+	ref.part = &part{nr: 7, replay: uuid.New(), attempt: 2, nos: []int32{1, 2}}
+	for _, c := range []struct {
+		no, attempt int
+		want        bool
+	}{{1, 1, false}, {3, 2, false}, {2, 2, true}, {1, 3, true}} {
+		p.exec(t, `TRUNCATE record.alert_exceptions`)
+		p.exec(t, `INSERT INTO record.alert_exceptions (message_id, portal_user_no, chunk, state, reason, attempt, at) VALUES ($1, $2, 0, 'failed', '', $3, now())`,
+			ref.message, c.no, c.attempt)
+		if known, err := p.isKnown(t.Context(), ref); err != nil || known != c.want {
+			t.Errorf("attempt %d at the alert of portal user %d is recorded: known is %v, %v", c.attempt, c.no, known, err)
+		}
 	}
 }
 

@@ -60,6 +60,7 @@ var (
 	ErasureRequested  = kind(409, "erasure-requested", "It was asked for before")
 	ErasureSettled    = kind(409, "erasure-settled", "It was settled before")
 	MessageGoingOut   = kind(409, "message-going-out", "The message is on its way still")
+	NamesOthers       = kind(409, "receipt-names-others", "The receipt names other people")
 	MessageRecalled   = kind(410, "message-recalled", "The message was taken back")
 	MessageErased     = kind(410, "message-erased", "The message was erased")
 	AttachmentSize    = kind(413, "attachment-too-large", "The file is too large")

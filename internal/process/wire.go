@@ -20,6 +20,7 @@ import (
 	"postern/internal/content/clamd"
 	"postern/internal/content/reader"
 	"postern/internal/directory"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/directory/upload"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
@@ -168,7 +169,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
-	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
+	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
+		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content})})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks,
@@ -183,7 +185,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Composer: w.Composer},
-		api.PortalOperations{Inbox: w.Inbox, Await: await},
+		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},

@@ -1,4 +1,12 @@
 package store
 
+import (
+	"database/sql"
+
+	"github.com/pressly/goose/v3"
+)
+
 // NewProvider is for tests that stop between two migrations.
-var NewProvider = newProvider
+func NewProvider(databaseURL string) (*goose.Provider, *sql.DB, error) {
+	return newProvider(databaseURL, nil)
+}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -22,10 +23,12 @@ import (
 var migrations embed.FS
 
 // Migrate migrates the schema to the version that this binary embeds. A lock in the database
-// lets one process do it at a time. Each migration is one transaction, so that a crash leaves
-// the version before or after it. A newer schema is not changed.
+// lets one process do it at a time. A migration is one transaction, so that a crash leaves the
+// version before or after it; or a procedure that goes on where it was (see
+// migrations/00086_carry_deliveries_over.sql). A newer schema is not changed. The log gets the
+// progress.
 func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
-	provider, db, err := newProvider(databaseURL)
+	provider, db, err := newProvider(databaseURL, log)
 	if err != nil {
 		return err
 	}
@@ -101,12 +104,17 @@ func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error
 	return err
 }
 
-func newProvider(databaseURL string) (*goose.Provider, *sql.DB, error) {
+func newProvider(databaseURL string, log *slog.Logger) (*goose.Provider, *sql.DB, error) {
 	cfg, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading DATABASE_URL: %w", err)
 	}
 	configure(cfg, RoleAdmin)
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if log != nil && n.Code == "00000" { // of RAISE NOTICE; the server's own notices have other codes
+			log.Info(n.Message)
+		}
+	}
 	db := stdlib.OpenDB(*cfg)
 	provider, err := newProviderOn(db)
 	if err != nil {

@@ -19,7 +19,7 @@
 // id is always included, even with an inactive account: the delivery waits in the
 // inbox, and no alert is sent.
 //
-// The function classify implements these rules. [Freeze], [Preview], [Exists] and the pages all
+// Package rule implements these rules. [Freeze], [Preview], [Exists] and the pages all
 // use it, so they can't disagree. An audience is in ascending order of portal user number.
 //
 // # Concurrency
@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
 	"postern/internal/directory/field"
 	"postern/internal/directory/people"
@@ -61,12 +62,12 @@ func (e *UnknownPortalUsers) Error() string {
 // selected is a [Selection] on a day, with ids resolved to numbers.
 type selected struct {
 	day    int32
-	chosen groups
+	chosen rule.Set
 	added  []int32 // ascending; numbers already passed are removed
 }
 
 func resolveSelection(ctx context.Context, q directory.Querier, sel Selection, on time.Time) (*selected, error) {
-	chosen, err := groupsOf(sel.Groups)
+	chosen, err := rule.SetOf(sel.Groups)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s *selected) classify(p *roster.Person) (in, out Reason) {
 		s.added = s.added[1:]
 		return Added, ""
 	}
-	return classify(p, s.day, s.chosen)
+	return s.chosen.Why(p, s.day)
 }
 
 // visit calls visit for every person after a number whom the selection may concern, in order,
@@ -263,12 +264,12 @@ func Exists(ctx context.Context, db directory.Beginner, sel Selection, on time.T
 
 // Sizes counts the members of every group on the calendar day of on.
 func Sizes(ctx context.Context, db directory.Beginner, on time.Time) (map[Group]int, error) {
-	var of [active | discharged | all + 1]int // the number of people in each set of groups
+	var of [rule.Sets]int // the number of people in each set of groups
 	everyone := Selection{Groups: []Group{AllPortalUsers}}
 	err := evaluate(ctx, db, everyone, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
 		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, p *roster.Person, _, _ Reason) bool {
 			if p.Active {
-				of[memberships(p, s.day)]++
+				of[rule.Memberships(p, s.day)]++
 			}
 			return true
 		})
@@ -277,10 +278,10 @@ func Sizes(ctx context.Context, db directory.Beginner, on time.Time) (map[Group]
 		return nil, fmt.Errorf("counting the groups: %w", err)
 	}
 	found := map[Group]int{}
-	for group, bit := range map[Group]groups{ActivePatients: active, DischargedPatients: discharged, AllPortalUsers: all} {
+	for _, group := range []Group{ActivePatients, DischargedPatients, AllPortalUsers} {
 		found[group] = 0
 		for set, n := range of {
-			if groups(set)&bit != 0 {
+			if rule.Set(set).Has(group) { // #nosec G115 -- fewer than Sets
 				found[group] += n
 			}
 		}

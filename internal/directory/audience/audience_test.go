@@ -196,11 +196,11 @@ func TestARecipientHasEveryLinkInForce(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	exec(t, pool, cast)
 	want := map[string][]Tie{
-		"both":              {{1, "p-active", directory.Representative}, {2, "p-discharged", directory.Self}},
+		"both":              {{No: 1, ID: "p-active", Relationship: directory.Representative}, {No: 2, ID: "p-discharged", Relationship: directory.Self}},
 		"former":            {},
-		"closed":            {{1, "p-active", directory.Self}},
-		"dead-representing": {{1, "p-active", directory.Representative}, {3, "p-dead", directory.Self}},
-		"unaddressed":       {{1, "p-active", directory.Representative}, {1, "p-active", directory.Self}},
+		"closed":            {{No: 1, ID: "p-active", Relationship: directory.Self}},
+		"dead-representing": {{No: 1, ID: "p-active", Relationship: directory.Representative}, {No: 3, ID: "p-dead", Relationship: directory.Self}},
+		"unaddressed":       {{No: 1, ID: "p-active", Relationship: directory.Representative}, {No: 1, ID: "p-active", Relationship: directory.Self}},
 	}
 	rosters := rosterstoretest.New(t, pool)
 	for _, groups := range [][]Group{nil, {DischargedPatients}} {
@@ -483,12 +483,19 @@ func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
 		}
 		r := Recipient{No: m.UserNos[user], ID: userID(user)}
 		for _, l := range m.linksOf(user, modelLink.inForce) {
-			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), relationship(l.Self)})
+			r.Patients = append(r.Patients, Tie{No: m.PatientNos[l.Patient], ID: patientID(l.Patient), Relationship: relationship(l.Self)})
 		}
 		recipients = append(recipients, r)
 	}
 	counts.Count, counts.Digest = len(recipients), plainDigest(recipients)
 	return recipients, counts
+}
+
+func relationship(self bool) string {
+	if self {
+		return directory.Self
+	}
+	return directory.Representative
 }
 
 // change brings a directory that was stored as an earlier model to a later one, which differs in

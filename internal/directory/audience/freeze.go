@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster"
 	"postern/internal/directory/roster/rosterstore"
@@ -23,7 +24,8 @@ type Audience struct {
 	// group but are kept out of it.
 	Included, Excluded map[string]int
 
-	chosen []Recipient // in a selection without groups: the recipients
+	// Chosen are the recipients of a selection without groups, in ascending order of number.
+	Chosen []Recipient
 }
 
 // Block is the part of an audience in one block.
@@ -44,14 +46,6 @@ type Recipient struct {
 	// Patients are all links of the portal user that are in force, ordered by
 	// patient number. They are the authority under which the delivery is read later.
 	Patients []Tie
-}
-
-// Tie is a link in force, seen from the portal user: the linked patient and the
-// relationship.
-type Tie struct {
-	No           int32
-	ID           string
-	Relationship string // self or representative
 }
 
 // Freeze returns the audience of a selection on the calendar day of on, with the roots of
@@ -82,11 +76,11 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 			}
 			last := &a.Blocks[len(a.Blocks)-1]
 			last.Members.Add(place)
-			if byRule, _ := classify(p, s.day, s.chosen); byRule == "" {
+			if byRule, _ := s.chosen.Why(p, s.day); byRule == "" {
 				last.ByID.Add(place)
 			}
 			if b == nil {
-				a.chosen = append(a.chosen, Recipient{No: p.No, ID: p.ID, Patients: inForce(p, s.day)})
+				a.Chosen = append(a.Chosen, Recipient{No: p.No, ID: p.ID, Patients: rule.InForce(p, s.day)})
 			}
 			return true
 		})
@@ -102,7 +96,7 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 		return nil, fmt.Errorf("finding the audience: %w", err)
 	}
 	for i := range a.Blocks {
-		if len(a.chosen) == 0 && a.Blocks[i].Root == (roster.Digest{}) {
+		if len(a.Chosen) == 0 && a.Blocks[i].Root == (roster.Digest{}) {
 			a.Blocks[i].Root, roots = roots[0], roots[1:]
 		}
 	}
@@ -122,16 +116,16 @@ const blocksAtOnce = 128
 
 // Recipients streams the recipients in ascending order of their number. They are read from the
 // rosters that the audience cites: a later change of the directory changes nothing. It stops at
-// the first error. An error that wraps [rosterstore.ErrDamaged] is gone after the next pass. The
+// the first error. An error that wraps [cited.ErrDamaged] is gone after the next pass. The
 // caller may keep the recipients.
 func (a *Audience) Recipients(ctx context.Context, db directory.Beginner) iter.Seq2[Recipient, error] {
 	return func(yield func(Recipient, error) bool) {
-		for _, r := range a.chosen {
+		for _, r := range a.Chosen {
 			if !yield(r, nil) {
 				return
 			}
 		}
-		if len(a.chosen) > 0 {
+		if len(a.Chosen) > 0 {
 			return
 		}
 		for some := range slices.Chunk(a.Blocks, blocksAtOnce) {
@@ -162,7 +156,7 @@ func recipients(ctx context.Context, db directory.Beginner, blocks []Block, day 
 		next++
 		failed = r.Visit(func(p *roster.Person) bool {
 			if _, place := block.Of(p.No); members.Has(place) {
-				found = append(found, Recipient{No: p.No, ID: p.ID, Patients: inForce(p, day)})
+				found = append(found, Recipient{No: p.No, ID: p.ID, Patients: rule.InForce(p, day)})
 			}
 			return true
 		})
@@ -172,22 +166,4 @@ func recipients(ctx context.Context, db directory.Beginner, blocks []Block, day 
 		return nil, failed
 	}
 	return found, err
-}
-
-// inForce returns the links that are in force on a day.
-func inForce(p *roster.Person, day int32) []Tie {
-	var ties []Tie
-	for i := range p.Links {
-		if l := &p.Links[i]; l.On(day) == roster.InForce {
-			ties = append(ties, Tie{No: l.PatientNo, ID: l.PatientID, Relationship: relationship(l.Self)})
-		}
-	}
-	return ties
-}
-
-func relationship(self bool) string {
-	if self {
-		return directory.Self
-	}
-	return directory.Representative
 }

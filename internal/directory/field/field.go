@@ -61,6 +61,9 @@ func Day(t time.Time) int32 {
 	return int32((time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch) / 86400) // #nosec G115 -- a date has 7 digits at most
 }
 
+// Time returns the midnight, in UTC, at which a day begins. It is the inverse of [Day].
+func Time(day int32) time.Time { return time.Date(2000, 1, 1+int(day), 0, 0, 0, 0, time.UTC) }
+
 // CheckEmail returns the reason why an address can't be used, or "". A blank text means
 // no address and is allowed. Accepted addresses are stored as CleanEmail returns them.
 func CheckEmail(email string) (reason string) {

@@ -41,6 +41,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 
 	"postern/internal/directory/block"
 	"postern/internal/directory/field"
@@ -102,6 +103,19 @@ type Roster struct {
 
 // ErrForm says that bytes are not the canonical form of a roster.
 var ErrForm = errors.New("no roster of a block")
+
+// Parse returns the roster with these objects. Errors wrap [ErrForm] if they are not canonical or
+// not of one block.
+func Parse(facts, names []byte) (Roster, error) {
+	r := reader{b: facts}
+	_ = r.byte()
+	no := r.uvarint()
+	if r.err != nil || no > math.MaxInt32 {
+		return Roster{}, fmt.Errorf("%w: its block can't be read", ErrForm)
+	}
+	parsed := Roster{Block: block.No(no), Facts: facts, Names: names} // #nosec G115 -- checked
+	return parsed, parsed.Check()
+}
 
 // FactsDigest returns the name of the facts.
 func (r *Roster) FactsDigest() Digest { return sha256.Sum256(r.Facts) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/directory/block"
 	"postern/internal/events"
 )
 
@@ -78,6 +79,8 @@ var examples = []Example{
 		Included: map[string]int{"added": 3}, Excluded: map[string]int{"deceased": 1}}, "The process fanout-worker froze the audience: 3 portal users in 1 chunk"},
 	{fanout, events.DeliveriesCreated{MessageID: someID, Recipients: []events.Recipient{
 		{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{{PatientID: "pt-1", PatientNo: 1, Relationship: "self"}}}}}, "The process fanout-worker recorded 1 delivery"},
+	{fanout, events.DeliveriesByBlock{MessageID: someID, Day: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Groups: []string{"active_patients"}, Selection: digest,
+		Blocks: []events.CitedBlock{{No: 3, Members: members(0, 249)}, {No: 4, Members: members(7)}}}, "The process fanout-worker recorded 3 deliveries"},
 	{fanout, events.FanoutCompleted{MessageID: someID, Deliveries: 3, Chunks: 1}, "The process fanout-worker recorded every delivery: 3 in 1 chunk"},
 	{worker, outcome(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 1"},
 	{worker, outcome(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 1"},
@@ -133,3 +136,10 @@ var examples = []Example{
 
 var recordFilter = events.RecordFilter{MessageID: &someID, PortalUserID: "pu-1", PatientID: "pt-1", Type: "signed_in",
 	Actor: "staff:s1", From: &someDay, To: &someDay}
+
+func members(places ...int) (m block.Members) {
+	for _, place := range places {
+		m.Add(place)
+	}
+	return m
+}

@@ -14,13 +14,9 @@ package inboxstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
@@ -47,58 +43,10 @@ func New(cfg Config) *Inbox {
 	return &Inbox{cfg}
 }
 
-// readable selects the deliveries that a reader may read: $1 is the reader's number, $2 the
-// day. The rows of the page are selected first, by the index of the inbox, and the other
-// tables are joined to these rows only.
-const (
-	readable = `
-	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
-	       jsonb_array_length(m.attachments), m.status = 'recalled', d.own, d.others
-	FROM (SELECT d.message_id, d.portal_user_no, d.chunk, about.own, about.others
-	      FROM record.deliveries d
-	      CROSS JOIN LATERAL (
-	          SELECT count(*) AS n, coalesce(bool_or(own), false) AS own,
-	                 coalesce(array_agg(name ORDER BY patient_no) FILTER (WHERE NOT own), '{}') AS others
-	          FROM (SELECT p.patient_no, bool_or(l.relationship = 'self') AS own, trim(p.given_name || ' ' || p.family_name) AS name
-	                FROM app.links l JOIN app.patients p USING (patient_no)
-	                WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
-	                  AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
-	                  AND (l.valid_until IS NULL OR l.valid_until >= $2::date)
-	                GROUP BY p.patient_no) patients) about
-	      WHERE d.portal_user_no = $1 AND (cardinality(d.patient_nos) = 0 OR about.n > 0)`
-	inDetail = `) d
-	JOIN record.messages m USING (message_id)
-	JOIN record.chunks c USING (message_id, chunk)
-	LEFT JOIN record.opens o USING (message_id, portal_user_no)
-	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
-	ORDER BY d.message_id DESC`
-
-	// page selects at most $4 messages older than $3, and single selects the message $3.
-	page   = readable + ` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4` + inDetail
-	single = readable + ` AND d.message_id = $3` + inDetail
-)
-
-func scanMessage(row pgx.CollectableRow) (m inbox.Message, err error) {
-	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled, &m.About.Own, &m.About.Others)
-	m.DeliveredAt = m.DeliveredAt.UTC()
-	if m.OpenedAt != nil {
-		*m.OpenedAt = m.OpenedAt.UTC()
-	}
-	return m, err
-}
-
-// today is the calendar day for which links are checked.
-func (i *Inbox) today() string { return i.cfg.Facts.Now().Format(time.DateOnly) }
-
 // List returns up to limit messages older than before, newest first. [uuid.Max] is newer
 // than all.
 func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, page,
-		reader.No, i.today(), before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("reading an inbox: %w", err)
-	}
-	messages, err := pgx.CollectRows(rows, scanMessage)
+	messages, err := i.readable(ctx, reader, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading an inbox: %w", err)
 	}
@@ -194,22 +142,4 @@ func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachm
 		return message.Attachment{}, nil, err
 	}
 	return document, data, nil
-}
-
-// find returns a message that the reader may open now.
-func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
-	if err != nil {
-		return inbox.Message{}, fmt.Errorf("looking for message %s: %w", id, err)
-	}
-	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return inbox.Message{}, inbox.ErrNotFound
-	case err != nil:
-		return inbox.Message{}, fmt.Errorf("looking for message %s: %w", id, err)
-	case m.Recalled:
-		return inbox.Message{}, inbox.ErrRecalled
-	}
-	return m, nil
 }

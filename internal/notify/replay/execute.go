@@ -95,11 +95,11 @@ func (x *Executor) takeOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate
 	err = tx.QueryRow(ctx, `
 		WITH own AS (SELECT nextval('app.replay_part') AS part), judged AS (
 		    SELECT s.message_id, no, s.attempt + 1 AS attempt,
-		        app.why_not_repeated(d.opened_at IS NOT NULL, d.alert_state, d.alert_reason, d.alert_attempts, s.attempt, false) AS left_out
-		    FROM app.replay_sets s, unnest($3::integer[]) no
-		    CROSS JOIN LATERAL (
-		        SELECT * FROM record.delivery_status d
-		        WHERE d.message_id = s.message_id AND d.portal_user_no = no LIMIT 1) d
+		        app.why_not_repeated(o.opened_at IS NOT NULL, coalesce(x.state, c.alert_state), coalesce(x.reason, c.alert_reason),
+		            coalesce(x.attempt, c.alert_attempt), s.attempt, false) AS left_out
+		    FROM app.replay_sets s JOIN record.chunks c USING (message_id, chunk) CROSS JOIN unnest($3::integer[]) AS no
+		    LEFT JOIN LATERAL (SELECT * FROM record.alert_exceptions x WHERE x.message_id = s.message_id AND x.portal_user_no = no LIMIT 1) x ON true
+		    LEFT JOIN LATERAL (SELECT * FROM record.opens o WHERE o.message_id = s.message_id AND o.portal_user_no = no LIMIT 1) o ON true
 		    WHERE s.replay_id = $1 AND s.nr = $2), claimed AS (
 		    INSERT INTO app.alert_repeats (message_id, portal_user_no, attempt, part)
 		    SELECT message_id, no, attempt, own.part FROM own, judged WHERE left_out = '' ORDER BY no

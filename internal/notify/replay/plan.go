@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/notify/recipients"
 )
 
 // Config holds the dependencies of [Replays].
@@ -81,13 +82,13 @@ const chosen = `
 	    WHERE x.state = ANY($1) AND ($2::uuid IS NULL OR x.message_id = $2) AND ($3 = '' OR x.reason = $3)
 	      AND ($4::timestamptz IS NULL OR x.at >= $4) AND ($5::timestamptz IS NULL OR x.at < $5)
 	    UNION ALL
-	    SELECT d.message_id, d.chunk, d.portal_user_no, c.alert_reason, c.alert_attempt, c.alert_at
-	    FROM record.chunks c
-	    JOIN record.deliveries d ON d.message_id = c.message_id AND d.portal_user_no BETWEEN c.first_no AND c.last_no
+	    SELECT c.message_id, c.chunk, no, c.alert_reason, c.alert_attempt, c.alert_at
+	    FROM record.chunks c` + recipients.Blocks + `
+	    CROSS JOIN LATERAL record.portal_users_of(i.block, i.members) AS no
 	    WHERE c.alert_state = ANY($1) AND ($2::uuid IS NULL OR c.message_id = $2) AND ($3 = '' OR c.alert_reason = $3)
 	      AND ($4::timestamptz IS NULL OR c.alert_at >= $4) AND ($5::timestamptz IS NULL OR c.alert_at < $5)
 	      AND NOT EXISTS (SELECT FROM record.alert_exceptions x
-	          WHERE x.message_id = d.message_id AND x.portal_user_no = d.portal_user_no)
+	          WHERE x.message_id = c.message_id AND x.portal_user_no = no)
 	    UNION ALL
 	    SELECT x.message_id, x.chunk, x.portal_user_no, f.reason, x.attempt, f.at
 	    FROM record.alert_exceptions x CROSS JOIN LATERAL (

@@ -9,18 +9,21 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/block"
 	"postern/internal/events"
+	"postern/internal/notify/recipients"
 )
 
-// sentRequest is a request to SendGrid, with its recipients by position in the chunk.
+// sentRequest is a request to SendGrid.
 type sentRequest struct {
 	message        uuid.UUID
 	chunk, attempt int
-	nos            []int32 // portal user numbers; 0: not in this request
+	positions      []byte  // of its recipients in the chunk, a bit each
+	nos            []int32 // portal user numbers of the chunk's recipients, by position
 }
 
 func (s *sentRequest) holds(position int) bool {
-	return s != nil && position >= 0 && position < len(s.nos) && s.nos[position] != 0
+	return s != nil && position >= 0 && position < min(len(s.nos), 8*len(s.positions)) && s.positions[position/8]&(1<<(position%8)) != 0
 }
 
 // maxRequests is the number of requests kept in memory, up to 4 kB each: those of the
@@ -145,13 +148,10 @@ func (r *Receiver) requestsOf(ctx context.Context, reports []Report) (map[uuid.U
 	return found, nil
 }
 
-// A chunk's deliveries are one range of the key; a position is an index into that range.
 const selectRequests = `
-	SELECT a.request_id, a.message_id, a.chunk, a.attempt, a.recipients, ARRAY(
-	    SELECT d.portal_user_no FROM record.deliveries d
-	    WHERE d.message_id = c.message_id AND d.portal_user_no BETWEEN c.first_no AND c.last_no ORDER BY d.portal_user_no)
-	FROM app.attempts a JOIN record.chunks c USING (message_id, chunk)
-	WHERE a.request_id = ANY($1)`
+	SELECT a.request_id, a.message_id, a.chunk, a.attempt, a.recipients, i.block, i.members
+	FROM app.attempts a JOIN record.chunks c USING (message_id, chunk)` + recipients.Blocks + `
+	WHERE a.request_id = ANY($1) ORDER BY i.block`
 
 func (r *Receiver) readRequests(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*sentRequest, error) {
 	rows, err := r.Pool.Query(ctx, selectRequests, ids)
@@ -161,17 +161,14 @@ func (r *Receiver) readRequests(ctx context.Context, ids []uuid.UUID) (map[uuid.
 	read := map[uuid.UUID]*sentRequest{}
 	var id uuid.UUID
 	var s sentRequest
-	var bits []byte
-	_, err = pgx.ForEachRow(rows, []any{&id, &s.message, &s.chunk, &s.attempt, &bits, &s.nos}, func() error {
-		one := s
-		one.nos = append([]int32(nil), s.nos...)
-		for i := range one.nos {
-			if i/8 >= len(bits) || bits[i/8]&(1<<(i%8)) == 0 {
-				one.nos[i] = 0
-			}
+	var b block.No
+	var members []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &s.message, &s.chunk, &s.attempt, &s.positions, &b, &members}, func() (err error) {
+		if read[id] == nil {
+			read[id] = &sentRequest{message: s.message, chunk: s.chunk, attempt: s.attempt, positions: s.positions}
 		}
-		read[id] = &one
-		return nil
+		read[id].nos, err = recipients.Append(read[id].nos, b, members)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the requests of the reports: %w", err)

@@ -11,8 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/content"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/inbox/delivered"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle/merklestore"
@@ -181,7 +184,12 @@ func (s *Stores) accept(ctx context.Context, r Recovery) error {
 				return err
 			}
 			defer log.Close()
-			if err := RestoreNumbers(ctx, log, pool); err != nil {
+			kept, err := content.Open(ctx, s.folder.ContentURL(), s.folder.ContentKeyFile())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = kept.Close() }()
+			if err := RestoreNumbers(ctx, log, pool, kept); err != nil {
 				return err
 			}
 		}
@@ -199,20 +207,26 @@ func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part)
 	return nil
 }
 
-// RestoreNumbers prepares an empty database for a stream that has events. Portal users and
+// RestoreNumbers prepares an empty database for a stream that has events. It restores the rosters
+// that deliveries cite from the content store, if kept is not nil. Portal users and
 // patients of every delivery on the record get the number that they have there. Otherwise
 // an import would give them other numbers, and deliveries would be shown to other people.
 // Until they are imported they have no name or address, and their accounts are inactive.
 // Numbers that the lost database may have given are not given again. A notify worker must
 // settle alerts without an outcome, because the claims that show which of them were sent are
 // lost.
-func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) error {
+func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, kept *content.Store) error {
+	if kept != nil {
+		if err := rosterstore.Restore(ctx, pool, kept); err != nil {
+			return err
+		}
+	}
 	state, err := log.State(ctx)
 	if err != nil {
 		return err
 	}
 	users, patients := map[int32]string{}, map[int32]string{}
-	if err := eachDelivery(ctx, log, func(r *events.Recipient) {
+	if err := eachDelivery(ctx, log, pool, func(r *events.Recipient) {
 		users[r.PortalUserNo] = r.PortalUserID
 		for _, l := range r.Links {
 			patients[l.PatientNo] = l.PatientID
@@ -254,8 +268,8 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) 
 var errRead = errors.New("the end of the stream")
 
 // eachDelivery calls each with every recipient on the record. It skips the gaps of a damaged
-// stream.
-func eachDelivery(ctx context.Context, log *eventlog.Log, each func(*events.Recipient)) error {
+// stream. It fails if a roster is lost: an import would give its people other numbers.
+func eachDelivery(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, each func(*events.Recipient)) error {
 	state, err := log.State(ctx)
 	if err != nil {
 		return err
@@ -268,7 +282,7 @@ func eachDelivery(ctx context.Context, log *eventlog.Log, each func(*events.Reci
 				if err != nil || e.Type != events.TypeDeliveriesCreated {
 					continue
 				}
-				if _, _, err := events.ScanChunk(e.Data, func(r *events.Recipient) error { each(r); return nil }); err != nil {
+				if err := delivered.Each(ctx, pool, &e, nil, func(r *events.Recipient) error { each(r); return nil }); err != nil {
 					return fmt.Errorf("reading event %d: %w", s.Seq, err)
 				}
 			}

@@ -41,7 +41,7 @@ func TestALostDatabaseGivesNoNumberTwice(t *testing.T) {
 	}
 	before := 0
 	for _, id := range []string{"new", "newer"} {
-		if err := RestoreNumbers(t.Context(), log, pool); err != nil {
+		if err := RestoreNumbers(t.Context(), log, pool, nil); err != nil {
 			t.Fatal(err)
 		}
 		if user := number(`SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1`, "bo"); user != 40 {

@@ -3,7 +3,7 @@
 // through golang.org/x/mod/sumdb/tlog), whose hashes are rows of record.hashes with tlog's
 // indexes.
 //
-// It imports none of the packages that write or read the record, so that both may use it.
+// Of our packages it imports only events, so that all that write or read the record may use it.
 // All functions are safe for concurrent use.
 package merkle
 
@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"postern/internal/events"
 )
 
 // A Stored is an event as it is stored on the record. It may be invalid: the recorder also
@@ -33,14 +35,37 @@ type Stored struct {
 // describe how a msg was stored, and differ after the stream is restored.
 func OwnHeader(name string) bool { return !strings.HasPrefix(name, "Nats-") }
 
-// Leaf is the RFC 6962 (section 2.1) leaf hash of an event: SHA-256 over 0x00,
-// then sequence, subject, headers sorted by name and body, each with its length
-// in front. The broker's timestamp is not in it, so a restored stream has the
-// same leaves.
+// Leaf is the RFC 6962 (section 2.1) leaf hash of an event: SHA-256 over 0x00, then sequence,
+// subject, headers sorted by name and body, each with its length in front. The broker's
+// timestamp is not in it, so a restored stream has the same leaves.
+//
+// An event whose headers say so has a leaf of version 2, which covers digests of the public
+// and of the private part of the body instead: see [LeafOfParts].
 func Leaf(s *Stored) [sha256.Size]byte {
+	if events.LeafVersion(s.Header) == 2 {
+		public, private := events.Parts(s.Header, s.Data)
+		return LeafOfParts(s, sha256.Sum256(public), sha256.Sum256(private))
+	}
 	h := sha256.New()
-	var b []byte
-	b = append(b, 0)
+	b := appendHead([]byte{0}, s)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(s.Data)))
+	h.Write(b)
+	h.Write(s.Data)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// LeafOfParts is the leaf of version 2: SHA-256 over 0x00, 0x82, sequence, subject and headers
+// as in version 1, and the SHA-256 of the public and of the private part of the body. It does
+// not read the body, so that a receipt can do without the private part. No preimage is one
+// of version 1, in which the first byte of a sequence, of 63 bits, follows 0x00.
+func LeafOfParts(s *Stored, public, private [sha256.Size]byte) [sha256.Size]byte {
+	b := appendHead([]byte{0, 0x82}, s)
+	b = append(b, public[:]...)
+	return sha256.Sum256(append(b, private[:]...))
+}
+
+// appendHead appends sequence, subject and headers.
+func appendHead(b []byte, s *Stored) []byte {
 	b = binary.BigEndian.AppendUint64(b, s.Seq)
 	b = appendSized(b, s.Subject)
 	for _, name := range slices.Sorted(maps.Keys(s.Header)) {
@@ -52,11 +77,7 @@ func Leaf(s *Stored) [sha256.Size]byte {
 			b = appendSized(b, value)
 		}
 	}
-	b = binary.BigEndian.AppendUint32(b, 0) // an empty name ends the headers
-	b = binary.BigEndian.AppendUint64(b, uint64(len(s.Data)))
-	h.Write(b)
-	h.Write(s.Data)
-	return [sha256.Size]byte(h.Sum(nil))
+	return binary.BigEndian.AppendUint32(b, 0) // an empty name ends the headers
 }
 
 func appendSized(b []byte, s string) []byte {

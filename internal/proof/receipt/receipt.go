@@ -5,8 +5,11 @@
 // A receipt proves that the record has these events, and that the statement at its top agrees
 // with them. It does not prove that there are no other events.
 //
-// Only a whole event can be proved, and the events of a chunk name up to a thousand portal
-// users. So a receipt is for readers of the record, and says so (see docs/adr/0027).
+// An event whose body has a public and a private part (a delivery to a group) is shown with its
+// public part and a digest of the other, and an [Entry] of the cited roster proves what the
+// directory said of the portal user. Every other event can only be proved whole, and some name
+// up to a thousand portal users. A receipt with such names is for readers of the record, and
+// says so (see docs/adr/0026).
 package receipt
 
 import (
@@ -22,13 +25,18 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"postern/internal/directory/block"
+	"postern/internal/directory/roster"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
 )
 
-// format names the format of a receipt's file.
-const format = "postern receipt 1"
+// The formats of a receipt's file. In the first one, every event is whole.
+const (
+	formatWhole = "postern receipt 1"
+	format      = "postern receipt 2"
+)
 
 // A Receipt is the content of a receipt's file.
 type Receipt struct {
@@ -44,6 +52,9 @@ type Receipt struct {
 	// Checkpoint is the signed note. The proofs are for the tree of its size.
 	Checkpoint string  `json:"checkpoint"`
 	Events     []Event `json:"events"`
+	// Entry is the portal user's entry of the roster that the delivery cites; nil if it cites
+	// none.
+	Entry *Entry `json:"entry,omitempty"`
 	// Digest is the digest of everything else. The event receipt.issued has it too, so that
 	// data without a proof (names, the time of issue) can be compared with it.
 	Digest string `json:"digest"`
@@ -51,7 +62,7 @@ type Receipt struct {
 
 // Complete sets the derived fields: the format, the statement, the notice and the digest.
 func (r *Receipt) Complete() error {
-	derived, err := derive(r.MessageID, r.PortalUserID, r.Events)
+	derived, err := derive(r)
 	if err != nil {
 		return fmt.Errorf("making the statement: %w", err)
 	}
@@ -86,13 +97,69 @@ type Event struct {
 	Seq     uint64              `json:"seq"`
 	Subject string              `json:"subject"`
 	Header  map[string][]string `json:"header"`
-	Data    string              `json:"data"`
+	// Data is the body, or the public part of it.
+	Data string `json:"data"`
+	// PrivateDigest is the SHA-256 of the private part of the body, nil if it has none.
+	PrivateDigest *tlog.Hash `json:"private_digest,omitempty"`
 	// Proof leads from the event's leaf to the root of the tree (RFC 6962, 2.1.1).
 	Proof []tlog.Hash `json:"proof"`
 }
 
-func (e *Event) stored() *merkle.Stored {
-	return &merkle.Stored{Seq: e.Seq, Subject: e.Subject, Header: e.Header, Data: []byte(e.Data)}
+// Show returns an event as a receipt shows it, without a proof.
+func Show(s *merkle.Stored) Event {
+	e := Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)}
+	if public, private := events.Parts(s.Header, s.Data); private != nil {
+		digest := tlog.Hash(sha256.Sum256(private))
+		e.Data, e.PrivateDigest = string(public), &digest
+	}
+	return e
+}
+
+// leaf returns the leaf of the event in the tree.
+func (e *Event) leaf() (tlog.Hash, error) {
+	s := &merkle.Stored{Seq: e.Seq, Subject: e.Subject, Header: e.Header, Data: []byte(e.Data)}
+	if parts := events.LeafVersion(e.Header) == 2; parts != (e.PrivateDigest != nil) {
+		return tlog.Hash{}, errors.New("its headers do not describe the parts of its body")
+	} else if parts {
+		return merkle.LeafOfParts(s, sha256.Sum256(s.Data), *e.PrivateDigest), nil
+	}
+	return merkle.Leaf(s), nil
+}
+
+// parsed reads the event. Of a body in parts, Data is the public one.
+func (e *Event) parsed() (events.Event, error) {
+	if e.PrivateDigest == nil {
+		return events.Parse(e.Header, []byte(e.Data))
+	}
+	parsed, err := events.ParseHead(e.Header)
+	parsed.Data = []byte(e.Data)
+	return parsed, err
+}
+
+// An Entry is what the directory said of the portal user when the audience was frozen, with the
+// proof that it stands in the roster of a block.
+type Entry struct {
+	Block block.No    `json:"block"`
+	Salt  []byte      `json:"salt"`
+	Facts []byte      `json:"facts"`
+	Names []byte      `json:"names"`
+	Index int64       `json:"index"` // of the entry in the roster
+	Size  int64       `json:"size"`  // the number of entries in the roster
+	Path  []tlog.Hash `json:"path"`  // from the entry to the root of the roster
+}
+
+// NewEntry returns the entry of a proof.
+func NewEntry(no block.No, p roster.Proof) *Entry {
+	return &Entry{no, p.Salt[:], p.Facts, p.Names, p.Index, p.Size, p.Path}
+}
+
+// in checks the entry against the root of its roster, and returns what it says.
+func (e *Entry) in(root roster.Digest) (roster.Person, error) {
+	if len(e.Salt) != len(roster.Salt{}) {
+		return roster.Person{}, errors.New("the salt of the entry has another length")
+	}
+	p := roster.Proof{Salt: roster.Salt(e.Salt), Facts: e.Facts, Names: e.Names, Index: e.Index, Size: e.Size, Path: e.Path}
+	return p.Check(e.Block, root)
 }
 
 // Encode returns the content of the file.
@@ -132,8 +199,8 @@ func Parse(data []byte) (*Receipt, error) {
 	if err := jsonv2.Unmarshal(data, r, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, wrong("it is no receipt that can be read: %w", err)
 	}
-	if r.Format != format {
-		return nil, wrong("its format is %q, and this version reads %q", r.Format, format)
+	if r.Format != format && r.Format != formatWhole {
+		return nil, wrong("its format is %q, and this version reads %q and %q", r.Format, formatWhole, format)
 	}
 	return r, nil
 }
@@ -160,7 +227,7 @@ func (r *Receipt) Check(known *checkpoint.Verifiers) (checkpoint.Checkpoint, err
 			return c, wrong("event %d: %w", e.Seq, err)
 		}
 	}
-	derived, err := derive(r.MessageID, r.PortalUserID, r.Events)
+	derived, err := derive(r)
 	if err != nil {
 		return c, wrong("%w", err)
 	}
@@ -179,7 +246,10 @@ func (r *Receipt) proves(e *Event, c checkpoint.Checkpoint) error {
 			return fmt.Errorf("the header %s is none of the record's", name)
 		}
 	}
-	leaf := tlog.Hash(merkle.Leaf(e.stored()))
+	leaf, err := e.leaf()
+	if err != nil {
+		return err
+	}
 	if err := tlog.CheckRecord(e.Proof, int64(c.Size), c.Root, int64(e.Seq)-1, leaf); err != nil { // #nosec G115 -- at most the size, of 63 bits
 		return errors.New("it does not stand in the tree that was signed")
 	}
@@ -216,7 +286,7 @@ func (r *Receipt) IsDocument(file []byte) (events.AttachmentFact, bool, error) {
 
 func (r *Receipt) sent() (events.MessageSent, error) {
 	for i := range r.Events {
-		e, err := events.Parse(r.Events[i].Header, []byte(r.Events[i].Data))
+		e, err := r.Events[i].parsed()
 		if err == nil && e.Type == events.TypeMessageSent {
 			return events.Decode[events.MessageSent](e)
 		}

@@ -18,6 +18,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory/audience"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
@@ -33,15 +34,32 @@ const body = "Dear you,\nplease read."
 // issued is a delivery that was alerted, opened, and taken back, and its receipt.
 type issued struct {
 	*composetest.System
-	office *issuer.Issuer
-	id     uuid.UUID
-	keys   string
-	file   []byte
+	office  *issuer.Issuer
+	rosters *rosterstore.Store
+	id      uuid.UUID
+	keys    string
+	file    []byte
+	on      string // the day of the delivery to a group
+}
+
+// newOffice is a system that issues receipts.
+func newOffice(t *testing.T) *issued {
+	t.Helper()
+	s := composetest.New(t)
+	keys, err := checkpoint.ReadKeyFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issued{System: s, keys: keys.Verifiers[0], rosters: rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content})}
+	i.office = issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Rosters: i.rosters,
+		Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}})
+	return i
 }
 
 func newIssued(t *testing.T) *issued {
 	t.Helper()
-	s := composetest.New(t)
+	i := newOffice(t)
+	s := i.System
 	sender := s.Staff(t, "Ada Sender", policy.SendPortalMessage)
 	for _, id := range []string{"pu-1", "pu-2", "pu-3"} {
 		s.PortalUser(t, id)
@@ -57,12 +75,7 @@ func newIssued(t *testing.T) *issued {
 	s.Record(t, "portal_user:pu-1", events.DeliveryOpened{MessageID: sent.ID, PortalUserID: "pu-1", PortalUserNo: 1})
 	s.Record(t, "portal_user:pu-3", events.DeliveryOpened{MessageID: sent.ID, PortalUserID: "pu-3", PortalUserNo: 3})
 	s.Record(t, sender.Actor(), events.MessageRecalled{MessageID: sent.ID, StaffID: sender.ID, Reason: "wrong document", Opened: 2})
-	keys, err := checkpoint.ReadKeyFile(s.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
-		office: issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}})}
+	i.id = sent.ID
 	i.file = i.issue(t, "pu-1")
 	return i
 }
@@ -82,31 +95,41 @@ func (i *issued) issue(t *testing.T, portalUser string) []byte {
 	return file
 }
 
-var update = flag.Bool("update", false, "issue testdata's receipt anew")
+var update = flag.Bool("update", false, "issue testdata's receipt of format 2 anew")
 
-// A receipt that was handed out holds for as long as there is this program: testdata
-// has one that was issued in November 2026, and its clinic's key.
-func TestAnOldReceiptHolds(t *testing.T) {
+// A receipt that was handed out holds for as long as there is this program. testdata has two
+// that were issued in November 2026, with the keys of their clinics: one of format 1, by the
+// last version that issued it, and one of format 2, of a delivery to a group.
+func TestOldReceiptsHold(t *testing.T) {
 	t.Parallel()
 	if *update {
-		i := newIssued(t)
-		for name, data := range map[string][]byte{"receipt.json": i.file, "key": []byte(i.keys + "\n")} {
+		i := newIssuedToGroup(t)
+		for name, data := range map[string][]byte{"format-2.json": i.file, "format-2.key": []byte(i.keys + "\n")} {
 			if err := os.WriteFile(filepath.Join("testdata", name), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	file, err := os.ReadFile("testdata/receipt.json")
+	for _, format := range []string{"format-1", "format-2"} {
+		file, key := golden(t, format)
+		if r, _, err := receipt.Verify(file, key); err != nil || !strings.HasSuffix(r.Format, format[len(format)-1:]) {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
+// golden reads a receipt of testdata and its key.
+func golden(t *testing.T, format string) (file []byte, key string) {
+	t.Helper()
+	file, err := os.ReadFile("testdata/" + format + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := os.ReadFile("testdata/key")
+	keys, err := os.ReadFile("testdata/" + format + ".key")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := receipt.Verify(file, string(keys)); err != nil {
-		t.Error(err)
-	}
+	return file, string(keys)
 }
 
 // What a receipt says, in order, of one delivery and of no other's doings.
@@ -253,9 +276,11 @@ func TestAnotherKey(t *testing.T) {
 func TestWhatHasNoReceipt(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
+	i.PortalUser(t, "pu-4") // in the block of the others
 	for name, q := range map[string]issuer.Request{
-		"another message":     {MessageID: uuid.New(), PortalUserID: "pu-1"},
-		"another portal user": {MessageID: i.id, PortalUserID: "pu-9"},
+		"another message":        {MessageID: uuid.New(), PortalUserID: "pu-1"},
+		"another portal user":    {MessageID: i.id, PortalUserID: "pu-4"},
+		"an unknown portal user": {MessageID: i.id, PortalUserID: "pu-9"},
 	} {
 		if _, err := i.office.Issue(t.Context(), q); !errors.Is(err, issuer.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/directory/audience/rule"
+	"postern/internal/directory/field"
 	"postern/internal/events"
 )
 
@@ -22,21 +24,38 @@ type statement struct {
 	sender     string
 	sent       bool
 	delivered  bool
-	chunk      int             // of the delivery
+	chunk      int              // of the delivery
+	recipients events.Selection // of the message
+	entry      *Entry
+	cited      bool            // the delivery cites the roster of the entry
 	named      map[string]bool // other portal users that the events name
+	copied     bool            // the events name staff who got a copy
+}
+
+// NamesOthers reports whether the events of a receipt name other portal users, or staff who got a
+// copy of the message without the recipients' knowledge. The portal user may not have such a receipt.
+func (r *Receipt) NamesOthers() (bool, error) {
+	t, err := derive(r)
+	if err != nil {
+		return false, fmt.Errorf("looking for names in a receipt: %w", err)
+	}
+	return len(t.named) > 0 || t.copied, nil
 }
 
 // derive reads the events. It refuses events that are not about the delivery.
-func derive(message uuid.UUID, portalUser string, all []Event) (*statement, error) {
-	t := &statement{message: message, portalUser: portalUser, named: map[string]bool{}}
-	for i := range all {
-		e, err := events.Parse(all[i].Header, []byte(all[i].Data))
+func derive(r *Receipt) (*statement, error) {
+	t := &statement{message: r.MessageID, portalUser: r.PortalUserID, entry: r.Entry, named: map[string]bool{}}
+	for i := range r.Events {
+		e, err := r.Events[i].parsed()
 		if err == nil {
-			err = t.add(all[i].Seq, e)
+			err = t.add(r.Events[i].Seq, e)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", all[i].Seq, err)
+			return nil, fmt.Errorf("event %d: %w", r.Events[i].Seq, err)
 		}
+	}
+	if r.Entry != nil && !t.cited {
+		return nil, errors.New("it holds an entry of a roster that no event cites")
 	}
 	if !t.sent || !t.delivered {
 		return nil, errors.New("it does not hold that the message was sent and delivered")
@@ -138,7 +157,7 @@ func one[T any](b T, err error) func(func(T) string) ([]string, error) {
 }
 
 func (t *statement) sending(b events.MessageSent) []string {
-	t.sent, t.sender = true, b.SenderID
+	t.sent, t.sender, t.recipients, t.copied = true, b.SenderID, b.Recipients, len(b.StaffBcc) > 0
 	t.name(b.Recipients.PortalUserIDs...)
 	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
 	for _, a := range b.Attachments {
@@ -156,20 +175,16 @@ func (t *statement) name(ids ...string) {
 }
 
 func (t *statement) delivery(e events.Event) ([]string, error) {
+	if e.IsByBlock() {
+		return t.deliveryToGroup(e)
+	}
 	var text string
 	_, chunk, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
 		t.name(r.PortalUserID)
 		if r.PortalUserID != t.portalUser {
 			return nil
 		}
-		as := make([]string, len(r.Links))
-		for i, l := range r.Links {
-			as[i] = l.Relationship + " of patient " + l.PatientID
-		}
-		text = fmt.Sprintf("Portal user %s has the message in the inbox and can read it, as %s", r.PortalUserID, strings.Join(as, ", "))
-		if len(as) == 0 {
-			text = fmt.Sprintf("Portal user %s has the message in the inbox and can read it", r.PortalUserID)
-		}
+		text = t.readable(r.Links)
 		return nil
 	})
 	if err != nil {
@@ -180,6 +195,66 @@ func (t *statement) delivery(e events.Event) ([]string, error) {
 	}
 	t.delivered, t.chunk = true, chunk
 	return []string{text}, nil
+}
+
+// readable says that the portal user can read the message, on the account of the linked
+// patients.
+func (t *statement) readable(links []events.Link) string {
+	as := make([]string, len(links))
+	for i, l := range links {
+		as[i] = l.Relationship + " of patient " + l.PatientID
+	}
+	text := fmt.Sprintf("Portal user %s has the message in the inbox and can read it", t.portalUser)
+	if len(as) > 0 {
+		text += ", as " + strings.Join(as, ", ")
+	}
+	return text
+}
+
+// deliveryToGroup describes a delivery by block. The event cites the roster of the portal user's
+// block and names the groups and the day: the entry shows that the portal user was in one of
+// them. A portal user in none of them was chosen by id when the message was sent.
+func (t *statement) deliveryToGroup(e events.Event) ([]string, error) {
+	b, err := events.DecodePublic(e.Data)
+	switch {
+	case err != nil:
+		return nil, err
+	case b.MessageID != e.MessageID || e.Chunk == nil || b.Chunk != e.Chunk.Index:
+		return nil, errors.New("the headers name another message or chunk than the body")
+	case !t.sent || b.Selection != t.recipients.Digest() || !slices.Equal(b.Groups, t.recipients.Groups):
+		return nil, errors.New("it is for other recipients than the message was sent to")
+	case t.entry == nil:
+		return nil, errors.New("the entry of its roster is missing")
+	}
+	i := slices.IndexFunc(b.Blocks, func(c events.CitedBlock) bool { return c.No == t.entry.Block })
+	if i < 0 {
+		return nil, errors.New("it cites no roster of the entry's block")
+	}
+	person, err := t.entry.in(b.Blocks[i].Roster)
+	if err != nil {
+		return nil, err
+	}
+	if person.ID != t.portalUser {
+		return nil, errors.New("the entry is of another portal user")
+	}
+	groups, err := rule.SetOf(b.Groups)
+	if err != nil {
+		return nil, err
+	}
+	in, _ := groups.Why(&person, field.Day(b.Day))
+	why := fmt.Sprintf("Why: %s on %s, by the roster %x", in, b.Day.Format(time.DateOnly), b.Blocks[i].Roster)
+	if in == "" {
+		if !slices.Contains(t.recipients.PortalUserIDs, t.portalUser) {
+			return nil, errors.New("the portal user is in none of the groups, and was not chosen by id")
+		}
+		why = "Why: chosen by id"
+	}
+	var links []events.Link
+	for _, l := range rule.InForce(&person, field.Day(b.Day)) {
+		links = append(links, events.Link{PatientID: l.ID, PatientNo: l.No, Relationship: l.Relationship})
+	}
+	t.delivered, t.cited, t.chunk = true, true, b.Chunk
+	return []string{t.readable(links), why}, nil
 }
 
 // errForeign is the error if an event is not about the delivery.

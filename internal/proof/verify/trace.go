@@ -16,6 +16,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/verify/audiences"
 	"postern/internal/recorder/rebuild"
 )
 
@@ -31,6 +32,7 @@ type messageState struct {
 	chunks     []int32   // the number of deliveries in each chunk
 	deliveries int       // in all chunks
 	manifest   hash.Hash // over the digests of the chunks; nil after it was compared
+	to         *audiences.Sent
 }
 
 func (t trace) add(e rebuild.Replayed) error {
@@ -40,10 +42,12 @@ func (t trace) add(e rebuild.Replayed) error {
 	}
 	m := t[id]
 	if e.Event.Type == events.TypeMessageSent {
-		if m == nil {
-			t[id] = &messageState{seq: e.Seq, manifest: sha256.New()}
+		if m != nil {
+			return nil
 		}
-		return nil
+		sent, err := events.Decode[events.MessageSent](e.Event)
+		t[id] = &messageState{seq: e.Seq, manifest: sha256.New(), to: audiences.To(sent.Recipients)}
+		return err
 	}
 	if m == nil {
 		return fmt.Errorf("%s of message %s, which was not sent before it", e.Event.Type, id)
@@ -153,8 +157,9 @@ func (v *Verifier) relations(ctx context.Context) error {
 		var message uuid.UUID
 		var portalUser int32
 		err := v.Pool.QueryRow(ctx, `SELECT x.message_id, x.portal_user_no FROM record.`+table+` x
-			LEFT JOIN record.deliveries d USING (message_id, portal_user_no)
-			WHERE d.message_id IS NULL ORDER BY 1, 2 LIMIT 1`).Scan(&message, &portalUser)
+			LEFT JOIN record.inbox i ON i.message_id = x.message_id AND i.block = record.block_of(x.portal_user_no)
+			                        AND record.has_member(i.members, record.place_of(x.portal_user_no))
+			WHERE i.message_id IS NULL ORDER BY 1, 2 LIMIT 1`).Scan(&message, &portalUser)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}

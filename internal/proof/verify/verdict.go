@@ -229,6 +229,8 @@ func (v *Verifier) advice(stream, copied, archived *replica) string {
 		return fmt.Sprintf("the stream and the copy match the checkpoints, but end at event %d: both were put back to then. Stop every process and restore the newest backups of both; the later events can't be restored from this folder (the archive's segments show them)", end)
 	}
 	switch {
+	case s && c && v.misdirected == len(v.report.Faults):
+		return "the stream and the copy match the checkpoints: the record is what was written, and the audience that was written is not what the rule gives, or a roster was exchanged since. Keep all stores as they are, and compare with a backup of app.rosters"
 	case s && c && v.onlyTables():
 		return "the stream and the copy match the checkpoints, and a table differs from them: run `postern rebuild`"
 	case s && c:

@@ -5,7 +5,8 @@
 //   - the stream: every sequence and schema, every leaf with the copy in Postgres, and the
 //     tree of the leaves with every checkpoint ever signed, in Postgres and in the archive;
 //   - the events with one another: a delivery needs an audience, an audience a sent message,
-//     an alert a delivery ([trace]);
+//     an alert a delivery ([trace]), and the members of a group are those whom the rule gives
+//     on the cited rosters, whose roots are recomputed if Content is given (package audiences);
 //   - Postgres: every projected table with a replay, and the copy with its leaves;
 //   - the archive: every segment with the same leaves;
 //   - the content store: the content of messages that were sent and not erased must exist.
@@ -30,6 +31,7 @@ import (
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
+	"postern/internal/proof/verify/audiences"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/rebuild"
 	"postern/schemas"
@@ -56,6 +58,9 @@ type Verifier struct {
 	startTree *merkle.Tree // the tree at the start of the walk
 	copied    leaves
 	trace     trace
+	audiences audiences.Check
+	// misdirected is the number of reported faults of audiences.
+	misdirected int
 	expected
 	walked  uint64               // the last event read from the stream
 	others  map[uint64]tlog.Hash // the stream's leaves of events that differ from the copy
@@ -88,6 +93,10 @@ type Report struct {
 	Contents       int     `json:"contents"`                  // messages that were not erased, whose content was looked for
 	Missing        int     `json:"missing"`                   // the number of those whose content is incomplete
 	MissingContent []Fault `json:"missing_content,omitempty"` // the first of them
+
+	Rosters        int     `json:"rosters"`                   // on which audiences were evaluated
+	RostersMissing int     `json:"rosters_missing"`           // those that are missing or were changed
+	MissingRosters []Fault `json:"missing_rosters,omitempty"` // the first of them
 }
 
 // maxFaults is the maximum number of reported faults. The first ones show where to look.
@@ -101,6 +110,20 @@ func (v *Verifier) fault(where string, seq uint64, format string, args ...any) {
 
 func (v *Verifier) faultAt(seq uint64, format string, args ...any) {
 	v.fault(fmt.Sprintf("event %d", seq), seq, format, args...)
+}
+
+// misdirects reports a fault of an audience.
+func (v *Verifier) misdirects(seq uint64, what string) {
+	before := len(v.report.Faults)
+	v.faultAt(seq, "%s", what)
+	v.misdirected += len(v.report.Faults) - before
+}
+
+func (v *Verifier) missesRoster(seq uint64, what string) {
+	v.report.RostersMissing++
+	if len(v.report.MissingRosters) < maxFaults {
+		v.report.MissingRosters = append(v.report.MissingRosters, Fault{fmt.Sprintf("event %d", seq), seq, what})
+	}
 }
 
 // Run verifies everything. It returns an error if it could not read something; the faults
@@ -130,6 +153,10 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 	case err != nil:
 		return v.report, err
 	default:
+		if err := v.audiences.Evaluate(ctx); err != nil {
+			return v.report, err
+		}
+		v.report.Rosters = v.audiences.Rosters()
 		v.checkEnd(v.report.To)
 		if err := v.copies(ctx, segments); err != nil {
 			return v.report, err
@@ -177,6 +204,7 @@ func (v *Verifier) broken(err error) error {
 func (v *Verifier) loadTree(ctx context.Context) error {
 	v.copied = leaves{pool: v.Pool, next: v.report.From}
 	v.trace = trace{}
+	v.audiences = audiences.Check{Pool: v.Pool, Content: v.Content, Fault: v.misdirects, Missing: v.missesRoster}
 	v.tree, v.startTree, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
 	if v.Since == nil {
 		return nil
@@ -280,6 +308,10 @@ func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 	}
 	if err := v.trace.add(e); err != nil {
 		v.faultAt(e.Seq, "%v", err)
+		return nil
+	}
+	if m := v.trace[e.Event.MessageID]; m != nil && e.Event.IsByBlock() {
+		return v.audiences.Cite(ctx, e.Seq, e.Event, m.to)
 	}
 	return nil
 }

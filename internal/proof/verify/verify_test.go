@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
@@ -81,15 +83,25 @@ func TestTampering(t *testing.T) {
 		"an opening deleted": {func(c *clinic) {
 			c.exec(`DELETE FROM record.opens WHERE message_id = (SELECT max(message_id::text)::uuid FROM record.opens)`)
 		}, "record.opens", "is missing"},
-		"a delivery deleted": {func(c *clinic) { c.exec(`DELETE FROM record.deliveries WHERE portal_user_no = 2`) },
-			"record.deliveries (event 3)", "portal user number 2 is missing"},
-		"all deliveries of a chunk deleted": {func(c *clinic) { c.exec(`DELETE FROM record.deliveries WHERE chunk = 1`) },
-			"record.deliveries (event 4)", "portal user number 4 is missing"},
+		"a delivery deleted": {func(c *clinic) {
+			c.exec(`UPDATE record.inbox SET members = record.members_of('{1,3}'), patients = '{1,0,3,0}' WHERE chunk = 0`)
+		}, "record.inbox (event 3)", "chunk 0: the delivery to portal user number 2 is missing"},
+		"all deliveries of a chunk to a block deleted": {func(c *clinic) { c.exec(`DELETE FROM record.inbox WHERE chunk = 1`) },
+			"record.inbox (event 4)", "chunk 1: the delivery to portal user number 4 is missing"},
 		"an invented delivery": {func(c *clinic) {
-			c.exec(`INSERT INTO record.deliveries SELECT message_id, 99, chunk, patient_nos FROM record.deliveries WHERE portal_user_no = 3`)
-		}, "record.deliveries (event 3)", "portal user number 99 is not of the record"},
-		"a delivery's patients": {func(c *clinic) { c.exec(`UPDATE record.deliveries SET patient_nos = '{7}' WHERE portal_user_no = 5`) },
-			"record.deliveries (event 4)", "portal user number 5 is changed"},
+			c.exec(`UPDATE record.inbox SET members = record.members_of('{1,2,3,99}'), patients = patients || '{3,0}' WHERE chunk = 0`)
+		}, "record.inbox (event 3)", "portal user number 99 is not of the record"},
+		"invented deliveries to another block": {func(c *clinic) {
+			c.exec(`INSERT INTO record.inbox SELECT message_id, 7, 0, chunk, record.members_of('{1756}'), '{3,0}' FROM record.inbox WHERE chunk = 0`)
+		}, "record.inbox (event 3)", "portal user number 1756 is not of the record"},
+		"a delivery's patients": {func(c *clinic) { c.exec(`UPDATE record.inbox SET patients = '{4,0,7,0,6,0}' WHERE chunk = 1`) },
+			"record.inbox (event 4)", "portal user number 5 is changed"},
+		"patients of no delivery": {func(c *clinic) { c.exec(`UPDATE record.inbox SET patients = patients || '{7,0}' WHERE chunk = 1`) },
+			"record.inbox (event 4)", "block 0: it has patients of no delivery"},
+		"the chunk of some deliveries": {func(c *clinic) { c.exec(`UPDATE record.inbox SET chunk = 5 WHERE chunk = 0`) },
+			"record.inbox (event 3)", "block 0: its deliveries are of chunk 5 instead of 0"},
+		"the number of openings": {func(c *clinic) { c.exec(`UPDATE record.inbox SET opened = 3 WHERE chunk = 0`) },
+			"record.inbox (event 3)", "block 0: it counts 3 openings instead of 1"},
 		"the copy of an event": {func(c *clinic) {
 			c.exec(`UPDATE record.events SET stored = (SELECT stored FROM record.events WHERE seq = 3) WHERE seq = 4`)
 		}, "record.events (event 4)", "was changed"},
@@ -183,9 +195,9 @@ func TestSince(t *testing.T) {
 	if !report.OK || report.From != 4 || report.To != 18 || report.Deliveries != 12 || report.Checkpoints != 1 {
 		t.Errorf("it says %+v", report)
 	}
-	c.exec(`DELETE FROM record.deliveries WHERE chunk = 1 AND portal_user_no = 6`)
+	c.exec(`UPDATE record.inbox SET members = record.members_of('{4,5}'), patients = '{4,0,5,0}' WHERE chunk = 1`)
 	report = c.verify(c.url, before)
-	if report.OK || report.Faults[0].Where != "record.deliveries (event 4)" {
+	if report.OK || report.Faults[0].Where != "record.inbox (event 4)" {
 		t.Errorf("the report of a deleted delivery is %+v", report)
 	}
 	c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 0`)
@@ -199,7 +211,14 @@ func TestSince(t *testing.T) {
 	})
 }
 
-// From the sent message to its alerts, an event without its predecessor is reported.
+// opening is the event of an opening by a portal user.
+func opening(t *testing.T, message uuid.UUID, no int32) events.Event {
+	t.Helper()
+	return must(events.New("/test", "process:test", noon, events.DeliveryOpened{MessageID: message, PortalUserID: "pu", PortalUserNo: no}))(t)
+}
+
+// From the sent message to its alerts and openings, an event without its predecessor is
+// reported.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -209,6 +228,7 @@ func TestTraces(t *testing.T) {
 		"deliveries without an audience": {func(b []events.Event) []events.Event { return append(b[:1:1], b[2:]...) }, "audience was never frozen"},
 		"a chunk left out":               {func(b []events.Event) []events.Event { return append(b[:2:2], b[3:]...) }, "where chunk 0 of 2 was due"},
 		"a message that was not sent":    {func(b []events.Event) []events.Event { return b[1:] }, "was not sent before"},
+		"an opening without a delivery":  {func(b []events.Event) []events.Event { return append(b, opening(t, b[0].MessageID, 7)) }, "never delivered to portal user number 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

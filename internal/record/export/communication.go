@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
+	"postern/internal/inbox/delivered"
 )
 
 // message has the values that all deliveries of a message share. Its Communications
@@ -48,7 +49,7 @@ func (r *resources) communications(ctx context.Context, e events.Event) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = events.ScanChunk(e.Data, func(to *events.Recipient) error {
+	err = delivered.Each(ctx, r.pool, &e, nil, func(to *events.Recipient) error {
 		if !r.speaksOf(to) {
 			return nil
 		}
@@ -99,16 +100,9 @@ func (r *resources) lookUp(ctx context.Context, id uuid.UUID) error {
 
 // openings returns the times at which a chunk's recipients opened the message.
 func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]time.Time, error) {
-	var numbers []int32
-	_, _, err := events.ScanChunk(e.Data, func(to *events.Recipient) error {
-		numbers = append(numbers, to.PortalUserNo)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading chunk %d of message %s: %w", e.Chunk.Index, e.MessageID, err)
-	}
-	rows, err := r.pool.Query(ctx, `SELECT portal_user_no, opened_at FROM record.opens
-		WHERE message_id = $1 AND portal_user_no = ANY($2)`, e.MessageID, numbers)
+	rows, err := r.pool.Query(ctx, `SELECT o.portal_user_no, o.opened_at
+		FROM record.chunks c JOIN record.opens o ON o.message_id = c.message_id AND o.portal_user_no BETWEEN c.first_no AND c.last_no
+		WHERE c.message_id = $1 AND c.chunk = $2`, e.MessageID, e.Chunk.Index)
 	if err != nil {
 		return nil, fmt.Errorf("reading who opened message %s: %w", e.MessageID, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
+	"postern/internal/inbox/delivered"
 	"postern/internal/proof/merkle"
 )
 
@@ -63,25 +64,22 @@ func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosureCur
 	if before.MessageID == uuid.Nil {
 		before.MessageID = uuid.Max
 	}
-	people := `SELECT portal_user_no, 0 AS patient_no FROM app.portal_users WHERE portal_user_id = $1`
-	who := f.PortalUserID
-	if f.PatientID != "" {
-		people, who = `SELECT DISTINCT l.portal_user_no, p.patient_no FROM app.links l JOIN app.patients p USING (patient_no) WHERE p.patient_id = $1`, f.PatientID
+	deliveries, err := f.deliveries(ctx, r.cfg.Pool, before, limit)
+	if err != nil {
+		return nil, err
 	}
-	// One portal user at a time, so that each inbox is read backwards along its index.
+	messages, chunks, nos := make([]uuid.UUID, len(deliveries)), make([]int32, len(deliveries)), make([]int32, len(deliveries))
+	for i, d := range deliveries {
+		messages[i], chunks[i], nos[i] = d.message, d.chunk, d.to.no
+	}
 	rows, err := r.cfg.Pool.Query(ctx, `
-		SELECT d.message_id, d.portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at
-		FROM (`+people+`) AS who
-		CROSS JOIN LATERAL (
-		    SELECT * FROM record.deliveries WHERE portal_user_no = who.portal_user_no
-		    AND (who.patient_no = 0 OR who.patient_no = ANY(patient_nos)) AND (message_id, portal_user_no) < ($2, $3)
-		    ORDER BY message_id DESC LIMIT $4) AS d
-		JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no
+		SELECT message_id, portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at
+		FROM unnest($1::uuid[], $2::integer[], $3::integer[]) WITH ORDINALITY AS d (message_id, chunk, portal_user_no, place)
+		JOIN app.portal_users u USING (portal_user_no)
 		JOIN record.chunks c USING (message_id, chunk)
 		JOIN record.messages m USING (message_id)
-		LEFT JOIN record.opens o ON o.message_id = d.message_id AND o.portal_user_no = d.portal_user_no
-		ORDER BY d.message_id DESC, d.portal_user_no DESC LIMIT $4`,
-		who, before.MessageID, before.PortalUserNo, limit)
+		LEFT JOIN record.opens o USING (message_id, portal_user_no)
+		ORDER BY d.place`, messages, chunks, nos)
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +116,15 @@ func (r *Reader) readAuthority(ctx context.Context, patient string, found []Disc
 		if err != nil {
 			return err
 		}
-		_, _, err = events.ScanChunk(s.Data, func(one *events.Recipient) error {
-			if d := of[one.PortalUserNo]; d != nil {
-				for _, link := range one.Links {
-					if patient == "" || link.PatientID == patient {
-						d.Authority = append(d.Authority, link)
-					}
+		e, err := events.Parse(s.Header, s.Data)
+		if err != nil {
+			return err
+		}
+		wanted := func(no int32) bool { return of[no] != nil }
+		err = delivered.Each(ctx, r.cfg.Pool, &e, wanted, func(one *events.Recipient) error {
+			for _, link := range one.Links {
+				if patient == "" || link.PatientID == patient {
+					of[one.PortalUserNo].Authority = append(of[one.PortalUserNo].Authority, link)
 				}
 			}
 			return nil

@@ -17,4 +17,9 @@
 // on that patient's account and actions on those deliveries.
 //
 // A Reader is safe for concurrent use.
+//
+// # Size
+//
+// Lists, disclosures and exports are one package, because they select events and deliveries by
+// the same filter, and each reading is recorded in the same way.
 package query

@@ -156,8 +156,12 @@ func unpack(batch []copied, names events.Names) (group []*FullEvent, rest []copi
 
 // personal returns the sequences of all events about the person that the filter names.
 func (x *Export) personal(ctx context.Context) ([]int64, error) {
+	got, err := x.filter.allDeliveries(ctx, x.reader.cfg.Pool)
+	if err != nil {
+		return nil, err
+	}
 	var a arguments
-	sql := "WITH" + x.filter.about(&a) + " SELECT seq FROM about ORDER BY seq"
+	sql := "WITH" + x.filter.about(&a, got) + " SELECT seq FROM about ORDER BY seq"
 	places, err := collect(ctx, x.reader.cfg.Pool, pgx.RowTo[int64], oneByOne, sql, a)
 	if places == nil {
 		places = []int64{} // not nil, which would select the events about all people

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,34 +78,30 @@ func (f Filter) conditions(a *arguments) string {
 }
 
 // about returns a WITH list that ends in the table about, with the sequences of the events
-// about the person. Rows that must be looked up one by one are in a subquery with OFFSET 0,
-// so that Postgres does not join whole tables. The ids of the directory have a different
-// collation than the index of actors. A portal user acts under their own id; for a patient,
-// only their actions on the patient's deliveries count.
-func (f Filter) about(a *arguments) string {
-	var got, own string
-	if f.PortalUserID != "" {
-		got = "d.portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = " + a.add(f.PortalUserID) + ")"
+// about the person, whose deliveries are given. Rows that must be looked up one by one are in
+// a subquery with OFFSET 0, so that Postgres does not join whole tables. A portal user acts
+// under their own id; for a patient, only actions on the patient's deliveries count.
+func (f Filter) about(a *arguments, got []delivery) string {
+	messages, chunks := make([]uuid.UUID, len(got)), make([]int32, len(got))
+	actors := []string{} // each once
+	for i, d := range got {
+		messages[i], chunks[i] = d.message, d.chunk
+		if actor := "portal_user:" + d.to.id; !slices.Contains(actors, actor) {
+			actors = append(actors, actor)
+		}
 	}
+	ids := a.add(messages) + "::uuid[]"
+	var own string
 	if f.PatientID == "" {
 		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID)
 	} else {
-		patient := "(SELECT patient_no FROM app.patients WHERE patient_id = " + a.add(f.PatientID) + ")"
-		if f.PortalUserID == "" { // only portal users with a present or former link can have deliveries
-			got = "d.portal_user_no = ANY(ARRAY(SELECT l.portal_user_no FROM app.links l WHERE l.patient_no = " + patient + "))"
-		}
-		got += " AND " + patient + " = ANY(d.patient_nos)"
 		own = `
-	    SELECT e.seq FROM app.portal_users u
-	    CROSS JOIN LATERAL (SELECT e.seq, e.message_id FROM record.events e 
-	                        WHERE e.actor = ('portal_user:' || u.portal_user_id) COLLATE "default" OFFSET 0) e
-	    WHERE u.portal_user_no = ANY(ARRAY(SELECT portal_user_no FROM got)) AND e.message_id = ANY(ARRAY(SELECT message_id FROM got))`
-	}
-	if f.MessageID != uuid.Nil {
-		got += " AND d.message_id = " + a.add(f.MessageID)
+	    SELECT e.seq FROM unnest(` + a.add(actors) + `::text[]) AS who (actor)
+	    CROSS JOIN LATERAL (SELECT e.seq, e.message_id FROM record.events e WHERE e.actor = who.actor OFFSET 0) e
+	    WHERE e.message_id = ANY(` + ids + `)`
 	}
 	return `
-	got AS MATERIALIZED (SELECT d.message_id, d.chunk, d.portal_user_no FROM record.deliveries d WHERE ` + got + `),
+	got AS MATERIALIZED (SELECT message_id, chunk FROM unnest(` + ids + `, ` + a.add(chunks) + `::integer[]) AS d (message_id, chunk)),
 	about AS MATERIALIZED (
 	    SELECT k.seq FROM got JOIN record.chunk_events k ON k.message_id = got.message_id AND k.chunk = got.chunk
 	    UNION

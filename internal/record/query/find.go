@@ -61,11 +61,15 @@ func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Cursor, lim
 
 func (r *Reader) find(ctx context.Context, f Filter, from Cursor, limit int) (page []Entry, err error) {
 	err = pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		got, err := f.allDeliveries(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
 		}
 		var args arguments
-		rows, err := tx.Query(ctx, f.page(&args, from, limit), args...)
+		rows, err := tx.Query(ctx, f.page(&args, got, from, limit), args...)
 		if err != nil {
 			return err
 		}
@@ -102,11 +106,12 @@ func (f Filter) settings() string {
 	return alongIndexes
 }
 
-// page returns the query for the sequences of a page, in its order.
-func (f Filter) page(a *arguments, from Cursor, limit int) string {
+// page returns the query for the sequences of a page, in its order. The deliveries are all
+// those of the filter's person.
+func (f Filter) page(a *arguments, got []delivery, from Cursor, limit int) string {
 	with, table := "", "record.events e"
 	if f.ofPerson() {
-		with, table = "WITH"+f.about(a), "about CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = about.seq OFFSET 0) e"
+		with, table = "WITH"+f.about(a, got), "about CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = about.seq OFFSET 0) e"
 	}
 	where := "e.time IS NOT NULL" + f.conditions(a)
 	order, behind := "e.time DESC, e.seq DESC", "<"
@@ -182,9 +187,7 @@ func summaryOf(e events.Event, names events.Names, repeats uint64) string {
 }
 
 // staffNames reads the names of all staff members; there are few.
-func staffNames(ctx context.Context, q interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}) (events.Names, error) {
+func staffNames(ctx context.Context, q querier) (events.Names, error) {
 	rows, err := q.Query(ctx, `SELECT staff_id, name FROM record.staff`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the names of staff: %w", err)

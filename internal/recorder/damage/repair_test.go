@@ -159,7 +159,7 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 					t.Errorf("a rebuild gives another %s", c.Table)
 				}
 			}
-			if recordertest.Digests(t, recordertest.Connect(t, admin))["deliveries"] != before["deliveries"] {
+			if recordertest.Digests(t, recordertest.Connect(t, admin))["inbox"] != before["inbox"] {
 				t.Error("the deliveries are others than before")
 			}
 		})

@@ -11,8 +11,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/block"
 	"postern/internal/events"
-	"postern/internal/recorder/deliveryrows"
+	"postern/internal/recorder/inboxrows"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/state"
 )
@@ -34,11 +35,13 @@ type batch struct {
 	messages   map[uuid.UUID]*messageRow
 	chunks     map[chunkKey]*chunkRow
 	bcc        [][]any
-	deliveries [][]byte
+	inbox      [][]any
+	delivered  map[blockKey]block.Members // of blocks that may be in several chunks
 	exceptions map[chunkKey]map[int32]*exceptionRow
 	reports    map[chunkKey]map[alertKey]*reportRow
 	dead       deadRows
 	opens      [][]any
+	openSeqs   []int64 // of opens
 	downloads  [][]any
 	outcome    []outcomeRow // per event: whether it was projected
 }
@@ -80,6 +83,12 @@ type chunkKey struct {
 	chunk   int
 }
 
+// blockKey names the deliveries of a message to a block of portal users.
+type blockKey struct {
+	message uuid.UUID
+	block   block.No
+}
+
 // chunkRow is a row of chunks.
 type chunkRow struct {
 	key             chunkKey
@@ -98,7 +107,7 @@ type chunkRow struct {
 // events that could not be projected.
 func writeBatch(ctx context.Context, tx pgx.Tx, from uint64, run []*Prepared) ([]parkedRow, error) {
 	b := &batch{ctx: ctx, tx: tx, from: from, events: run,
-		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{},
+		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{}, delivered: map[blockKey]block.Members{},
 		exceptions: map[chunkKey]map[int32]*exceptionRow{}, reports: map[chunkKey]map[alertKey]*reportRow{}, dead: deadRows{}}
 	for _, step := range []func() error{b.move, b.load, b.projectAll, b.flushMessages, b.flushChunks, b.flushExceptions,
 		b.flushReports, b.flushRows, b.flushEvents, b.growTree} {
@@ -133,7 +142,15 @@ func (b *batch) load() error {
 	var messages []uuid.UUID
 	var chunkOf []uuid.UUID
 	var chunkNo []int
+	var within []blockKey
 	for _, p := range b.events {
+		if p.Chunk != nil {
+			for _, row := range p.Chunk.Rows {
+				if row.Roster == nil { // the key of record.inbox refuses a second row of a cited block
+					within = append(within, blockKey{p.Chunk.Message, row.Block})
+				}
+			}
+		}
 		if p.Event.ID != uuid.Nil {
 			ids = append(ids, p.Event.ID)
 		}
@@ -160,6 +177,9 @@ func (b *batch) load() error {
 		return err
 	}
 	if err := b.loadChunks(chunkOf, chunkNo); err != nil {
+		return err
+	}
+	if err := b.loadDelivered(within); err != nil {
 		return err
 	}
 	return b.loadReports()
@@ -266,18 +286,12 @@ func (b *batch) flushChunkEvents() error {
 }
 
 func (b *batch) flushRows() error {
-	if len(b.deliveries) > 0 {
-		_, err := b.tx.Conn().PgConn().CopyFrom(b.ctx, deliveryrows.Frame(b.deliveries),
-			`COPY deliveries (`+deliveryrows.Columns+`) FROM STDIN BINARY`)
-		if err != nil {
-			return fmt.Errorf("writing the deliveries: %w", err)
-		}
-	}
 	for _, t := range []struct {
 		name    string
 		columns []string
 		rows    [][]any
 	}{
+		{"inbox", inboxrows.Columns, b.inbox},
 		{"message_bcc", []string{"staff_id", "message_id"}, b.bcc},
 		{"opens", []string{"message_id", "portal_user_no", "opened_at"}, b.opens},
 		{"downloads", []string{"seq", "message_id", "portal_user_no", "attachment_id", "downloaded_at"}, b.downloads},
@@ -288,6 +302,32 @@ func (b *batch) flushRows() error {
 		if _, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
 			return fmt.Errorf("writing %s: %w", t.name, err)
 		}
+	}
+	return b.countOpens()
+}
+
+// countOpens adds the openings of the batch to the blocks of the inbox, so that a search for
+// those who have not opened a message passes over full blocks. An opening counts if its
+// delivery is before it in the record, also if both are in the batch.
+func (b *batch) countOpens() error {
+	if len(b.opens) == 0 {
+		return nil
+	}
+	messages, nos := make([]uuid.UUID, len(b.opens)), make([]int32, len(b.opens))
+	for i, o := range b.opens {
+		messages[i], nos[i] = o[0].(uuid.UUID), o[1].(int32)
+	}
+	_, err := b.tx.Exec(b.ctx, `
+		UPDATE inbox i SET opened = i.opened + counted.opens
+		FROM (SELECT message_id, block, part, count(*)::integer AS opens
+		      FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS o (message_id, no, seq)
+		      JOIN inbox USING (message_id)
+		      JOIN chunks c USING (message_id, chunk)
+		      WHERE block = record.block_of(o.no) AND record.has_member(members, record.place_of(o.no)) AND c.seq < o.seq
+		      GROUP BY message_id, block, part) AS counted
+		WHERE i.message_id = counted.message_id AND i.block = counted.block AND i.part = counted.part`, messages, nos, b.openSeqs)
+	if err != nil {
+		return fmt.Errorf("counting the openings: %w", err)
 	}
 	return nil
 }
@@ -336,6 +376,42 @@ func (b *batch) loadChunks(messages []uuid.UUID, nos []int) error {
 		b.chunks[c.key] = c
 	}
 	return rows.Err()
+}
+
+// loadDelivered reads who of some blocks has their message already.
+func (b *batch) loadDelivered(blocks []blockKey) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	messages, nos := make([]uuid.UUID, len(blocks)), make([]int32, len(blocks))
+	for i, k := range blocks {
+		messages[i], nos[i] = k.message, int32(k.block)
+	}
+	rows, err := b.tx.Query(b.ctx, `SELECT DISTINCT i.message_id, i.block, i.members
+		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, block) JOIN inbox i USING (message_id, block)`, messages, nos)
+	if err != nil {
+		return fmt.Errorf("loading blocks of the inbox: %w", err)
+	}
+	var k blockKey
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&k.message, (*int32)(&k.block), &stored}, func() error {
+		members, err := block.Parse(stored)
+		b.deliver(k, members)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("loading blocks of the inbox: %w", err)
+	}
+	return nil
+}
+
+// deliver adds members to those of a block who have the message.
+func (b *batch) deliver(k blockKey, members block.Members) {
+	all := b.delivered[k]
+	for place := range members.All() {
+		all.Add(place)
+	}
+	b.delivered[k] = all
 }
 
 // flushMessages inserts the new messages and updates the others, in the order of

@@ -7,7 +7,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
-	"postern/internal/recorder/deliveryrows"
+	"postern/internal/recorder/inboxrows"
 )
 
 // A Prepared is an event with everything that can be computed without Postgres. It is
@@ -18,7 +18,7 @@ type Prepared struct {
 	Event  events.Event
 	Bad    error // why the event can't be projected, nil where it can
 	Leaf   [sha256.Size]byte
-	Chunk  *deliveryrows.Chunk // of deliveries.created, nil if Bad; the rows in it are written
+	Chunk  *inboxrows.Chunk // of deliveries.created, nil if Bad
 
 	packed  []byte
 	project projection // nil: the event is kept and hashed, and nothing is projected
@@ -57,7 +57,7 @@ func Look(s merkle.Stored) *Prepared {
 	p.project = projections[p.Event.Type]
 	switch p.Event.Type {
 	case events.TypeDeliveriesCreated:
-		p.Chunk, p.Bad = deliveryrows.Encode(&p.Event)
+		p.Chunk, p.Bad = inboxrows.Of(&p.Event)
 	case events.TypeAlertsReported:
 		p.reports, p.Bad = decodeReports(&p.Event)
 	}

@@ -197,11 +197,19 @@ func deliveriesCreated(b *batch, p *Prepared) error {
 		return park("the message is %s", m.status)
 	}
 	c := p.Chunk
+	for _, row := range c.Rows {
+		if has := b.delivered[blockKey{c.Message, row.Block}]; has.Meets(&row.Members) {
+			return park("a portal user of block %d has the message already", row.Block)
+		}
+	}
 	m.delivered += c.Deliveries
 	key := chunkKey{c.Message, c.Chunk}
 	b.chunks[key] = &chunkRow{key: key, isNew: true, seq: p.Stored.Seq, firstNo: c.FirstNo, lastNo: c.LastNo,
 		deliveries: c.Deliveries, deliveredAt: p.Event.Time, state: events.AlertPending}
-	b.deliveries = append(b.deliveries, c.Rows)
+	for _, row := range c.Rows {
+		b.deliver(blockKey{c.Message, row.Block}, row.Members)
+		b.inbox = append(b.inbox, c.Values(row))
+	}
 	return nil
 }
 
@@ -228,6 +236,7 @@ func opened(b *batch, p *Prepared, e events.DeliveryOpened) error {
 	}
 	m.opened++
 	b.opens = append(b.opens, []any{e.MessageID, e.PortalUserNo, p.Event.Time})
+	b.openSeqs = append(b.openSeqs, int64(p.Stored.Seq)) // #nosec G115 -- a sequence
 	return nil
 }
 

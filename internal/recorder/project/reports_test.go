@@ -141,7 +141,7 @@ func TestReportsInAnyOrder(t *testing.T) {
 				story = append(story[:at:at], append([]events.Body{o}, story[at:]...)...)
 				at++
 			}
-			if _, err := conn.Exec(t.Context(), `TRUNCATE events, messages, message_bcc, chunks, deliveries, alert_exceptions, reports, dead_addresses, hashes, chunk_events;
+			if _, err := conn.Exec(t.Context(), `TRUNCATE events, messages, message_bcc, chunks, inbox, alert_exceptions, reports, dead_addresses, hashes, chunk_events;
 				UPDATE position SET seq = 0`); err != nil {
 				t.Fatal(err)
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -48,32 +47,17 @@ type Difference struct {
 
 // Audit is [Rebuild.Check] for callers that read every event: it calls each with every
 // event, in order, and returns the first different row of every table that differs.
-// Deliveries, which are nearly all rows, are not written to rebuild tables but compared by
-// digest, a chunk at a time.
 func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
 	err = r.withTables(ctx, func(snapshot pgx.Tx, b *rebuildTables, position uint64) error {
 		reached = position
-		if err := b.make(ctx, true); err != nil {
+		if err := b.make(ctx); err != nil {
 			return err
 		}
-		chunks := chunkDigests{}
-		err := r.replay(ctx, b.conn, 0, reached, func(p *project.Prepared) error {
-			shown := show(p)
-			if shown.Recipients > 0 {
-				chunks.add(p)
-				p.Chunk.Rows = nil // not written to the rebuild tables
-			}
-			return each(shown)
-		})
-		if err != nil {
-			return err
-		}
-		found, err := chunks.compare(ctx, snapshot, r.Log)
+		err := r.replay(ctx, b.conn, 0, reached, func(p *project.Prepared) error { return each(show(p)) })
 		if err != nil {
 			return err
 		}
 		differ, err = differences(ctx, snapshot, b.conn)
-		differ = append(found, differ...)
 		return err
 	})
 	return reached, differ, err
@@ -97,12 +81,12 @@ func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replay
 				if p.Chunk == nil || p.Bad != nil || len(differ) > 0 {
 					continue
 				}
-				what, err := compareChunk(ctx, r.Pool, p)
+				what, err := compareChunk(ctx, r.Pool, p.Chunk)
 				if err != nil {
 					return err
 				}
 				if what != "" {
-					differ = append(differ, Difference{Table: "record.deliveries", What: what, Seq: p.Stored.Seq})
+					differ = append(differ, Difference{Table: "record.inbox", What: what, Seq: p.Stored.Seq})
 				}
 			}
 			if r.Progress != nil {
@@ -115,10 +99,9 @@ func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replay
 	return reached, differ, err
 }
 
-// differences finds the first different row of every table but the deliveries.
+// differences finds the first different row of every table.
 func differences(ctx context.Context, snapshot pgx.Tx, writer *pgx.Conn) (differ []Difference, err error) {
-	others := slices.DeleteFunc(slices.Clone(tables), func(t table) bool { return t.name == "deliveries" })
-	compared, err := compare(ctx, snapshot, writer, others)
+	compared, err := compare(ctx, snapshot, writer, tables)
 	if err != nil {
 		return nil, err
 	}
@@ -126,17 +109,23 @@ func differences(ctx context.Context, snapshot pgx.Tx, writer *pgx.Conn) (differ
 		if c.Same() {
 			continue
 		}
-		what, err := firstDifference(ctx, snapshot.Conn(), writer, others[i])
+		find := firstDifference
+		if tables[i].name == "inbox" {
+			find = func(ctx context.Context, real, rebuilt *pgx.Conn, _ table) (Difference, error) {
+				return firstInboxDifference(ctx, real, rebuilt)
+			}
+		}
+		d, err := find(ctx, snapshot.Conn(), writer, tables[i])
 		if err != nil {
 			return nil, err
 		}
-		differ = append(differ, Difference{Table: "record." + c.Table, What: what})
+		differ = append(differ, d)
 	}
 	return differ, nil
 }
 
 // firstDifference reads a table from both sides, row by row.
-func firstDifference(ctx context.Context, real, rebuilt *pgx.Conn, t table) (string, error) {
+func firstDifference(ctx context.Context, real, rebuilt *pgx.Conn, t table) (Difference, error) {
 	has, stopHas := lines(ctx, real, "record", t)
 	defer stopHas()
 	should, stopShould := lines(ctx, rebuilt, rebuildSchema, t)
@@ -146,23 +135,30 @@ func firstDifference(ctx context.Context, real, rebuilt *pgx.Conn, t table) (str
 		b, errB := should.ReadString('\n')
 		for _, err := range []error{errA, errB} {
 			if err != nil && err != io.EOF {
-				return "", fmt.Errorf("comparing %s: %w", t.name, err)
+				return Difference{}, fmt.Errorf("comparing %s: %w", t.name, err)
 			}
 		}
 		a, b = strings.TrimSuffix(a, "\n"), strings.TrimSuffix(b, "\n")
-		switch keyA, keyB := keyOf(a, t), keyOf(b, t); {
-		case a == b && errA == nil:
-		case a == b:
-			return "a row differs that could not be found again", nil
-		case keyA == keyB:
-			return fmt.Sprintf("the row %s is changed", keyA), nil
-		case a == "":
-			return fmt.Sprintf("the row %s is missing", keyB), nil
-		case b == "":
-			return fmt.Sprintf("the row %s is not of the record", keyA), nil
-		default:
-			return fmt.Sprintf("the row %s stands where the record gives %s", keyA, keyB), nil
+		if a == b && errA == nil {
+			continue
 		}
+		return Difference{Table: "record." + t.name, What: differing(a, b, t)}, nil
+	}
+}
+
+// differing describes two lines of a table, as it is and as it should be; "" at the end.
+func differing(has, should string, t table) string {
+	switch key, wants := keyOf(has, t), keyOf(should, t); {
+	case has == should:
+		return "a row differs that could not be found again"
+	case key == wants:
+		return fmt.Sprintf("the row %s is changed", key)
+	case has == "":
+		return fmt.Sprintf("the row %s is missing", wants)
+	case should == "":
+		return fmt.Sprintf("the row %s is not of the record", key)
+	default:
+		return fmt.Sprintf("the row %s stands where the record gives %s", key, wants)
 	}
 }
 

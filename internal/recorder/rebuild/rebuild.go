@@ -19,7 +19,6 @@ import (
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/project"
-	"postern/internal/store"
 )
 
 // table is a projected table and the columns that a rebuild must reproduce, in the
@@ -37,7 +36,7 @@ var tables = []table{
 	{"message_bcc", "*", "staff_id, message_id"},
 	{"chunks", "*", "message_id, chunk"},
 	{"chunk_events", "*", "seq"},
-	{"deliveries", "*", "message_id, portal_user_no"},
+	{"inbox", "*", "message_id, block, part"},
 	{"alert_exceptions", "*", "message_id, portal_user_no"},
 	{"reports", "*", "message_id, chunk, portal_user_no, attempt"},
 	{"dead_addresses", "*", "portal_user_no"},
@@ -161,23 +160,12 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	return uint64(reached), nil // #nosec G115 -- never negative
 }
 
-// replayAll fills the rebuild tables with all events up to a position. It first builds
-// without the index of the deliveries, which is faster. If two events create the same
-// delivery, the second must be refused as the recorder refused it. That needs the index
-// from the first row on, so replayAll starts again with it.
+// replayAll fills the rebuild tables with all events up to a position.
 func (r *Rebuild) replayAll(ctx context.Context, b *rebuildTables, last uint64) error {
-	for _, indexed := range []bool{false, true} {
-		if err := b.make(ctx, indexed); err != nil {
-			return err
-		}
-		if err := r.replay(ctx, b.conn, 0, last, nil); err != nil {
-			return err
-		}
-		if err := b.index(ctx); !store.RefusedData(err) {
-			return err
-		}
+	if err := b.make(ctx); err != nil {
+		return err
 	}
-	return errors.New("rows that were written with an index violate it now: PostgreSQL's data is damaged")
+	return r.replay(ctx, b.conn, 0, last, nil)
 }
 
 // The largest run of events that is written in one transaction.

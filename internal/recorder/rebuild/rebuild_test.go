@@ -51,11 +51,11 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 		}
 	}
 	mustBe()
-	if _, err := admin.Exec(t.Context(), `DELETE FROM record.deliveries WHERE portal_user_no = 2;
+	if _, err := admin.Exec(t.Context(), `UPDATE record.inbox SET members = record.members_of('{1,3}'), patients = '{1,0,3,0}';
 		UPDATE record.staff SET name = 'Eve'`); err != nil {
 		t.Fatal(err)
 	}
-	mustBe("deliveries", "staff")
+	mustBe("inbox", "staff")
 	before := catalog(t, admin)
 	if _, err := rebuild.Replace(t.Context()); err != nil {
 		t.Fatal(err)

@@ -15,17 +15,11 @@ import (
 // rebuildSchema is the schema that a rebuild writes.
 const rebuildSchema = "record_rebuild"
 
-// indexedLast is the table whose indexes a rebuild creates after its rows are written.
-// That costs a quarter of maintaining them row by row, and this table has nearly all
-// rows. Nothing reads it during a rebuild.
-const indexedLast = "deliveries"
-
 // rebuildTables are empty tables with the columns, checks, indexes, storage and grants of
 // the real ones, and a connection that writes to them.
 type rebuildTables struct {
-	conn    *pgx.Conn
-	logged  bool     // whether the tables survive a crash, as the real ones do
-	indexes []string // statements that create the indexes of indexedLast, see index
+	conn   *pgx.Conn
+	logged bool // whether the tables survive a crash, as the real ones do
 }
 
 // openRebuildTables connects. A lock lets only one rebuild run at a time.
@@ -53,9 +47,8 @@ func (b *rebuildTables) close(ctx context.Context) {
 	_ = b.conn.Close(ctx)
 }
 
-// make creates the tables. Where indexed is false, the indexes of indexedLast are left to
-// [rebuildTables.index].
-func (b *rebuildTables) make(ctx context.Context, indexed bool) error {
+// make creates the tables.
+func (b *rebuildTables) make(ctx context.Context) error {
 	kind := "UNLOGGED TABLE"
 	if b.logged {
 		kind = "TABLE"
@@ -63,50 +56,33 @@ func (b *rebuildTables) make(ctx context.Context, indexed bool) error {
 	rows, err := b.conn.Query(ctx, `
 		WITH t AS (SELECT oid, relname, relowner, relacl, reloptions FROM pg_class
 		           WHERE relnamespace = 'record'::regnamespace AND relkind = 'r')
-		SELECT 1 AS step, relname, format('CREATE %s %s.%I (LIKE record.%I INCLUDING ALL EXCLUDING INDEXES)', $2::text, $1::text, relname, relname)
+		SELECT 1 AS step, format('CREATE %s %s.%I (LIKE record.%I INCLUDING ALL EXCLUDING INDEXES)', $2::text, $1::text, relname, relname)
 		       || coalesce(' WITH (' || array_to_string(reloptions, ', ') || ')', '') FROM t
 		UNION ALL
-		SELECT 2, relname, coalesce(
+		SELECT 2, coalesce(
 		       format('ALTER TABLE %s.%I ADD CONSTRAINT ', $1::text, relname) || quote_ident(conname) || ' ' || pg_get_constraintdef(c.oid),
 		       replace(pg_get_indexdef(indexrelid), ' ON record.', ' ON ' || $1::text || '.'))
 		FROM t JOIN pg_index ON indrelid = t.oid LEFT JOIN pg_constraint c ON conindid = indexrelid AND contype IN ('p', 'u')
 		UNION ALL
-		SELECT 3, relname, format('GRANT %s ON %s.%I TO %s', privilege_type, $1::text, relname, coalesce(quote_ident(rolname), 'PUBLIC'))
+		SELECT 3, format('GRANT %s ON %s.%I TO %s', privilege_type, $1::text, relname, coalesce(quote_ident(rolname), 'PUBLIC'))
 		FROM t, aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner
-		ORDER BY 1, 2, 3`, rebuildSchema, kind)
+		ORDER BY 1, 2`, rebuildSchema, kind)
 	if err != nil {
 		return fmt.Errorf("looking at the tables: %w", err)
 	}
 	sql := []string{"DROP SCHEMA IF EXISTS " + rebuildSchema + " CASCADE", "CREATE SCHEMA " + rebuildSchema}
-	b.indexes = nil
 	var step int
-	var name, statement string
-	_, err = pgx.ForEachRow(rows, []any{&step, &name, &statement}, func() error {
-		if step == 2 && name == indexedLast && !indexed {
-			b.indexes = append(b.indexes, statement)
-		} else {
-			sql = append(sql, statement)
-		}
+	var statement string
+	_, err = pgx.ForEachRow(rows, []any{&step, &statement}, func() error {
+		sql = append(sql, statement)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("looking at the tables: %w", err)
 	}
 	sql = append(sql, "INSERT INTO "+rebuildSchema+".position (seq) VALUES (0)", "SET search_path = "+rebuildSchema, "SET synchronous_commit = off")
-	return b.run(ctx, "creating the rebuild tables", sql)
-}
-
-// index creates the indexes that make left out. It fails with a unique violation where
-// the indexes would have refused some of the rows.
-func (b *rebuildTables) index(ctx context.Context) error {
-	sql := append(b.indexes, "ANALYZE "+indexedLast)
-	b.indexes = nil
-	return b.run(ctx, "creating the indexes of the "+indexedLast, sql)
-}
-
-func (b *rebuildTables) run(ctx context.Context, doing string, sql []string) error {
 	if _, err := b.conn.PgConn().Exec(ctx, strings.Join(sql, ";\n")).ReadAll(); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("creating the rebuild tables: %w", err)
 	}
 	return nil
 }

@@ -204,3 +204,18 @@ func (r *Running) Verdict(t testing.TB) error {
 		<-again.C
 	}
 }
+
+// Delivered is a statement that writes the deliveries that a query gives into record.inbox.
+// The query's columns are the message's id, the portal user's number, the chunk, and the
+// numbers of the patients on whose account it was delivered, as integer[]:
+//
+//	recordertest.Delivered(`SELECT $1::uuid, no, 0, '{}'::integer[] FROM generate_series(1, 5) no`)
+func Delivered(query string) string {
+	return `INSERT INTO record.inbox (message_id, block, part, chunk, members, patients)
+		SELECT message_id, block, CASE WHEN row_number() OVER (PARTITION BY message_id, block ORDER BY chunk) = 1 THEN 0 ELSE chunk END, chunk,
+		       record.members_of(nos), patients
+		FROM (SELECT message_id, record.block_of(no) AS block, chunk, array_agg(no ORDER BY no) AS nos,
+		             string_to_array(string_agg(array_to_string(patient_nos || 0, ','), ',' ORDER BY no), ',')::integer[] AS patients
+		      FROM (` + query + `) AS delivered (message_id, no, chunk, patient_nos)
+		      GROUP BY message_id, record.block_of(no), chunk) AS blocks`
+}

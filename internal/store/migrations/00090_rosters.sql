@@ -22,7 +22,10 @@ CREATE TABLE app.rosters (
     names   bytea NOT NULL REFERENCES app.roster_names,
     secret  bytea NOT NULL CHECK (length(secret) > 32), -- gives the salts; encrypted with the content key
     made_at timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (block, content)
+    kept    uuid, -- the bundle of the content store that has a copy
+    -- Restored from the content store. Its content may have another root by now.
+    restored boolean NOT NULL DEFAULT false,
+    UNIQUE (block, content, restored)
 );
 
 -- The current roster of each block. It is not valid while the block is dirty.
@@ -40,15 +43,15 @@ CREATE TABLE app.dirty_blocks (
 CREATE SEQUENCE app.dirty_mark;
 
 GRANT SELECT, INSERT ON app.roster_facts, app.roster_names, app.rosters TO postern_api, postern_fanout;
+GRANT SELECT ON app.roster_facts, app.roster_names TO postern_notify;
+GRANT SELECT (root, block, content, facts, names) ON app.rosters TO postern_notify;
+GRANT UPDATE (kept) ON app.rosters TO postern_fanout;
 GRANT UPDATE (facts) ON app.roster_facts TO postern_api, postern_fanout;
 GRANT UPDATE (names) ON app.roster_names TO postern_api, postern_fanout;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.block_rosters, app.dirty_blocks TO postern_api, postern_fanout;
 GRANT USAGE ON SEQUENCE app.dirty_mark TO postern_api, postern_fanout;
 
 -- +goose StatementBegin
-CREATE FUNCTION app.block_of(portal_user_no integer) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$SELECT (portal_user_no - 1) / 250$$;
-
 -- Marks are written in the order of blocks, so that two writers do not wait for each other.
 CREATE FUNCTION app.mark_dirty(blocks integer[]) RETURNS void
 LANGUAGE sql AS $$
@@ -63,12 +66,12 @@ CREATE FUNCTION app.portal_users_changed() RETURNS trigger LANGUAGE plpgsql AS $
 BEGIN
     CASE TG_OP
     WHEN 'INSERT' THEN
-        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM new_rows));
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM new_rows));
     WHEN 'DELETE' THEN
-        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows));
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM old_rows));
     ELSE
         PERFORM app.mark_dirty(ARRAY(
-            SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no)
+            SELECT DISTINCT record.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no)
             WHERE (o.portal_user_id, o.active, o.email = '') IS DISTINCT FROM (n.portal_user_id, n.active, n.email = '')));
     END CASE;
     RETURN NULL;
@@ -78,12 +81,12 @@ CREATE FUNCTION app.links_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     CASE TG_OP
     WHEN 'INSERT' THEN
-        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM new_rows));
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM new_rows));
     WHEN 'DELETE' THEN
-        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows));
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM old_rows));
     ELSE
         PERFORM app.mark_dirty(ARRAY(
-            SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no, patient_no, relationship)
+            SELECT DISTINCT record.block_of(portal_user_no) FROM old_rows o FULL JOIN new_rows n USING (portal_user_no, patient_no, relationship)
             WHERE (o.portal_user_no, o.valid_from, o.valid_until) IS DISTINCT FROM (n.portal_user_no, n.valid_from, n.valid_until)));
     END CASE;
     RETURN NULL;
@@ -93,10 +96,10 @@ END $$;
 CREATE FUNCTION app.patients_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM old_rows JOIN app.links USING (patient_no)));
+        PERFORM app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM old_rows JOIN app.links USING (patient_no)));
     ELSE
         PERFORM app.mark_dirty(ARRAY(
-            SELECT DISTINCT app.block_of(portal_user_no) FROM app.links JOIN (
+            SELECT DISTINCT record.block_of(portal_user_no) FROM app.links JOIN (
                 SELECT patient_no FROM old_rows o FULL JOIN new_rows n USING (patient_no)
                 WHERE (o.patient_id, o.status, o.deceased) IS DISTINCT FROM (n.patient_id, n.status, n.deceased)) AS p USING (patient_no)));
     END IF;
@@ -105,7 +108,7 @@ END $$;
 
 CREATE FUNCTION app.directory_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM app.mark_dirty(ARRAY(SELECT block FROM app.block_rosters UNION SELECT app.block_of(portal_user_no) FROM app.portal_users));
+    PERFORM app.mark_dirty(ARRAY(SELECT block FROM app.block_rosters UNION SELECT record.block_of(portal_user_no) FROM app.portal_users));
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -123,7 +126,7 @@ CREATE TRIGGER dirty_delete AFTER DELETE ON app.patients REFERENCING OLD TABLE A
 CREATE TRIGGER dirty_truncate AFTER TRUNCATE ON app.patients FOR EACH STATEMENT EXECUTE FUNCTION app.directory_truncated();
 
 -- The rosters of a directory from before are made by the first pass.
-SELECT app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM app.portal_users));
+SELECT app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM app.portal_users));
 
 -- +goose Down
 DROP TRIGGER dirty_insert ON app.portal_users;
@@ -137,6 +140,6 @@ DROP TRIGGER dirty_truncate ON app.links;
 DROP TRIGGER dirty_update ON app.patients;
 DROP TRIGGER dirty_delete ON app.patients;
 DROP TRIGGER dirty_truncate ON app.patients;
-DROP FUNCTION app.portal_users_changed(), app.links_changed(), app.patients_changed(), app.directory_truncated(), app.mark_dirty(integer[]), app.block_of(integer);
+DROP FUNCTION app.portal_users_changed(), app.links_changed(), app.patients_changed(), app.directory_truncated(), app.mark_dirty(integer[]);
 DROP TABLE app.dirty_blocks, app.block_rosters, app.rosters, app.roster_names, app.roster_facts;
 DROP SEQUENCE app.dirty_mark;

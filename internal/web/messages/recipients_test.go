@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postern/internal/access/policy"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/web/webtest"
 )
 
@@ -184,7 +185,11 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 		FROM app.portal_users WHERE portal_user_id LIKE 'pu-%'`)
 	c.Exec(t, `INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_at)
 		SELECT $1, chunk, 1, min(no), max(no), count(*), now(), 'accepted', now() FROM public.others GROUP BY chunk`, id)
-	c.Exec(t, `INSERT INTO record.deliveries SELECT $1, no, chunk, '{}' FROM public.others`, id)
+	// The recipient that the message has already may be in the same block as the first of the others.
+	c.Exec(t, `CREATE TABLE public.before AS SELECT * FROM record.deliveries`)
+	c.Exec(t, `DELETE FROM record.inbox`)
+	c.Exec(t, recordertest.Delivered(`SELECT $1::uuid, no, chunk, '{}'::integer[] FROM public.others
+		UNION ALL SELECT message_id, portal_user_no, chunk, '{}' FROM public.before`), id)
 	c.Exec(t, `UPDATE record.messages SET audience = 1 + $2::integer, delivered = 1 + $2::integer, alert_accepted = 1 + $2::integer
 		WHERE message_id = $1`, id, n)
 }

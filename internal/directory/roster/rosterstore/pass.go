@@ -16,12 +16,17 @@ import (
 // interval is how often [Store.Run] looks for dirty blocks.
 const interval = 2 * time.Second
 
-// Run makes the rosters of dirty blocks until ctx ends. If there are none, it costs one small
-// query each time. After an error it logs it and tries again.
+// Run makes the rosters of dirty blocks until ctx ends, and restores rosters at the start and after
+// a failover of Postgres. If there is nothing to do, it costs one small query each time. After an
+// error it logs it and tries again.
 func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
+	restored := "" // the timeline of Postgres on which no roster is missing
 	for {
+		if err := s.restoreOn(ctx, &restored); err != nil && ctx.Err() == nil {
+			s.Logger.Warn("can't look for rosters that Postgres has lost, trying again", "error", err)
+		}
 		if _, err := s.Pass(ctx); err != nil && ctx.Err() == nil {
 			s.Logger.Warn("can't make the rosters of the directory, trying again", "error", err)
 		}
@@ -31,6 +36,19 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// restoreOn restores the rosters that Postgres has lost, once for each timeline.
+func (s *Store) restoreOn(ctx context.Context, restored *string) error {
+	var timeline string
+	if err := s.Pool.QueryRow(ctx, `SELECT app.timeline()`).Scan(&timeline); err != nil || timeline == *restored {
+		return err
+	}
+	if err := Restore(ctx, s.Pool, s.Content); err != nil {
+		return err
+	}
+	*restored = timeline
+	return nil
 }
 
 // lockPasses lets one pass at a time read and write. If the process hangs, Postgres ends its

@@ -38,6 +38,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
 )
 
 // Config has the dependencies of a [Store]. Vacuum and Logger may be nil.
@@ -195,7 +196,7 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, fresh []*toStore) error {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO app.rosters (root, block, content, facts, names, secret)
 		SELECT * FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
-		ON CONFLICT (block, content) DO NOTHING`, roots, blocks, contents, facts, names, secrets)
+		ON CONFLICT (block, content, restored) DO NOTHING`, roots, blocks, contents, facts, names, secrets)
 	if err != nil || tag.RowsAffected() == int64(n) {
 		return err
 	}
@@ -215,16 +216,13 @@ func (s *Store) giveRoot(t *toStore) (err error) {
 	return err
 }
 
-// ErrDamaged is wrapped by the error if a roster, or an object of it, is missing or was changed.
-var ErrDamaged = errors.New("a stored roster is missing or was changed")
-
-// Secret returns the secret of a roster. Errors wrap [ErrDamaged] if there is no such roster,
+// Secret returns the secret of a roster. Errors wrap [cited.ErrDamaged] if there is no such roster,
 // and [content.ErrChanged] if the secret can't be decrypted.
 func (s *Store) Secret(ctx context.Context, root roster.Digest) (roster.Secret, error) {
 	var sealed []byte
 	err := s.Pool.QueryRow(ctx, `SELECT secret FROM app.rosters WHERE root = $1`, root[:]).Scan(&sealed)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return roster.Secret{}, fmt.Errorf("%w: %s", ErrDamaged, root)
+		return roster.Secret{}, fmt.Errorf("%w: %s", cited.ErrDamaged, root)
 	}
 	if err != nil {
 		return roster.Secret{}, fmt.Errorf("reading the secret of a roster: %w", err)

@@ -19,6 +19,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/directory/roster/rosterstore/rosterstoretest"
 	"postern/internal/store"
@@ -301,7 +302,7 @@ func TestSecrets(t *testing.T) {
 	if read != 3 {
 		t.Errorf("%d rosters were read", read)
 	}
-	if _, err := s.Secret(t.Context(), roster.Digest{}); !errors.Is(err, rosterstore.ErrDamaged) {
+	if _, err := s.Secret(t.Context(), roster.Digest{}); !errors.Is(err, cited.ErrDamaged) {
 		t.Error(err)
 	}
 }
@@ -505,7 +506,7 @@ func TestDamagedNamesAreNotUsed(t *testing.T) {
 				err = rosterstore.Read(t.Context(), pool, of, func(*roster.Roster) bool { n++; return true })
 				return n, err
 			}
-			if n, err := read(); !errors.Is(err, rosterstore.ErrDamaged) {
+			if n, err := read(); !errors.Is(err, cited.ErrDamaged) {
 				t.Errorf("%d were read: %v", n, err)
 			}
 			if got := dirty(t, pool); !slices.Equal(got, []int32{1}) {

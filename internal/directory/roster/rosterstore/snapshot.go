@@ -13,6 +13,7 @@ import (
 	"postern/internal/directory/block"
 	"postern/internal/directory/people"
 	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
 )
 
 // A Snapshot is the directory at one moment. It reads nothing that was committed later. Close
@@ -324,7 +325,7 @@ func (b *builder) end(visit func(roster.Roster) bool) bool {
 }
 
 // Read calls visit for the rosters with these roots, with their names, in order of block, until
-// visit returns false. Errors wrap [ErrDamaged] if one of them is missing or was changed; the
+// visit returns false. Errors wrap [cited.ErrDamaged] if one of them is missing or was changed; the
 // blocks of these are marked as dirty, so that the next pass restores them.
 func Read(ctx context.Context, db directory.Beginner, roots []roster.Digest, visit func(*roster.Roster) bool) (err error) {
 	var damaged []block.No
@@ -336,9 +337,9 @@ func Read(ctx context.Context, db directory.Beginner, roots []roster.Digest, vis
 			case err != nil:
 				return err
 			case len(lost) > 0:
-				return fmt.Errorf("%w: those of blocks %v", ErrDamaged, lost)
+				return fmt.Errorf("%w: those of blocks %v", cited.ErrDamaged, lost)
 			case len(found) < len(some):
-				return fmt.Errorf("%w: %d of %d", ErrDamaged, len(some)-len(found), len(some))
+				return fmt.Errorf("%w: %d of %d", cited.ErrDamaged, len(some)-len(found), len(some))
 			}
 			for i := range found {
 				if !visit(&found[i]) {

@@ -5,6 +5,7 @@ package issuer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ import (
 
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
+	"postern/internal/directory/block"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
@@ -31,6 +36,9 @@ type Config struct {
 	Pool *pgxpool.Pool
 	// Reader opens the sealed header of a message; nil: receipts have no Content.
 	Reader *reader.Reader
+	// Rosters gives the secrets of the rosters that deliveries to groups cite; nil: their receipts
+	// can't be issued.
+	Rosters *rosterstore.Store
 	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
 }
@@ -50,11 +58,16 @@ type Request struct {
 	Actor        string
 	// Names is whether the actor may see the names of documents.
 	Names bool
+	// Alone is whether the receipt may name nobody but the portal user. If it would, the error
+	// is [ErrNamesOthers].
+	Alone bool
 }
 
 var (
 	// ErrNotFound is the error if the delivery does not exist.
 	ErrNotFound = problem.NotFound.New("that message was not delivered to that portal user")
+	// ErrNamesOthers is the error if a receipt would name others than the portal user.
+	ErrNamesOthers = problem.NamesOthers.New("this receipt would name other people: ask the clinic for it")
 	// ErrNotSigned is the error if no checkpoint covers the recorded delivery yet.
 	ErrNotSigned = problem.NotReady.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
 )
@@ -62,11 +75,10 @@ var (
 // Issue makes a receipt, and records that before it returns the receipt. It waits for a
 // checkpoint that covers the present events about the delivery.
 func (is *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
-	found, err := is.find(ctx, q)
-	if err != nil {
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: is.cfg.Facts.Time()}
+	if err := is.find(ctx, r); err != nil {
 		return nil, err
 	}
-	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: is.cfg.Facts.Time(), Events: found}
 	size, err := is.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
@@ -80,6 +92,11 @@ func (is *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error
 	if err := r.Complete(); err != nil {
 		return nil, err
 	}
+	if q.Alone {
+		if others, err := r.NamesOthers(); err != nil || others {
+			return nil, cmp.Or(err, ErrNamesOthers)
+		}
+	}
 	issued := events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
 		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
 	// A crash before this line leaves nothing. A crash after it leaves a recorded receipt that
@@ -90,21 +107,24 @@ func (is *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error
 	return r, nil
 }
 
-// find returns the events about the delivery, in order.
-func (is *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
+// find adds the events about the delivery, in order, and the portal user's entry of the roster
+// that it cites.
+func (is *Issuer) find(ctx context.Context, r *receipt.Receipt) error {
+	var no int32
 	var chunk int
 	var seq int64
 	var sender string
-	err := is.cfg.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
-		JOIN record.deliveries d ON d.message_id = $1 AND d.portal_user_no = u.portal_user_no
-		JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
-		JOIN record.messages m ON m.message_id = d.message_id
-		WHERE u.portal_user_id = $2`, q.MessageID, q.PortalUserID).Scan(&chunk, &seq, &sender)
+	err := is.cfg.Pool.QueryRow(ctx, `SELECT u.portal_user_no, c.chunk, c.seq, m.sender_id FROM app.portal_users u
+		JOIN record.inbox i ON i.message_id = $1 AND i.block = record.block_of(u.portal_user_no)
+		                   AND record.has_member(i.members, record.place_of(u.portal_user_no))
+		JOIN record.chunks c ON c.message_id = i.message_id AND c.chunk = i.chunk
+		JOIN record.messages m ON m.message_id = i.message_id
+		WHERE u.portal_user_id = $2`, r.MessageID, r.PortalUserID).Scan(&no, &chunk, &seq, &sender)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, ErrNotFound
+		return ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for the delivery: %w", err)
+		return fmt.Errorf("looking for the delivery: %w", err)
 	}
 	rows, err := is.cfg.Pool.Query(ctx, `
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
@@ -113,11 +133,11 @@ func (is *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) 
 			OR type IN ('delivery.opened', 'attachment.downloaded') AND actor = $3))
 		UNION ALL
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND id = $4
-		ORDER BY seq`, q.MessageID, seq, "portal_user:"+q.PortalUserID, events.IDOf(events.TypeStaffCreated, sender))
+		ORDER BY seq`, r.MessageID, seq, "portal_user:"+r.PortalUserID, events.IDOf(events.TypeStaffCreated, sender))
 	if err != nil {
-		return nil, fmt.Errorf("reading the events: %w", err)
+		return fmt.Errorf("reading the events: %w", err)
 	}
-	var all []receipt.Event
+	var cites *events.Event // the delivery, if it cites rosters
 	var stored []byte
 	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
 		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
@@ -125,15 +145,55 @@ func (is *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) 
 			return err
 		}
 		e, err := events.Parse(s.Header, s.Data)
-		if err == nil && isAbout(e, q.PortalUserID, chunk) {
-			all = append(all, receipt.Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
+		if err != nil || !isAbout(e, r.PortalUserID, chunk) {
+			return err
 		}
-		return err
+		if e.IsByBlock() {
+			cites = &e
+		}
+		r.Events = append(r.Events, receipt.Show(&s))
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the events: %w", err)
+		return fmt.Errorf("reading the events: %w", err)
 	}
-	return all, nil
+	if cites == nil {
+		return nil
+	}
+	r.Entry, err = is.entry(ctx, cites, no)
+	return err
+}
+
+var errNoRosters = errors.New("the receipt of a delivery to a group needs the key of the content: set CONTENT_URL and CONTENT_KEY_FILE")
+
+// entry returns the entry of a portal user in the roster that an event cites.
+func (is *Issuer) entry(ctx context.Context, e *events.Event, portalUserNo int32) (entry *receipt.Entry, err error) {
+	body, err := events.Decode[events.DeliveriesByBlock](*e)
+	if err != nil {
+		return nil, err
+	}
+	no, _ := block.Of(portalUserNo)
+	i := slices.IndexFunc(body.Blocks, func(c events.CitedBlock) bool { return c.No == no })
+	if i < 0 {
+		return nil, fmt.Errorf("the event of the delivery does not cite a roster of block %d", no)
+	}
+	if is.cfg.Rosters == nil {
+		return nil, errors.New("a receipt of a delivery to a group needs the content store and its key: set CONTENT_URL and CONTENT_KEY_FILE")
+	}
+	if is.cfg.Rosters == nil {
+		return nil, errNoRosters
+	}
+	root := roster.Digest(body.Blocks[i].Roster)
+	secret, err := is.cfg.Rosters.Secret(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	err = cited.Each(ctx, is.cfg.Pool, []roster.Digest{root}, func(r *roster.Roster) error {
+		proof, err := r.Prove(secret, portalUserNo)
+		entry = receipt.NewEntry(no, proof)
+		return err
+	})
+	return entry, err
 }
 
 // isAbout reports whether an event of the message is about the delivery. Events of other chunks,

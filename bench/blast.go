@@ -1,0 +1,393 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"postern/internal/notify/sendgridfake"
+)
+
+// furtherBlasts is the number of blasts whose medians are reported.
+const furtherBlasts = 3
+
+const toAll = `{"portal_user_ids":[],"groups":["all_portal_users"]}`
+
+func measureBlast(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake, n int, out string) error {
+	fmt.Printf("importing %d portal users …\n", n)
+	f := Figures{Recipients: n, Cores: runtime.NumCPU()}
+	taken := stopwatch()
+	if err := s.importDirectory(ctx, dir, n); err != nil {
+		return err
+	}
+	f.ImportS = taken()
+	fmt.Println("sending, right after the import …")
+	before, err := s.bytes(ctx)
+	if err != nil {
+		return err
+	}
+	fresh, err := s.send(ctx, n, fake)
+	if err != nil {
+		return err
+	}
+	f.DeliverFreshS = fresh.deliver
+	after, err := s.bytes(ctx)
+	if err != nil {
+		return err
+	}
+	f.BytesFirst = float64(after-before) / float64(n)
+	if err := s.sendFurther(ctx, n, fake, &f); err != nil {
+		return err
+	}
+	fmt.Println("previewing …")
+	if err := s.measurePreview(ctx, &f); err != nil {
+		return err
+	}
+	fmt.Println("sending, with small messages and a busy inbox beside …")
+	if err := s.measureBeside(ctx, n, fake, &f); err != nil {
+		return err
+	}
+	if err := s.measureMemory(&f); err != nil {
+		return err
+	}
+	fmt.Println("copying the same rows …")
+	if err := s.measureCopy(ctx, &f); err != nil {
+		return err
+	}
+	f.DeliverFreshRatio, f.DeliverRatio, f.AlertRatio = f.DeliverFreshS/f.CopyS, f.DeliverS/f.CopyS, f.AlertS/f.CopyS
+	return f.report(out)
+}
+
+// blast sends one message to all n portal users, for the measurements of what follows a
+// blast.
+func (s *system) blast(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
+	one, err := s.send(ctx, n, fake)
+	f.DeliverS, f.AlertS = one.deliver, one.alert
+	return errors.Join(err, s.measureMemory(f))
+}
+
+func (s *system) measureMemory(f *Figures) (err error) {
+	rss, err := peakRSS(s.cmd.Process.Pid)
+	f.PeakRSSMiB = map[string]float64{"postern": rss}
+	if err != nil {
+		return err
+	}
+	f.RecordBytes, err = sizeOf(filepath.Join(s.data, "nats"))
+	return err
+}
+
+// sent are the figures of one blast: seconds from the POST until all is delivered, until the
+// last alert is accepted, and the processor time of this program, in which the stand-in runs.
+type sent struct{ deliver, alert, standin float64 }
+
+// send sends one message to all portal users, and returns when every alert is accepted and
+// recorded.
+func (s *system) send(ctx context.Context, n int, fake *sendgridfake.Fake) (one sent, err error) {
+	want, cpu := fake.Count()+n, processorTime()
+	taken := stopwatch()
+	id, err := s.sendTo(ctx, toAll)
+	if err != nil {
+		return one, err
+	}
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
+	defer stop()
+	alerted := make(chan float64, 1)
+	failed := make(chan error, 1)
+	go func() {
+		if err := fake.WaitFor(ctx, want); err != nil {
+			failed <- fmt.Errorf("%d of %d alerts were accepted: %w", fake.Count()-want+n, n, err)
+			return
+		}
+		alerted <- taken()
+	}()
+	// Polling slows down the measured system. This interval is short enough for an error of a
+	// few per cent.
+	pause := max(5*time.Millisecond, time.Duration(n/100)*time.Microsecond)
+	if err := s.await(ctx, id, pause, func(p progress) bool { return p.Delivered >= n }); err != nil {
+		return one, err
+	}
+	one.deliver = taken()
+	select {
+	case one.alert = <-alerted:
+	case err := <-failed:
+		return one, err
+	}
+	one.standin = processorTime() - cpu
+	return one, s.await(ctx, id, 100*time.Millisecond, func(p progress) bool { return p.Alerted >= n })
+}
+
+// sendTo sends a message and returns its id.
+func (s *system) sendTo(ctx context.Context, recipients string) (id string, err error) {
+	var m struct {
+		ID string `json:"id"`
+	}
+	err = s.call(ctx, http.MethodPost, "/v1/messages", strings.NewReader(`{"subject":"The practice is closed on Monday","body":"We open again on Tuesday at eight.",
+		"recipients":`+recipients+`,"staff_bcc":[],"attachment_ids":[],"undo_seconds":0}`), &m)
+	return m.ID, err
+}
+
+type progress struct{ Delivered, Alerted int }
+
+// await polls a message until its progress is as wanted.
+func (s *system) await(ctx context.Context, id string, pause time.Duration, is func(progress) bool) error {
+	for {
+		var m struct{ Progress progress }
+		if err := s.call(ctx, http.MethodGet, "/v1/messages/"+id, nil, &m); err != nil {
+			return err
+		}
+		if is(m.Progress) {
+			return nil
+		}
+		time.Sleep(pause)
+	}
+}
+
+// sendFurther sends further blasts and takes the medians of their figures.
+func (s *system) sendFurther(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
+	fmt.Println("sending again …")
+	var deliver, alert, standin, bytes []float64
+	for range furtherBlasts {
+		before, err := s.bytes(ctx)
+		if err != nil {
+			return err
+		}
+		one, err := s.send(ctx, n, fake)
+		if err != nil {
+			return err
+		}
+		after, err := s.bytes(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  delivered in %.2f s, alerted in %.2f s\n", one.deliver, one.alert)
+		deliver, alert, standin = append(deliver, one.deliver), append(alert, one.alert), append(standin, one.standin)
+		bytes = append(bytes, float64(after-before)/float64(n))
+	}
+	f.DeliverS, f.AlertS, f.StandinCPUS, f.BytesPerDelivery = median(deliver), median(alert), median(standin), median(bytes)
+	return nil
+}
+
+func median(some []float64) float64 {
+	slices.Sort(some)
+	return some[len(some)/2]
+}
+
+// bytes returns the size of everything that is kept: the stream, the tables and indexes of
+// Postgres, and the content store.
+func (s *system) bytes(ctx context.Context) (int64, error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var total int64
+	if err := conn.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&total); err != nil {
+		return 0, err
+	}
+	for _, part := range []string{"nats", "content"} {
+		n, err := sizeOf(filepath.Join(s.data, part))
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// measurePreview measures the preview of all portal users.
+func (s *system) measurePreview(ctx context.Context, f *Figures) error {
+	var times []float64
+	for range 5 {
+		var counts struct{ Count int }
+		taken := stopwatch()
+		if err := s.call(ctx, http.MethodPost, "/v1/recipients/preview", strings.NewReader(`{"recipients":`+toAll+`}`), &counts); err != nil {
+			return err
+		}
+		times = append(times, taken())
+		if counts.Count != f.Recipients {
+			return fmt.Errorf("the preview counts %d of %d portal users", counts.Count, f.Recipients)
+		}
+	}
+	f.PreviewS = median(times)
+	return nil
+}
+
+const (
+	smallEvery = 50 * time.Millisecond // between two small messages
+	inboxEvery = 5 * time.Millisecond  // between two requests of an inbox
+)
+
+// measureBeside measures small messages and pages of an inbox while a blast is delivered and
+// alerted.
+func (s *system) measureBeside(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
+	reader := random("portal user", n/2)
+	client, err := s.signInReader(ctx, reader)
+	if err != nil {
+		return err
+	}
+	to := `{"portal_user_ids":["` + reader + `"],"groups":[]}`
+	during, done := context.WithCancel(ctx)
+	defer done()
+	var small, inbox []time.Duration
+	var faults [2]error
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		small, faults[0] = repeatEvery(during, smallEvery, func() error {
+			id, err := s.sendTo(ctx, to)
+			if err != nil {
+				return err
+			}
+			return s.await(ctx, id, time.Millisecond, func(p progress) bool { return p.Delivered == 1 })
+		})
+	})
+	beside.Go(func() {
+		inbox, faults[1] = repeatEvery(during, inboxEvery, func() error {
+			res, err := client.Get(s.url + "/v1/portal/messages")
+			if err != nil {
+				return err
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				return errors.New("the inbox answered " + res.Status)
+			}
+			return nil
+		})
+	})
+	_, err = s.sendBeside(ctx, n)
+	done()
+	beside.Wait()
+	if err := errors.Join(err, faults[0], faults[1]); err != nil {
+		return err
+	}
+	f.SmallP99MS, f.InboxP99MS = ms(p99(small)), ms(p99(inbox))
+	fmt.Printf("  %d small messages, %d inbox pages\n", len(small), len(inbox))
+	return s.awaitAlerts(ctx, fake)
+}
+
+// sendBeside sends a blast and returns once it is delivered and alerted, by its progress: the
+// stand-in also counts the alerts of the small messages.
+func (s *system) sendBeside(ctx context.Context, n int) (id string, err error) {
+	if id, err = s.sendTo(ctx, toAll); err != nil {
+		return "", err
+	}
+	return id, s.await(ctx, id, 100*time.Millisecond, func(p progress) bool { return p.Alerted >= n })
+}
+
+// awaitAlerts waits until the stand-in gets no more alerts.
+func (s *system) awaitAlerts(ctx context.Context, fake *sendgridfake.Fake) error {
+	for before := -1; before != fake.Count(); {
+		before = fake.Count()
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// repeatEvery starts do at an interval, each time in its own goroutine, until the context
+// ends, and returns the durations, sorted, and the first error.
+func repeatEvery(ctx context.Context, interval time.Duration, do func() error) (times []time.Duration, failed error) {
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	ticks := time.NewTicker(interval)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			running.Wait()
+			slices.Sort(times)
+			return times, failed
+		}
+		running.Go(func() {
+			began := time.Now()
+			err := do()
+			mu.Lock()
+			defer mu.Unlock()
+			if times = append(times, time.Since(began)); failed == nil {
+				failed = err
+			}
+		})
+	}
+}
+
+func p99(sorted []time.Duration) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[len(sorted)*99/100]
+}
+
+// signInReader gives a portal user a password and returns a client that is signed in.
+func (s *system) signInReader(ctx context.Context, id string) (*http.Client, error) {
+	if _, err := s.verbWith(ctx, password, "portal-user", "set-password", id, "--password-stdin"); err != nil {
+		return nil, err
+	}
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var email string
+	if err := conn.QueryRow(ctx, `SELECT email FROM app.portal_users WHERE portal_user_id = $1`, id).Scan(&email); err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Jar: jar}
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Post(s.url+"/v1/portal/session", "application/json", strings.NewReader(string(body)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode >= 300 {
+		return nil, errors.New("signing in answered " + res.Status)
+	}
+	return client, nil
+}
+
+// processorTime returns the processor time of this program in seconds.
+func processorTime() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+func (f *Figures) report(out string) error {
+	fmt.Printf(`
+| recipients | raw COPY | import | delivered after it | ratio | delivered | ratio | alerted | ratio | preview | bytes a delivery | peak memory | events | record |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| %d | %.2f s | %.1f s | %.2f s | %.2f | %.2f s | %.2f | %.2f s | %.2f | %.3f s | %.0f / %.0f | %.0f MiB | %d | %.1f MB |
+
+Beside a blast, p99: a small message readable after %.0f ms, a page of an inbox in %.0f ms.
+%d cores. Alerted: accepted by a stand-in for SendGrid on loopback that parses every request
+(%.1f s of processor time of the bench and the stand-in). Bytes a delivery: of the first blast, of a further one.
+`, f.Recipients, f.CopyS, f.ImportS, f.DeliverFreshS, f.DeliverFreshRatio, f.DeliverS, f.DeliverRatio, f.AlertS, f.AlertRatio, f.PreviewS,
+		f.BytesFirst, f.BytesPerDelivery, f.PeakRSSMiB["postern"], f.Events, float64(f.RecordBytes)/1e6, f.SmallP99MS, f.InboxP99MS, f.Cores, f.StandinCPUS)
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(data, '\n'), 0o644) // #nosec G306 -- figures for all to read
+}

@@ -1,0 +1,197 @@
+package rosterstore
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/content"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
+)
+
+// Rosters that events cite are stored twice: in Postgres and, in bundles, in the content store. A
+// bundle is encrypted with a key of its own. It has for each roster its root, its secret, its
+// facts and its names, each with its length (4 bytes, big endian) in front.
+
+// parts is the number of values of a roster in a bundle.
+const parts = 4
+
+// longestPart is more than the tables allow for facts and names.
+const longestPart = 1 << 25
+
+// Keep copies the rosters with these roots to the content store, except those that were copied
+// before. Several processes may copy a roster; each copy is complete. A crash leaves a bundle
+// that no roster names, and the rosters are copied again.
+func (s *Store) Keep(ctx context.Context, roots []roster.Digest) error {
+	if err := s.keep(ctx, roots); err != nil {
+		return fmt.Errorf("copying rosters to the content store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) keep(ctx context.Context, roots []roster.Digest) error {
+	raw := make([][]byte, len(roots))
+	for i := range roots {
+		raw[i] = roots[i][:]
+	}
+	rows, err := s.Pool.Query(ctx, `SELECT root FROM app.rosters WHERE root = ANY($1) AND kept IS NULL ORDER BY block`, raw)
+	if err != nil {
+		return err
+	}
+	if raw, err = pgx.CollectRows(rows, pgx.RowTo[[]byte]); err != nil || len(raw) == 0 {
+		return err
+	}
+	id := uuid.New()
+	key, wrapped, err := s.Content.NewKey(id)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Content.StoreKeys(ctx, content.RosterKeysOf(id), id, content.Keys{WrappedKey: wrapped}); err != nil {
+		return err
+	}
+	r, pipe := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		err := s.writeBundle(ctx, pipe, raw)
+		pipe.CloseWithError(err) // nil ends the bundle
+		written <- err
+	}()
+	_, err = s.Content.Create(ctx, content.RostersOf(id), key, r)
+	_ = r.Close() // unblocks writeBundle if Create did not read to the end
+	if failed := <-written; failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.Pool.Exec(ctx, `UPDATE app.rosters SET kept = $2 WHERE root = ANY($1) AND kept IS NULL`, raw, id)
+	return err
+}
+
+func (s *Store) writeBundle(ctx context.Context, to io.Writer, roots [][]byte) error {
+	w := bufio.NewWriterSize(to, 1<<16)
+	for some := range slices.Chunk(roots, mostGroup/4) {
+		rows, err := s.Pool.Query(ctx, `
+			SELECT r.root, r.secret, f.facts, n.names
+			FROM app.rosters r JOIN app.roster_facts f ON f.digest = r.facts JOIN app.roster_names n ON n.digest = r.names
+			WHERE r.root = ANY($1)`, pgx.QueryResultFormats{pgx.BinaryFormatCode}, some)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+			for _, part := range rows.RawValues() {
+				size := binary.BigEndian.AppendUint32(nil, uint32(len(part))) // #nosec G115 -- below longestPart
+				if _, err := w.Write(append(size, part...)); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if n != len(some) {
+			return fmt.Errorf("%w: %d of %d", cited.ErrDamaged, len(some)-n, len(some))
+		}
+	}
+	return w.Flush()
+}
+
+// Restore inserts the rosters of the content store that Postgres has lost. None becomes current.
+// A bundle that a roster names is not lost, and is not read. pool connects as postern_fanout or
+// as the login user.
+func Restore(ctx context.Context, pool *pgxpool.Pool, from *content.Store) error {
+	for id, err := range from.Rosters(ctx) {
+		if err != nil {
+			return fmt.Errorf("listing the rosters of the content store: %w", err)
+		}
+		var known bool
+		if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.rosters WHERE kept = $1)`, id).Scan(&known); err != nil {
+			return fmt.Errorf("looking for lost rosters: %w", err)
+		}
+		if known {
+			continue
+		}
+		if err := restoreBundle(ctx, pool, from, id); err != nil {
+			return fmt.Errorf("restoring rosters from bundle %s of the content store: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func restoreBundle(ctx context.Context, pool *pgxpool.Pool, from *content.Store, id uuid.UUID) error {
+	keys, err := from.FindKeys(ctx, content.RosterKeysOf(id))
+	if err != nil {
+		return err
+	}
+	key, err := from.Unwrap(id, keys.WrappedKey)
+	if err != nil {
+		return err
+	}
+	bundle, err := from.Get(ctx, content.RostersOf(id), key)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = bundle.Close() }()
+	r := bufio.NewReaderSize(bundle, 1<<16)
+	for {
+		values, err := readParts(r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := restoreOne(ctx, pool, id, values); err != nil {
+			return err
+		}
+	}
+}
+
+// readParts reads the values of one roster, or returns io.EOF at the end.
+func readParts(r io.Reader) (values [parts][]byte, err error) {
+	for i := range values {
+		var size [4]byte
+		if _, err := io.ReadFull(r, size[:]); err != nil {
+			if i > 0 || !errors.Is(err, io.EOF) {
+				err = errors.New("the bundle is cut")
+			}
+			return values, err
+		}
+		n := binary.BigEndian.Uint32(size[:])
+		if n > longestPart {
+			return values, fmt.Errorf("the bundle claims a part of %d bytes", n)
+		}
+		values[i] = make([]byte, n)
+		if _, err := io.ReadFull(r, values[i]); err != nil {
+			return values, errors.New("the bundle is cut")
+		}
+	}
+	return values, nil
+}
+
+func restoreOne(ctx context.Context, pool *pgxpool.Pool, bundle uuid.UUID, values [parts][]byte) error {
+	r, err := roster.Parse(values[2], values[3])
+	if err != nil {
+		return err
+	}
+	facts, names := r.FactsDigest(), r.NamesDigest()
+	digest := roster.Content(r.Block, facts, names)
+	_, err = pool.Exec(ctx, `
+		WITH facts AS (INSERT INTO app.roster_facts (digest, facts) VALUES ($1, $2) ON CONFLICT DO NOTHING),
+		     names AS (INSERT INTO app.roster_names (digest, names) VALUES ($3, $4) ON CONFLICT DO NOTHING)
+		INSERT INTO app.rosters (root, block, content, facts, names, secret, kept, restored) VALUES ($5, $6, $7, $1, $3, $8, $9, true)
+		ON CONFLICT (root) DO UPDATE SET kept = $9 WHERE app.rosters.kept IS NULL`,
+		facts[:], values[2], names[:], values[3], values[0], int32(r.Block), digest[:], values[1], bundle)
+	return err
+}

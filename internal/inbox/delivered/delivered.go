@@ -1,0 +1,96 @@
+// Package delivered gives the recipients of a deliveries.created event. Version 1 of the event
+// names them. Version 2 cites rosters of the directory, which are read from Postgres.
+package delivered
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postern/internal/directory/audience/rule"
+	"postern/internal/directory/block"
+	"postern/internal/directory/field"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
+	"postern/internal/events"
+)
+
+// Each calls each with every recipient of an event, in order of number, or, if wanted is not
+// nil, with those whose number it returns true for. Only the rosters of their blocks are read. It
+// stops at the first error that each returns. The recipient's Links are reused for the next call.
+// Errors wrap [cited.ErrDamaged] if a cited roster is missing or was changed.
+func Each(ctx context.Context, q cited.Querier, e *events.Event, wanted func(no int32) bool, each func(*events.Recipient) error) error {
+	if !e.IsByBlock() {
+		_, _, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
+			if wanted != nil && !wanted(r.PortalUserNo) {
+				return nil
+			}
+			return each(r)
+		})
+		return err
+	}
+	body, err := events.Decode[events.DeliveriesByBlock](*e)
+	if err != nil {
+		return err
+	}
+	if wanted != nil {
+		body.Blocks = narrow(body.Blocks, wanted)
+	}
+	return inBlocks(ctx, q, &body, each)
+}
+
+// narrow leaves the wanted members of the blocks, and the blocks that have any.
+func narrow(blocks []events.CitedBlock, wanted func(no int32) bool) []events.CitedBlock {
+	some := blocks[:0]
+	for _, b := range blocks {
+		members := b.Members
+		for place := range members.All() {
+			if !wanted(b.No.At(place)) {
+				b.Members.Remove(place)
+			}
+		}
+		if b.Members.Count() > 0 {
+			some = append(some, b)
+		}
+	}
+	return some
+}
+
+func inBlocks(ctx context.Context, q cited.Querier, body *events.DeliveriesByBlock, each func(*events.Recipient) error) error {
+	roots := make([]roster.Digest, len(body.Blocks))
+	for i := range body.Blocks {
+		roots[i] = body.Blocks[i].Roster
+	}
+	day, next := field.Day(body.Day), 0
+	return cited.Each(ctx, q, roots, func(r *roster.Roster) error {
+		b := &body.Blocks[next]
+		next++
+		if r.Block != b.No {
+			return fmt.Errorf("the roster %x, cited for block %d, is of block %d", b.Roster, b.No, r.Block)
+		}
+		return members(r, &b.Members, day, each)
+	})
+}
+
+// members calls each with the members of a block.
+func members(r *roster.Roster, of *block.Members, day int32, each func(*events.Recipient) error) error {
+	var to events.Recipient
+	var failed error
+	found := 0
+	err := r.Visit(func(p *roster.Person) bool {
+		if _, place := block.Of(p.No); !of.Has(place) {
+			return true
+		}
+		found++
+		to.PortalUserID, to.PortalUserNo, to.Links = p.ID, p.No, to.Links[:0]
+		for _, l := range rule.InForce(p, day) {
+			to.Links = append(to.Links, events.Link{PatientID: l.ID, PatientNo: l.No, Relationship: l.Relationship})
+		}
+		failed = each(&to)
+		return failed == nil
+	})
+	if err == nil && failed == nil && found != of.Count() {
+		err = fmt.Errorf("the roster of block %d names %d of %d recipients", r.Block, found, of.Count())
+	}
+	return errors.Join(failed, err)
+}

@@ -1,0 +1,266 @@
+package delivered
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/audience/rule"
+	"postern/internal/directory/block"
+	"postern/internal/directory/field"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
+	"postern/internal/events"
+	"postern/internal/problem"
+	"postern/internal/proof/merkle"
+)
+
+// Database reads rows: a pool, a connection or a transaction of pgx.
+type Database interface {
+	cited.Querier
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Why says why a portal user is in the audience of a message, or is not, as the directory was
+// when the audience was frozen.
+type Why struct {
+	In     bool
+	Reason rule.Reason
+	// Patients are the ids of the patients whose links are the reason. If the reason is about no
+	// link, they are those whose links were in force.
+	Patients []string
+	Day      time.Time // on which the groups were evaluated
+	Groups   []string  // to which the message was sent
+}
+
+// Reasons that no rule gives.
+const (
+	// ToGroup is for deliveries of format 1: the record does not say which of several groups
+	// the portal user was in.
+	ToGroup rule.Reason = "group"
+	// NotChosen is for messages without groups.
+	NotChosen rule.Reason = "not_chosen"
+	// InNoGroup is for a person without a link, now or later, that would count.
+	InNoGroup rule.Reason = "in_no_group"
+	// NotInDirectory is for a portal user who came later than the roster.
+	NotInDirectory rule.Reason = "not_in_directory"
+	// NoRoster is for a portal user whose block has no recipient: no event cites its roster, and
+	// the portal user was in no group or not in the directory.
+	NoRoster rule.Reason = "no_roster_cited"
+	// NotRecorded is for a message to groups of format 1, whose events only name the recipients.
+	NotRecorded rule.Reason = "not_recorded"
+)
+
+var (
+	errNoMessage    = problem.NotFound.New("there is no such message")
+	errNoPortalUser = problem.NotFound.New("there is no such portal user")
+	errNotFrozen    = problem.NotReady.New("the message has no audience yet: it was cancelled, or it was not sent out yet")
+)
+
+// Explain returns the reason. Errors wrap [cited.ErrDamaged] if a cited roster is missing or
+// was changed, and are problems if there is no such message, audience or portal user.
+func Explain(ctx context.Context, q Database, message uuid.UUID, portalUser string) (Why, error) {
+	w, err := explain(ctx, q, message, portalUser)
+	if err != nil {
+		return Why{}, fmt.Errorf("looking why: %w", err)
+	}
+	return w, nil
+}
+
+func explain(ctx context.Context, q Database, message uuid.UUID, portalUser string) (Why, error) {
+	var to events.Selection
+	var resolved *time.Time
+	err := q.QueryRow(ctx, `SELECT recipients, (SELECT time FROM record.events e WHERE e.message_id = m.message_id AND e.type = 'audience.resolved' AND e.projected ORDER BY seq LIMIT 1)
+		FROM record.messages m WHERE message_id = $1`, message).Scan(&to, &resolved)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Why{}, errNoMessage
+	}
+	if err != nil {
+		return Why{}, err
+	}
+	var no int32
+	err = q.QueryRow(ctx, `SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1`, portalUser).Scan(&no)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Why{}, errNoPortalUser
+	}
+	if err != nil {
+		return Why{}, err
+	}
+	if resolved == nil {
+		return Why{}, errNotFrozen
+	}
+	w := Why{Day: field.Time(field.Day(*resolved)), Groups: to.Groups}
+	rows, err := rowsOf(ctx, q, message, no)
+	if err != nil {
+		return Why{}, err
+	}
+	_, place := block.Of(no)
+	for _, r := range rows {
+		if r.roster != nil {
+			w.Day = r.day
+			return w, w.byRoster(ctx, q, roster.Digest(r.roster), no, r.members.Has(place), slices.Contains(to.PortalUserIDs, portalUser))
+		}
+		if r.members.Has(place) {
+			return w, w.byEvent(ctx, q, r.seq, portalUser, slices.Contains(to.PortalUserIDs, portalUser))
+		}
+	}
+	w.Reason, err = w.absent(ctx, q, message)
+	return w, err
+}
+
+// inboxRow is a row of record.inbox, for one block.
+type inboxRow struct {
+	members block.Members
+	roster  []byte
+	day     time.Time
+	seq     int64 // of the event
+}
+
+func rowsOf(ctx context.Context, q Database, message uuid.UUID, no int32) (found []inboxRow, err error) {
+	b, _ := block.Of(no)
+	rows, err := q.Query(ctx, `SELECT i.members, i.roster, coalesce(i.day, c.delivered_at::date), c.seq
+		FROM record.inbox i JOIN record.chunks c USING (message_id, chunk) WHERE i.message_id = $1 AND i.block = $2`, message, int32(b))
+	if err != nil {
+		return nil, err
+	}
+	var r inboxRow
+	var members []byte
+	_, err = pgx.ForEachRow(rows, []any{&members, &r.roster, &r.day, &r.seq}, func() error {
+		if r.members, err = block.Parse(members); err == nil {
+			found = append(found, r)
+		}
+		r.roster = nil
+		return err
+	})
+	return found, err
+}
+
+// byRoster applies the rule to what the cited roster says of the portal user.
+func (w *Why) byRoster(ctx context.Context, q Database, root roster.Digest, no int32, in, chosen bool) error {
+	groups, err := rule.SetOf(w.Groups)
+	if err != nil {
+		return err
+	}
+	w.In = in
+	people, err := cited.People(ctx, q, []cited.Want{{Root: root, No: no}})
+	if errors.Is(err, roster.ErrNoEntry) && !in {
+		w.Reason = NotInDirectory
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	day := field.Day(w.Day)
+	byRule, out := groups.Why(&people[0], day)
+	switch {
+	case in && chosen:
+		w.Reason = rule.Added
+		w.ofLinks(rule.InForce(&people[0], day))
+		return nil
+	case in == (byRule == ""):
+		return fmt.Errorf("the audience is not what the rule gives on roster %s: run `postern verify`", root)
+	case in:
+		w.Reason = byRule
+	case out != "":
+		w.Reason = out
+	default:
+		w.Reason = InNoGroup
+	}
+	w.ofLinks(groups.Because(&people[0], day))
+	return nil
+}
+
+func (w *Why) ofLinks(links []rule.Tie) {
+	for _, l := range links {
+		if !slices.Contains(w.Patients, l.ID) {
+			w.Patients = append(w.Patients, l.ID)
+		}
+	}
+}
+
+// byEvent reads the links that an event of format 1 names for its recipient.
+func (w *Why) byEvent(ctx context.Context, q Database, seq int64, portalUser string, chosen bool) error {
+	var stored []byte
+	if err := q.QueryRow(ctx, `SELECT stored FROM record.events WHERE seq = $1`, seq).Scan(&stored); err != nil {
+		return err
+	}
+	s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+	if err != nil {
+		return err
+	}
+	w.In, w.Reason = true, ToGroup
+	switch {
+	case chosen:
+		w.Reason = rule.Added
+	case len(w.Groups) == 1:
+		w.Reason = reasonOf[rule.Group(w.Groups[0])]
+	}
+	_, _, err = events.ScanChunk(s.Data, func(r *events.Recipient) error {
+		if r.PortalUserID == portalUser {
+			for _, l := range r.Links {
+				w.ofLinks([]rule.Tie{{ID: l.PatientID}})
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+var reasonOf = map[rule.Group]rule.Reason{rule.ActivePatients: rule.ActivePatient, rule.DischargedPatients: rule.DischargedPatient,
+	rule.AllPortalUsers: rule.AnyPortalUser}
+
+// absent returns the reason why a portal user whose block has no recipient is not in the audience.
+func (w *Why) absent(ctx context.Context, q Database, message uuid.UUID) (rule.Reason, error) {
+	if len(w.Groups) == 0 {
+		return NotChosen, nil
+	}
+	var cites *time.Time
+	if err := q.QueryRow(ctx, `SELECT min(day) FROM record.inbox WHERE message_id = $1`, message).Scan(&cites); err != nil {
+		return "", err
+	}
+	if cites == nil {
+		return NotRecorded, nil
+	}
+	w.Day = *cites
+	return NoRoster, nil
+}
+
+var words = map[rule.Reason]string{
+	rule.Added:             "chosen by id",
+	rule.ActivePatient:     "linked to an active patient",
+	rule.DischargedPatient: "linked to a discharged patient",
+	rule.AnyPortalUser:     "an active portal user",
+	ToGroup:                "in one of the groups; the event is of format 1 and does not say which",
+	rule.AccountInactive:   "the account was not active",
+	rule.Deceased:          "the patient has died",
+	rule.LinkEnded:         "the link to the patient had ended",
+	rule.LinkNotBegun:      "the link to the patient had not begun",
+	NotChosen:              "not chosen: the message was sent to other portal users by id",
+	InNoGroup:              "in none of the groups",
+	NotInDirectory:         "not in the directory on that day",
+	NoRoster:               "in none of the groups, or not in the directory on that day: nobody with a neighbouring number got the message, so no roster is cited that says which",
+	NotRecorded:            "not recorded: the events are of format 1, and only name the recipients",
+}
+
+// String returns the reason in words, in one line.
+func (w Why) String() string {
+	text := "in the audience: "
+	if !w.In {
+		text = "not in the audience: "
+	}
+	text += words[w.Reason]
+	if len(w.Patients) > 0 {
+		text += " (patient " + strings.Join(w.Patients, ", ") + ")"
+	}
+	text += ", on " + w.Day.Format(time.DateOnly)
+	if len(w.Groups) > 0 {
+		text += "; sent to " + strings.Join(w.Groups, ", ")
+	}
+	return text
+}

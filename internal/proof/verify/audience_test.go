@@ -1,0 +1,231 @@
+package verify_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/content"
+	"postern/internal/directory/block"
+	"postern/internal/directory/field"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/rosterstore"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/proof/verify"
+)
+
+// cited is a clinic with a directory of three full blocks. The patients of portal users with an
+// even number are discharged.
+type cited struct {
+	*clinic
+	content *content.Store
+	rosters []roster.Roster
+	roots   []roster.Digest
+}
+
+const citedBlocks = 3
+
+func newCited(t *testing.T) *cited {
+	t.Helper()
+	c := &cited{clinic: newClinic(t)}
+	key := filepath.Join(t.TempDir(), "content.key")
+	must(content.CreateKeyFile(key))(t)
+	c.content = must(content.Open(t.Context(), t.TempDir(), key))(t)
+	t.Cleanup(func() { _ = c.content.Close() })
+	for no := range block.No(citedBlocks) {
+		c.rosters = append(c.rosters, fullRoster(t, no))
+	}
+	c.roots = must(c.store().Put(t.Context(), c.rosters))(t)
+	return c
+}
+
+func (c *cited) store() *rosterstore.Store {
+	return rosterstore.New(rosterstore.Config{Pool: c.pool, Content: c.content})
+}
+
+func fullRoster(t testing.TB, no block.No) roster.Roster {
+	t.Helper()
+	people := make([]roster.Person, block.Size)
+	for i := range people {
+		n := no.At(i)
+		people[i] = roster.Person{No: n, ID: fmt.Sprint("pu-", n), Active: true, Links: []roster.Link{{PatientNo: n, PatientID: fmt.Sprint("pt-", n), Self: true,
+			From: field.DateOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), Discharged: n%2 == 0}}}
+	}
+	return must(roster.Make(no, people))(t)
+}
+
+// message is all events of a message to the discharged patients and to portal user 1, with the
+// deliveries that change makes of the right ones. The audience that was frozen is the changed
+// one, so that nothing else is wrong.
+func (c *cited) message(t testing.TB, change func(*events.DeliveriesByBlock)) []events.Event {
+	t.Helper()
+	m := uuid.Must(uuid.NewV7())
+	sent := events.MessageSent{MessageID: m, SenderID: "s1", SubjectDigest: digest, BodyDigest: digest, Attachments: []events.AttachmentFact{},
+		StaffBcc: []string{}, Hold: events.HoldNone, ReleaseAt: noon, Recipients: events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{"discharged_patients"}}}
+	body := events.DeliveriesByBlock{MessageID: m, Day: noon, Groups: sent.Recipients.Groups, Selection: sent.Recipients.Digest(), Nonce: events.NewNonce()}
+	for no := range block.No(citedBlocks) {
+		b := events.CitedBlock{No: no, Roster: c.roots[no]}
+		for place := range block.Size {
+			if n := no.At(place); n%2 == 0 || n == 1 {
+				b.Members.Add(place)
+			}
+		}
+		body.Blocks = append(body.Blocks, b)
+	}
+	if change != nil {
+		change(&body)
+	}
+	count := 0
+	for i := range body.Blocks {
+		count += body.Blocks[i].Members.Count()
+	}
+	chunk := sha256.Sum256(must(json.Marshal(body))(t))
+	manifest := sha256.Sum256(chunk[:])
+	all := []events.Event{}
+	for i, b := range []events.Body{sent, events.AudienceResolved{MessageID: m, Count: count, Chunks: 1, ManifestDigest: "sha256:" + hex.EncodeToString(manifest[:]),
+		Included: map[string]int{}, Excluded: map[string]int{}}, body, events.FanoutCompleted{MessageID: m, Deliveries: count, Chunks: 1}} {
+		e := must(events.New("/test", "process:test", noon.Add(time.Duration(i)*time.Second), b))(t)
+		if e.IsByBlock() {
+			e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// verified verifies the record with the key of the rosters' secrets.
+func (c *cited) verified() (report verify.Report) {
+	c.t.Helper()
+	c.serve(func(log *eventlog.Log) {
+		v := c.verifier(log, nil)
+		v.Content = c.content
+		report = must(v.Run(c.t.Context()))(c.t)
+	})
+	return report
+}
+
+// The audience of a group is evaluated again on the rosters that were cited. A portal user who
+// got the message without a reason, or did not get it against one, is named.
+func TestAudiencesAreEvaluatedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*cited, *events.DeliveriesByBlock)
+		says   string
+	}{
+		"nothing":          {func(*cited, *events.DeliveriesByBlock) {}, ""},
+		"a member added":   {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[1].Members.Add(2) }, "to portal user pu-253 (number 253) without a reason"},
+		"a member removed": {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[2].Members.Remove(9) }, "not delivered to portal user pu-510 (number 510), who on 2026-03-01 was in one of the groups"},
+		"one chosen by id removed": {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[0].Members.Remove(0) },
+			"not delivered to portal user pu-1 (number 1), who was chosen by id"},
+		"another day": {func(_ *cited, b *events.DeliveriesByBlock) { b.Day = time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC) }, "on 2025-12-31 that person was in none"},
+		"other groups": {func(_ *cited, b *events.DeliveriesByBlock) { b.Groups = []string{"all_portal_users"} },
+			"for other groups or recipients than message"},
+		"an unknown group":  {func(_ *cited, b *events.DeliveriesByBlock) { b.Groups = []string{"everybody"} }, `unknown group "everybody"`},
+		"another selection": {func(_ *cited, b *events.DeliveriesByBlock) { b.Selection = digest }, "for other groups or recipients than message"},
+		"the roster of another block": {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[2].Roster = b.Blocks[1].Roster },
+			"it cites for block 2 the roster"},
+		"another root": {func(c *cited, b *events.DeliveriesByBlock) {
+			b.Blocks[1].Roster = sha256.Sum256([]byte("x")) // under which the right roster is stored
+			c.exec(`UPDATE app.rosters SET root = $1 WHERE block = 1`, b.Blocks[1].Roster[:])
+		}, "the secret of roster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clinic := newCited(t)
+			clinic.publish(clinic.message(t, func(b *events.DeliveriesByBlock) { c.change(clinic, b) })...)
+			report := clinic.verified()
+			if c.says == "" {
+				if !report.OK || report.Rosters != citedBlocks || report.RostersMissing != 0 || report.Deliveries != 376 {
+					t.Errorf("it says %+v", report)
+				}
+				return
+			}
+			if report.OK || report.Faults[0].Where != "event 3" || !strings.Contains(report.Faults[0].What, c.says) {
+				t.Errorf("it says %+v", report.Faults)
+			}
+			if !strings.Contains(report.Advice, "the record is what was written") {
+				t.Errorf("it advises %s", report.Advice)
+			}
+		})
+	}
+}
+
+// A roster that says something else than the one that was cited, under the same root and with
+// the right digests of its own, does not have that root.
+func TestAnExchangedRosterIsFound(t *testing.T) {
+	t.Parallel()
+	c := newCited(t)
+	c.publish(c.message(t, nil)...)
+	people := []roster.Person{}
+	if err := c.rosters[1].Visit(func(p *roster.Person) bool {
+		one := *p
+		one.Links = slices.Clone(p.Links)
+		people = append(people, one)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	people[7].Addressed = true // changes nobody's group
+	other := must(roster.Make(1, people))(t)
+	facts := other.FactsDigest()
+	contents := roster.Content(1, facts, other.NamesDigest())
+	c.exec(`INSERT INTO app.roster_facts (digest, facts) VALUES ($1, $2)`, facts[:], other.Facts)
+	c.exec(`UPDATE app.rosters SET facts = $1, content = $2 WHERE block = 1`, facts[:], contents[:])
+	report := c.verified()
+	if report.OK || !strings.Contains(report.Faults[0].What, "is another one: its root is") {
+		t.Errorf("it says %+v", report.Faults)
+	}
+}
+
+// Without a roster, or with one whose bytes were changed, the record still holds, and the report
+// says which roster is missing and for which event.
+func TestMissingRostersAreListed(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]string{
+		"missing":           `DELETE FROM app.rosters WHERE block = 1`,
+		"changed":           `UPDATE app.rosters SET content = sha256('x') WHERE block = 1`,
+		"another's objects": `UPDATE app.rosters SET facts = (SELECT facts FROM app.rosters WHERE block = 2) WHERE block = 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCited(t)
+			c.publish(c.message(t, nil)...)
+			c.publish(c.message(t, func(b *events.DeliveriesByBlock) { b.Blocks[2].Members.Add(0) })...)
+			c.exec(lose)
+			report := c.verified()
+			if report.RostersMissing != 1 || report.Rosters != citedBlocks-1 || len(report.MissingRosters) != 1 ||
+				report.MissingRosters[0].Seq != 3 || !strings.Contains(report.MissingRosters[0].What, c.roots[1].String()+" of block 1") {
+				t.Errorf("it says %+v", report)
+			}
+			if len(report.Faults) != 1 || !strings.Contains(report.Faults[0].What, "pu-501 (number 501) without a reason") {
+				t.Errorf("of the blocks that can be evaluated it says %+v", report.Faults)
+			}
+		})
+	}
+}
+
+// From a checkpoint on, the audiences of the later deliveries are evaluated, also of a message
+// that was sent before.
+func TestAudiencesSinceACheckpoint(t *testing.T) {
+	t.Parallel()
+	c := newCited(t)
+	all := c.message(t, func(b *events.DeliveriesByBlock) { b.Blocks[1].Members.Add(2) })
+	c.publish(all[:2]...)
+	before := c.newest()
+	c.publish(all[2:]...)
+	if report := c.verify(c.url, before); report.OK || !strings.Contains(report.Faults[0].What, "pu-253 (number 253) without a reason") {
+		t.Errorf("it says %+v", report)
+	}
+	if report := c.verify(c.url, c.newest()); !report.OK {
+		t.Errorf("after that it says %+v", report.Faults)
+	}
+}

@@ -1,0 +1,3 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+CALL record.carry_over();
