@@ -95,7 +95,7 @@ func (m *Members) AppendTo(dst []byte) []byte {
 		return append(dst, m.bits[:]...)
 	}
 	for place := range m.All() {
-		dst = append(dst, byte(place))
+		dst = append(dst, byte(place)) // #nosec G115 -- a place is below Size
 	}
 	return dst
 }

@@ -38,7 +38,7 @@ func bit(set bool, b byte) byte {
 func appendFacts(dst []byte, p *Person) []byte {
 	_, place := block.Of(p.No)
 	head := bit(p.Active, headActive) | bit(p.Addressed, headAddressed)
-	dst = append(dst, byte(place), head|byte(min(len(p.Links), manyLinks))<<headLinks)
+	dst = append(dst, byte(place), head|byte(min(len(p.Links), manyLinks))<<headLinks) // #nosec G115 -- a place is below block.Size, and 6 bits hold manyLinks
 	if len(p.Links) >= manyLinks {
 		dst = binary.AppendUvarint(dst, uint64(len(p.Links)-manyLinks)) // #nosec G115 -- not negative
 	}
@@ -57,7 +57,7 @@ func appendFacts(dst []byte, p *Person) []byte {
 
 func appendNames(dst []byte, p *Person) ([]byte, error) {
 	_, place := block.Of(p.No)
-	dst = binary.AppendUvarint(append(dst, byte(place)), uint64(len(p.Links)))
+	dst = binary.AppendUvarint(append(dst, byte(place)), uint64(len(p.Links))) // #nosec G115 -- a place is below block.Size
 	dst, err := appendID(dst, p.ID)
 	for i := 0; i < len(p.Links) && err == nil; i++ {
 		l := &p.Links[i]
@@ -85,7 +85,7 @@ func appendID(dst []byte, id string) ([]byte, error) {
 	if reason := field.CheckID(id); reason != "" {
 		return nil, fmt.Errorf("%w: an id %s", ErrForm, reason)
 	}
-	return append(append(dst, byte(len(id))), id...), nil
+	return append(append(dst, byte(len(id))), id...), nil // #nosec G115 -- at most longestID
 }
 
 // isUUID reports whether an id is a UUID as it is usually written, in lower case.

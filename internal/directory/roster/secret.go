@@ -20,7 +20,7 @@ type seed [sha256.Size]byte
 // begin the leaves (0) and the nodes (1) of the Merkle tree.
 func (s seed) child(side int) seed {
 	var b [1 + len(s)]byte
-	b[0] = byte(2 + side)
+	b[0] = byte(2 + side) // #nosec G115 -- 0 or 1
 	copy(b[1:], s[:])
 	return sha256.Sum256(b[:])
 }
