@@ -245,25 +245,34 @@ func TestConsumeSurvives(t *testing.T) {
 	}
 }
 
-// The notify lanes get only headers, which include the chunk's.
+// The notify lanes get only headers, which include the chunk's, also of a body in parts.
 func TestHeadersOnly(t *testing.T) {
 	log := eventlogtest.Start(t)
-	sent := eventlogtest.Chunk(t, uuid.New(), 3, 7)
-	eventlogtest.Publish(t, log, sent)
+	inBlock := events.CitedBlock{No: 3}
+	inBlock.Members.Add(7)
+	byBlock, err := events.New("/test", "process:test", time.Now(), events.DeliveriesByBlock{MessageID: uuid.New(), Chunk: 3, Day: time.Now(),
+		Groups: []string{"all_portal_users"}, Selection: events.Selection{}.Digest(), Blocks: []events.CitedBlock{inBlock}, Nonce: events.NewNonce()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byBlock.Chunk = &events.ChunkRef{Index: 3, Of: 7}
 	got := make(chan events.Event, 1)
 	run(t, log, consume.Parking{}, consume.Lane{Consumer: eventlog.NotifyBulk,
 		Handle: func(_ context.Context, e events.Event, _ uint64) error {
 			got <- e
 			return nil
 		}})
-	want := sent
-	want.Data = nil
-	e := <-got
-	if len(e.Data) == 0 {
-		e.Data = nil
-	}
-	if diff := cmp.Diff(want, e); diff != "" {
-		t.Error(diff)
+	for _, sent := range []events.Event{eventlogtest.Chunk(t, uuid.New(), 3, 7), byBlock} {
+		eventlogtest.Publish(t, log, sent)
+		want := sent
+		want.Data, want.PublicLength = nil, 0
+		e := <-got
+		if len(e.Data) == 0 {
+			e.Data = nil
+		}
+		if diff := cmp.Diff(want, e); diff != "" {
+			t.Errorf("version %d: %s", sent.Version, diff)
+		}
 	}
 }
 

@@ -34,6 +34,10 @@ func eventOf(m *message.Message) (events.Event, uint64, error) {
 	for name, value := range m.Metadata {
 		header[name] = []string{value}
 	}
+	if len(m.Payload) == 0 { // no body is empty
+		e, err := events.ParseHead(header)
+		return e, seq, err
+	}
 	e, err := events.Parse(header, m.Payload)
 	return e, seq, err
 }
