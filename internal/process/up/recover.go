@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
+	"postern/internal/directory/roster/cited"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog"
 	"postern/internal/events"
@@ -214,7 +215,8 @@ func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part)
 // Until they are imported they have no name or address, and their accounts are inactive.
 // Numbers that the lost database may have given are not given again. A notify worker must
 // settle alerts without an outcome, because the claims that show which of them were sent are
-// lost.
+// lost. If the rosters are lost too, their people can't be told by number any more: an import
+// gives them new ones, and they lose the messages that cite these rosters.
 func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, kept *content.Store) error {
 	if kept != nil {
 		if err := rosterstore.Restore(ctx, pool, kept); err != nil {
@@ -226,23 +228,25 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, 
 		return err
 	}
 	users, patients := map[int32]string{}, map[int32]string{}
-	if err := eachDelivery(ctx, log, pool, func(r *events.Recipient) {
+	highest, err := eachDelivery(ctx, log, pool, func(r *events.Recipient) {
 		users[r.PortalUserNo] = r.PortalUserID
 		for _, l := range r.Links {
 			patients[l.PatientNo] = l.PatientID
 		}
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		for _, t := range []struct {
 			table, no, insert string
 			ids               map[int32]string
+			highest           int32
 		}{
 			{"app.portal_users", "portal_user_no", `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
-				SELECT no, id, id, false FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, users},
+				SELECT no, id, id, false FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, users, highest},
 			{"app.patients", "patient_no", `INSERT INTO app.patients (patient_no, patient_id, status) OVERRIDING SYSTEM VALUE
-				SELECT no, id, 'discharged' FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, patients},
+				SELECT no, id, 'discharged' FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, patients, 0},
 		} {
 			nos, ids := make([]int32, 0, len(t.ids)), make([]string, 0, len(t.ids))
 			for no, id := range t.ids {
@@ -252,8 +256,8 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, 
 				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
 			}
 			// A second run does not reuse the skipped numbers.
-			_, err := tx.Exec(ctx, `SELECT setval(s, greatest(max(`+t.no+`), pg_sequence_last_value(s))) FROM `+t.table+`,
-				CAST(pg_get_serial_sequence($1, $2) AS regclass) s GROUP BY s`, t.table, t.no)
+			_, err := tx.Exec(ctx, `SELECT setval(s, greatest((SELECT max(`+t.no+`) FROM `+t.table+`), pg_sequence_last_value(s), nullif($3, 0)))
+				FROM CAST(pg_get_serial_sequence($1, $2) AS regclass) s`, t.table, t.no, t.highest)
 			if err != nil {
 				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
 			}
@@ -267,12 +271,12 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, 
 
 var errRead = errors.New("the end of the stream")
 
-// eachDelivery calls each with every recipient on the record. It skips the gaps of a damaged
-// stream. It fails if a roster is lost: an import would give its people other numbers.
-func eachDelivery(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, each func(*events.Recipient)) error {
+// eachDelivery calls each with every recipient on the record, and returns the highest number of a
+// portal user. It skips the gaps of a damaged stream, and the names of lost rosters.
+func eachDelivery(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, each func(*events.Recipient)) (highest int32, err error) {
 	state, err := log.State(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for next := max(state.First, 1); next <= state.Last; {
 		err := log.Read(ctx, next, 4096, 8<<20, func(run []eventlog.Stored) error {
@@ -282,7 +286,9 @@ func eachDelivery(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, ea
 				if err != nil || e.Type != events.TypeDeliveriesCreated {
 					continue
 				}
-				if err := delivered.Each(ctx, pool, &e, nil, func(r *events.Recipient) error { each(r); return nil }); err != nil {
+				numbered := func(no int32) bool { highest = max(highest, no); return true }
+				err = delivered.Each(ctx, pool, &e, numbered, func(r *events.Recipient) error { each(r); return nil })
+				if err != nil && !errors.Is(err, cited.ErrDamaged) {
 					return fmt.Errorf("reading event %d: %w", s.Seq, err)
 				}
 			}
@@ -294,12 +300,12 @@ func eachDelivery(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, ea
 		var gap eventlog.ErrGap
 		switch {
 		case errors.Is(err, errRead):
-			return nil
+			return highest, nil
 		case errors.As(err, &gap):
 			next = gap.Got
 		case err != nil:
-			return fmt.Errorf("reading the deliveries of the record: %w", err)
+			return 0, fmt.Errorf("reading the deliveries of the record: %w", err)
 		}
 	}
-	return nil
+	return highest, nil
 }

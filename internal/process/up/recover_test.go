@@ -1,11 +1,16 @@
 package up
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/content"
+	"postern/internal/directory/block"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 	"postern/internal/store"
@@ -59,5 +64,62 @@ func TestALostDatabaseGivesNoNumberTwice(t *testing.T) {
 	err = pool.QueryRow(t.Context(), `SELECT last, settled_at IS NOT NULL FROM app.timelines WHERE timeline = app.timeline() AND cause = 'lost'`).Scan(&upTo, &settled)
 	if err != nil || settled || upTo != last {
 		t.Errorf("alerts up to event %d are to be settled (settled is %v), want %d, %v", upTo, settled, last, err)
+	}
+}
+
+// People whom events name by a roster keep their numbers, because the content store has it too.
+// Without it, their numbers are not given again.
+func TestALostDatabaseGetsItsRostersBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := content.CreateKeyFile(filepath.Join(dir, "key")); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := content.Open(t.Context(), filepath.Join(dir, "content"), filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
+	const no = 5_000_040 // beyond what an empty database skips
+	of, place := block.Of(no)
+	r, err := roster.Make(of, []roster.Person{{No: no, ID: "bo", Active: true, Links: []roster.Link{{PatientNo: 70, PatientID: "pt", Self: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rosters := rosterstore.New(rosterstore.Config{Pool: storetest.Pool(t, store.RoleAdmin), Content: kept}) // of the database that is lost
+	roots, err := rosters.Put(t.Context(), []roster.Roster{r})
+	if err == nil {
+		err = rosters.Keep(t.Context(), roots)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBlock := events.CitedBlock{No: of, Roster: roots[0]}
+	inBlock.Members.Add(place)
+	e, err := events.New("/test", "process:test", time.Now(), events.DeliveriesByBlock{MessageID: uuid.New(), Day: time.Now(), Groups: []string{"all_portal_users"},
+		Selection: events.Selection{}.Digest(), Blocks: []events.CitedBlock{inBlock}, Nonce: events.NewNonce()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
+	log := eventlogtest.Start(t)
+	if _, err := log.Publish(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]*content.Store{"restored": kept, "lost": nil} {
+		pool := storetest.Pool(t, store.RoleAdmin)
+		for range 2 {
+			if err := RestoreNumbers(t.Context(), log, pool, from); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		var bo, next int
+		if err := pool.QueryRow(t.Context(), `WITH new AS (INSERT INTO app.portal_users (portal_user_id, name, active) VALUES ('new', '', true) RETURNING portal_user_no)
+			SELECT (SELECT count(*) FROM app.portal_users WHERE portal_user_no = $1 AND portal_user_id = 'bo'), portal_user_no FROM new`, no).Scan(&bo, &next); err != nil {
+			t.Fatal(err)
+		}
+		if known := from != nil; known != (bo == 1) || next <= no {
+			t.Errorf("%s: bo is known by the number: %d; the next number is %d", name, bo, next)
+		}
 	}
 }

@@ -153,7 +153,7 @@ var imports = map[string]string{
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
 	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
-	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
+	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",
