@@ -1085,7 +1085,7 @@ CREATE TABLE app.roster_facts (
     facts bytea NOT NULL,
     CONSTRAINT roster_facts_pkey PRIMARY KEY (digest),
     CONSTRAINT roster_facts_check CHECK ((digest = sha256(facts))),
-    CONSTRAINT roster_facts_facts_check CHECK (((length(facts) >= 4) AND (length(facts) <= 16777216)))
+    CONSTRAINT roster_facts_facts_check CHECK ((length(facts) > 3))
 );
 GRANT SELECT, INSERT ON app.roster_facts TO postern_api, postern_fanout;
 GRANT SELECT ON app.roster_facts TO postern_notify;
@@ -1097,7 +1097,7 @@ CREATE TABLE app.roster_names (
     names bytea NOT NULL,
     CONSTRAINT roster_names_pkey PRIMARY KEY (digest),
     CONSTRAINT roster_names_check CHECK ((digest = sha256(names))),
-    CONSTRAINT roster_names_names_check CHECK (((length(names) >= 6) AND (length(names) <= 16777216)))
+    CONSTRAINT roster_names_names_check CHECK ((length(names) > 5))
 );
 ALTER TABLE app.roster_names ALTER COLUMN names SET STORAGE EXTERNAL;
 GRANT SELECT, INSERT ON app.roster_names TO postern_api, postern_fanout;

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -43,13 +44,18 @@ func (r *Roster) entries(visit func(no int32, facts, names []byte)) error {
 	return nil
 }
 
-// leaves returns the leaves of the entries, in order of place.
+// absent is the leaf of a place that no portal user has. No entry has it, because a leaf covers
+// a salt.
+var absent = tlog.Hash(sha256.Sum256([]byte{0}))
+
+// leaves returns the leaves of all places of the block: every roster has a tree of this size, so
+// that a proof need not say it.
 func (r *Roster) leaves(s Secret) ([]tlog.Hash, error) {
 	salts := s.salts()
-	all := make([]tlog.Hash, 0, block.Size)
+	all := slices.Repeat([]tlog.Hash{absent}, block.Size)
 	err := r.entries(func(no int32, facts, names []byte) {
 		_, place := block.Of(no)
-		all = append(all, leaf(Salt(salts[place]), facts, names))
+		all[place] = leaf(Salt(salts[place]), facts, names)
 	})
 	return all, err
 }
@@ -97,7 +103,6 @@ func path(at int, leaves []tlog.Hash) []tlog.Hash {
 type Proof struct {
 	Salt         Salt
 	Facts, Names []byte      // the entry
-	Index, Size  int64       // of the entry among those of the roster, and their number
 	Path         []tlog.Hash // from the entry up
 }
 
@@ -107,17 +112,16 @@ var ErrNoEntry = errors.New("the roster has no entry of this portal user")
 // Prove returns the proof of the entry of a portal user. Errors are [ErrNoEntry], or wrap
 // [ErrForm].
 func (r *Roster) Prove(s Secret, no int32) (Proof, error) {
-	found := Proof{Index: -1}
+	var found Proof
 	err := r.entries(func(of int32, facts, names []byte) {
 		if of == no {
-			found.Index, found.Facts, found.Names = found.Size, bytes.Clone(facts), bytes.Clone(names)
+			found.Facts, found.Names = bytes.Clone(facts), bytes.Clone(names)
 		}
-		found.Size++
 	})
 	if err != nil {
 		return Proof{}, err
 	}
-	if found.Index < 0 {
+	if found.Facts == nil {
 		return Proof{}, ErrNoEntry
 	}
 	leaves, err := r.leaves(s)
@@ -125,7 +129,7 @@ func (r *Roster) Prove(s Secret, no int32) (Proof, error) {
 		return Proof{}, err
 	}
 	_, place := block.Of(no)
-	found.Salt, found.Path = s.Salt(place), path(int(found.Index), leaves)
+	found.Salt, found.Path = s.Salt(place), path(place, leaves)
 	return found, nil
 }
 
@@ -135,15 +139,19 @@ var ErrNotProven = errors.New("the entry is not of this roster")
 // Check checks the proof against the root of a roster of a block, and returns what the entry
 // says. Errors wrap [ErrNotProven] or [ErrForm].
 func (p *Proof) Check(no block.No, root Digest) (person Person, err error) {
-	err = tlog.CheckRecord(tlog.RecordProof(p.Path), p.Size, tlog.Hash(root), p.Index, leaf(p.Salt, p.Facts, p.Names))
-	if err != nil {
-		return Person{}, fmt.Errorf("%w: %w", ErrNotProven, err)
-	}
 	one := Roster{Block: no, Facts: p.Facts, Names: p.Names}
 	people := 0
 	err = one.Visit(func(p *Person) bool { person = *p; people++; return true })
 	if err == nil && people != 1 {
 		err = fmt.Errorf("%w: an entry of %d people", ErrForm, people)
 	}
-	return person, err
+	if err != nil {
+		return Person{}, err
+	}
+	_, place := block.Of(person.No)
+	err = tlog.CheckRecord(tlog.RecordProof(p.Path), block.Size, tlog.Hash(root), int64(place), leaf(p.Salt, p.Facts, p.Names))
+	if err != nil {
+		return Person{}, fmt.Errorf("%w: %w", ErrNotProven, err)
+	}
+	return person, nil
 }

@@ -143,14 +143,12 @@ type Entry struct {
 	Salt  []byte      `json:"salt"`
 	Facts []byte      `json:"facts"`
 	Names []byte      `json:"names"`
-	Index int64       `json:"index"` // of the entry in the roster
-	Size  int64       `json:"size"`  // the number of entries in the roster
-	Path  []tlog.Hash `json:"path"`  // from the entry to the root of the roster
+	Path  []tlog.Hash `json:"path"` // from the entry to the root of the roster
 }
 
 // NewEntry returns the entry of a proof.
 func NewEntry(no block.No, p roster.Proof) *Entry {
-	return &Entry{no, p.Salt[:], p.Facts, p.Names, p.Index, p.Size, p.Path}
+	return &Entry{no, p.Salt[:], p.Facts, p.Names, p.Path}
 }
 
 // in checks the entry against the root of its roster, and returns what it says.
@@ -158,7 +156,7 @@ func (e *Entry) in(root roster.Digest) (roster.Person, error) {
 	if len(e.Salt) != len(roster.Salt{}) {
 		return roster.Person{}, errors.New("the salt of the entry has another length")
 	}
-	p := roster.Proof{Salt: roster.Salt(e.Salt), Facts: e.Facts, Names: e.Names, Index: e.Index, Size: e.Size, Path: e.Path}
+	p := roster.Proof{Salt: roster.Salt(e.Salt), Facts: e.Facts, Names: e.Names, Path: e.Path}
 	return p.Check(e.Block, root)
 }
 

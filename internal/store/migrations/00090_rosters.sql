@@ -5,11 +5,11 @@
 -- damaged facts or names can only restore them.
 CREATE TABLE app.roster_facts (
     digest bytea PRIMARY KEY CHECK (digest = sha256(facts)),
-    facts  bytea NOT NULL CHECK (length(facts) BETWEEN 4 AND 16777216)
+    facts  bytea NOT NULL CHECK (length(facts) > 3)
 );
 CREATE TABLE app.roster_names (
     digest bytea PRIMARY KEY CHECK (digest = sha256(names)),
-    names  bytea NOT NULL CHECK (length(names) BETWEEN 6 AND 16777216)
+    names  bytea NOT NULL CHECK (length(names) > 5)
 );
 ALTER TABLE app.roster_names ALTER COLUMN names SET STORAGE EXTERNAL; -- random ids do not compress
 

@@ -17,6 +17,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
+	"postern/internal/recorder/inboxrows"
 	"postern/internal/recorder/rebuild"
 )
 
@@ -224,16 +225,18 @@ func (c *crossing) history() history {
 func (h *history) take(e events.Event, chunks map[uuid.UUID]map[int][]int32) error {
 	switch e.Type {
 	case events.TypeDeliveriesCreated:
-		d, err := events.Decode[events.DeliveriesCreated](e)
+		c, err := inboxrows.Of(&e)
 		if err != nil {
 			return err
 		}
-		if chunks[d.MessageID] == nil {
-			chunks[d.MessageID] = map[int][]int32{}
+		if chunks[c.Message] == nil {
+			chunks[c.Message] = map[int][]int32{}
 		}
-		chunks[d.MessageID][d.Chunk] = nil
-		for _, r := range d.Recipients {
-			chunks[d.MessageID][d.Chunk] = append(chunks[d.MessageID][d.Chunk], r.PortalUserNo)
+		chunks[c.Message][c.Key.Chunk] = nil
+		for _, row := range c.Rows {
+			for place := range row.Members.All() {
+				chunks[c.Message][c.Key.Chunk] = append(chunks[c.Message][c.Key.Chunk], row.Block.At(place))
+			}
 		}
 	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
 		o, err := events.Decode[events.AlertOutcome](e)
