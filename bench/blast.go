@@ -225,6 +225,7 @@ func (s *system) measurePreview(ctx context.Context, f *Figures) error {
 
 const (
 	smallEvery = 50 * time.Millisecond // between two small messages
+	smallPoll  = 10 * time.Millisecond // between two looks whether a small message can be read: more often loads the system
 	inboxEvery = 5 * time.Millisecond  // between two requests of an inbox
 )
 
@@ -248,7 +249,7 @@ func (s *system) measureBeside(ctx context.Context, n int, fake *sendgridfake.Fa
 			if err != nil {
 				return err
 			}
-			return s.await(ctx, id, time.Millisecond, func(p progress) bool { return p.Delivered == 1 })
+			return s.await(ctx, id, smallPoll, func(p progress) bool { return p.Delivered == 1 })
 		})
 	})
 	beside.Go(func() {
