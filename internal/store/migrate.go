@@ -112,7 +112,7 @@ func newProvider(databaseURL string, log *slog.Logger) (*goose.Provider, *sql.DB
 	configure(cfg, RoleAdmin)
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if log != nil && n.Code == "00000" { // of RAISE NOTICE; the server's own notices have other codes
-			log.Info(n.Message)
+			log.Warn(n.Message) // `postern up` shows no less, and the start takes long
 		}
 	}
 	db := stdlib.OpenDB(*cfg)
