@@ -58,8 +58,8 @@ func TestWhatAReviewerTakesAway(t *testing.T) {
 	rui.get("/v1/messages/" + uuid.NewString() + "/deliveries/pu-1/receipt").is(http.StatusNotFound)
 }
 
-// A portal user gets the receipt of their own message, without opening it, if it names nobody
-// else. It is on the record that they did.
+// A portal user gets the receipt of their own message, without opening it, if it names no other
+// portal user. It is on the record that they did.
 func TestAPortalUserTakesTheirOwnReceipt(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)

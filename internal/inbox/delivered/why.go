@@ -244,7 +244,7 @@ var words = map[rule.Reason]string{
 	NotChosen:              "not chosen: the message was sent to other portal users by id",
 	InNoGroup:              "in none of the groups",
 	NotInDirectory:         "not in the directory on that day",
-	NoRoster:               "in none of the groups, or not in the directory on that day: nobody with a neighbouring number got the message, so no roster is cited that says which",
+	NoRoster:               "in none of the groups, or not in the directory on that day: no portal user of the same block got the message, so its events cite no roster that says which",
 	NotRecorded:            "not recorded: the events are of format 1, and only name the recipients",
 }
 

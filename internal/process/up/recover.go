@@ -202,6 +202,10 @@ func (s *Stores) accept(ctx context.Context, r Recovery) error {
 // for their earlier content.
 func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part) error {
 	_, err := pool.Exec(ctx, `INSERT INTO app.losses (part, accepted_by) SELECT part, $2 FROM unnest($1::text[]) part`, parts, actor)
+	if err == nil && slices.Contains(parts, Content) {
+		// The next message that cites a roster copies it to the new content store.
+		_, err = pool.Exec(ctx, `UPDATE app.rosters SET kept = NULL WHERE kept IS NOT NULL`)
+	}
 	if err != nil {
 		return fmt.Errorf("storing which parts are lost: %w", err)
 	}

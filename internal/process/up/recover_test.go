@@ -106,6 +106,19 @@ func TestALostDatabaseGetsItsRostersBack(t *testing.T) {
 	if _, err := log.Publish(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
+	// Rosters are copied again once the content store is given up.
+	copied := func() (n int) {
+		if err := rosters.Pool.QueryRow(t.Context(), `SELECT count(*) FROM app.rosters WHERE kept IS NOT NULL`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := Accept(t.Context(), rosters.Pool, "operator:test", []Part{Archive}); err != nil || copied() != 1 {
+		t.Errorf("%d rosters are copied (%v)", copied(), err)
+	}
+	if err := Accept(t.Context(), rosters.Pool, "operator:test", []Part{Content}); err != nil || copied() != 0 {
+		t.Errorf("%d rosters are copied to a store that was given up (%v)", copied(), err)
+	}
 	for name, from := range map[string]*content.Store{"restored": kept, "lost": nil} {
 		pool := storetest.Pool(t, store.RoleAdmin)
 		for range 2 {

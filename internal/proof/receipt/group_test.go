@@ -145,7 +145,7 @@ func TestAReceiptOfADeliveryToAGroup(t *testing.T) {
 	}
 }
 
-// A portal user who was chosen by id has a receipt that says so. Whoever was neither chosen nor
+// A portal user who was chosen by id has a receipt that says so. A portal user who was neither chosen nor
 // is in a group has none, although the roster says who they are.
 func TestWhoWasChosenById(t *testing.T) {
 	t.Parallel()

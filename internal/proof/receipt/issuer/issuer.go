@@ -58,7 +58,7 @@ type Request struct {
 	Actor        string
 	// Names is whether the actor may see the names of documents.
 	Names bool
-	// Alone is whether the receipt may name nobody but the portal user. If it would, the error
+	// Alone is whether the receipt may name only the portal user. If it would, the error
 	// is [ErrNamesOthers].
 	Alone bool
 }
