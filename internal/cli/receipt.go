@@ -27,7 +27,8 @@ func (env *environment) receiptIssueCommand() *cobra.Command {
 	var names bool
 	c := &cobra.Command{Use: "issue MESSAGE PORTAL_USER", Short: "Write the receipt of one delivery", Args: cobra.ExactArgs(2),
 		Long: "Writes a proof of the recorded events about one delivery. Issuing it is recorded.\n" +
-			"The receipt has whole events, which may contain the ids of other portal users. It states who may see it.",
+			"The receipt of a message to a group shows no other recipient of it. Other events are whole, and may contain\n" +
+			"the ids of other portal users, for example of those whose alert failed. The receipt states who may see it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			message, err := uuid.Parse(args[0])
 			if err != nil {
