@@ -14,6 +14,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
+	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
 )
@@ -77,6 +78,7 @@ func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) 
 	if kept != nil {
 		cfg.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
 		cfg.Rosters = rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept})
+		cfg.Entries = entrykey.Opens(s.pool, kept)
 	}
 	return issuer.New(cfg).Issue(ctx, q)
 }

@@ -13,8 +13,8 @@
 //	                 then in the header of its message
 //	draft            app.drafts, with the whole draft     none
 //	import files     app.directory_imports                none
-//	secrets of       app.rosters, under the KEK itself    none
-//	rosters
+//	rosters          app.rosters, under the KEK itself    roster-keys/<bundle>
+//	seeds of entries app.entry_keys                       entry-keys/<pair>
 //
 // A failover of Postgres to a replica that lags loses rows. The keys of sent messages are
 // restored from the copies ([Keys]). A draft, an attachment that was not sent yet or an

@@ -29,6 +29,7 @@ const (
 	manifestKeys = "manifest-keys/"
 	rosters      = "rosters/"
 	rosterKeys   = "roster-keys/"
+	entryKeys    = "entry-keys/"
 )
 
 // KeysOf returns the name of the copy of a message's keys: those of its body, its header
@@ -40,6 +41,9 @@ func ManifestKeysOf(message uuid.UUID) Name { return Name(manifestKeys + message
 
 // RosterKeysOf returns the name of the key of a bundle of rosters.
 func RosterKeysOf(bundle uuid.UUID) Name { return Name(rosterKeys + bundle.String()) }
+
+// EntryKeyOf returns the name of the copy of a key pair that seals the seeds of entries.
+func EntryKeyOf(pair uuid.UUID) Name { return Name(entryKeys + pair.String()) }
 
 // StoreKeys stores the copy of the keys of id and returns the stored keys, which are
 // durable then. Of several callers the first one's keys are stored, and all callers get
@@ -97,6 +101,11 @@ func (s *Store) Bodies(ctx context.Context) iter.Seq2[uuid.UUID, error] { return
 // Copies returns the messages that have a copy of their keys, in no order.
 func (s *Store) Copies(ctx context.Context) iter.Seq2[uuid.UUID, error] {
 	return s.named(ctx, messageKeys)
+}
+
+// EntryKeys returns the key pairs that have a copy, in no order.
+func (s *Store) EntryKeys(ctx context.Context) iter.Seq2[uuid.UUID, error] {
+	return s.named(ctx, entryKeys)
 }
 
 // Rosters returns the bundles of rosters that are stored, in no order.

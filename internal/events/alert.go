@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ var alertTypes = []Descriptor{
 
 func outcome(t Type, label, when string) Descriptor {
 	return Descriptor{
-		Type: t, Version: 3, Label: label,
+		Type: t, Version: 4, Label: label,
 		When:       when,
 		Publishers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "alert_exceptions", "reports", "replays"},
 		About: AboutChunk, OfMessage: OneMessage, summary: summary(AlertOutcome.summary),
@@ -61,7 +62,7 @@ const (
 //
 // The outcome of a replay has a ReplayID. It refers only to the recipients in
 // Exceptions. (Version 1 of the schemas had only outcomes of first attempts, version 2
-// only those of replays.)
+// only those of replays. Version 4 has parts.)
 type AlertOutcome struct {
 	MessageID  uuid.UUID        `json:"message_id"`
 	Chunk      int              `json:"chunk"`
@@ -76,7 +77,133 @@ type AlertOutcome struct {
 	// first attempt, without a replay, has neither.
 	ReplayID *uuid.UUID `json:"replay_id,omitempty"`
 	Part     int64      `json:"part,omitempty"`
+	// Nos are the numbers of the recipients of the attempt, in order. They are not part of the
+	// body: its chunk has them. A replay's outcome, which lists all its recipients, and one
+	// without exceptions need none.
+	Nos []int32 `json:"-"`
+	// Hidden hides the outcome of each recipient, who is an entry, if there are exceptions:
+	// those who are none must not be told from them. It is nil before version 4.
+	Hidden *Hidden `json:"-"`
 }
+
+// outcomeInParts is the JSON of an AlertOutcome from version 4 on.
+type outcomeInParts = inParts[outcomePublic, outcomePrivate]
+
+type outcomePublic struct {
+	MessageID  uuid.UUID      `json:"message_id"`
+	Chunk      int            `json:"chunk"`
+	Chunks     int            `json:"chunks"`
+	Attempt    int            `json:"attempt"`
+	Recipients int            `json:"recipients"`
+	State      AlertState     `json:"state"`
+	Reason     string         `json:"reason,omitempty"`
+	Requests   []AlertRequest `json:"requests"`
+	ReplayID   *uuid.UUID     `json:"replay_id,omitempty"`
+	Part       int64          `json:"part,omitempty"`
+	Entries    *entriesOf     `json:"entries,omitempty"`
+}
+
+type outcomePrivate struct {
+	Seed       string           `json:"seed,omitempty"`
+	Exceptions []AlertException `json:"exceptions"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (b AlertOutcome) MarshalJSON() ([]byte, error) {
+	if b.Hidden == nil {
+		type whole AlertOutcome
+		return json.Marshal(whole(b))
+	}
+	return json.Marshal(outcomeInParts{
+		outcomePublic{b.MessageID, b.Chunk, b.Chunks, b.Attempt, b.Recipients, b.State, b.Reason, b.Requests, b.ReplayID, b.Part, b.Hidden.public()},
+		outcomePrivate{b.Hidden.seed(), b.Exceptions}})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *AlertOutcome) UnmarshalJSON(data []byte) error {
+	if !hasParts(data) {
+		type whole AlertOutcome
+		return json.Unmarshal(data, (*whole)(b))
+	}
+	var in outcomeInParts
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	b.Exceptions = in.Private.Exceptions
+	return b.read(in.Public, in.Private.Seed)
+}
+
+func (b *AlertOutcome) read(p outcomePublic, seed string) (err error) {
+	b.MessageID, b.Chunk, b.Chunks, b.Attempt, b.Recipients = p.MessageID, p.Chunk, p.Chunks, p.Attempt, p.Recipients
+	b.State, b.Reason, b.Requests, b.ReplayID, b.Part = p.State, p.Reason, p.Requests, p.ReplayID, p.Part
+	b.Hidden, err = p.Entries.hidden(seed)
+	return err
+}
+
+func (b *AlertOutcome) readPublic(public []byte) error {
+	var p outcomePublic
+	if err := json.Unmarshal(public, &p); err != nil {
+		return err
+	}
+	return b.read(p, "")
+}
+
+// outcomeEntry is the outcome of one recipient.
+type outcomeEntry struct {
+	PortalUserNo int32      `json:"portal_user_no"`
+	State        AlertState `json:"state"`
+	Reason       string     `json:"reason,omitempty"`
+}
+
+func (b *AlertOutcome) show(text string) error {
+	var e outcomeEntry
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return err
+	}
+	b.Exceptions = append(b.Exceptions, AlertException{PortalUserNo: e.PortalUserNo, State: e.State, Reason: e.Reason})
+	return nil
+}
+
+// Entries implements [Hiding]: the outcome of each recipient of the attempt, in order of number,
+// or none if it is the same for all. It needs Nos.
+func (b AlertOutcome) Entries() ([][]byte, error) {
+	if b.namesNoOne() {
+		return nil, nil
+	}
+	entries := make([][]byte, 0, b.Recipients)
+	add := func(no int32, state AlertState, reason string) {
+		entries = append(entries, entry(outcomeEntry{no, state, wellFormed(reason)}))
+	}
+	if b.ReplayID != nil {
+		for _, x := range b.Exceptions {
+			add(x.PortalUserNo, x.State, x.Reason)
+		}
+		return entries, nil
+	}
+	next := 0
+	for _, no := range b.Nos {
+		if next < len(b.Exceptions) && b.Exceptions[next].PortalUserNo == no {
+			add(no, b.Exceptions[next].State, b.Exceptions[next].Reason)
+			next++
+		} else {
+			add(no, b.State, b.Reason)
+		}
+	}
+	if next != len(b.Exceptions) || len(b.Nos) != b.Recipients {
+		return nil, fmt.Errorf("the outcome of chunk %d of message %s is of %d recipients with %d exceptions, and it has %d numbers, %d of them exceptions",
+			b.Chunk, b.MessageID, b.Recipients, len(b.Exceptions), len(b.Nos), next)
+	}
+	return entries, nil
+}
+
+func (b AlertOutcome) namesNoOne() bool { return len(b.Exceptions) == 0 }
+
+// HiddenBy implements [Hiding].
+func (b AlertOutcome) HiddenBy() *Hidden { return b.Hidden }
+
+func (AlertOutcome) parts() int            { return 4 }
+func (b AlertOutcome) version() int        { return versionOfParts(b) }
+func (b AlertOutcome) hide(h *Hidden) Body { b.Hidden = h; return b }
 
 func (b AlertOutcome) Message() uuid.UUID { return b.MessageID }
 func (b AlertOutcome) ChunkRef() ChunkRef { return ChunkRef{b.Chunk, b.Chunks} }

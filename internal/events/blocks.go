@@ -32,7 +32,7 @@ type DeliveriesByBlock struct {
 	Chunk     int
 	Day       time.Time // the calendar day on which the groups were evaluated, at midnight UTC
 	Groups    []string
-	Selection string // the digest of the message's recipients, see [Selection.Digest]
+	Selection string // the digest of the message's recipients, see [MessageSent.SelectionDigest]
 	Blocks    []CitedBlock
 	Nonce     [nonceSize]byte
 }
@@ -69,6 +69,7 @@ func (DeliveriesByBlock) version() int { return byBlock }
 const (
 	byRecipient = 1
 	byBlock     = 2
+	byEntry     = 3 // version 1 in parts
 )
 
 // IsByBlock reports whether an event's body is a [DeliveriesByBlock]. Otherwise the body of a
@@ -86,11 +87,7 @@ var unpadded = base64.RawStdEncoding.Strict()
 
 // MarshalJSON gives the canonical body.
 func (b DeliveriesByBlock) MarshalJSON() ([]byte, error) {
-	dst := append([]byte(nil), beginPublic+`{"message_id":"`...)
-	dst = append(dst, b.MessageID.String()...)
-	dst = append(dst, `","chunk":`...)
-	dst = strconv.AppendInt(dst, int64(b.Chunk), 10)
-	dst = append(dst, `,"day":"`...)
+	dst := append(appendChunk([]byte(beginPublic), b.MessageID, b.Chunk), `,"day":"`...)
 	dst = b.Day.AppendFormat(dst, time.DateOnly)
 	dst = append(dst, `","groups":[`...)
 	for i, group := range b.Groups {
@@ -167,13 +164,9 @@ func DecodePublic(public []byte) (b DeliveriesByBlock, err error) {
 // public reads the public part.
 func (s *scanner) public(b *DeliveriesByBlock) {
 	var err error
-	s.literal(`{"message_id":"`)
-	id := s.until('"')
-	if b.MessageID, err = uuid.Parse(id); err != nil || b.MessageID.String() != id {
-		s.bad = true
-	}
-	s.literal(`,"chunk":`)
-	b.Chunk = int(s.number())
+	var of DeliveriesCreated
+	s.chunk(&of)
+	b.MessageID, b.Chunk = of.MessageID, of.Chunk
 	s.literal(`,"day":"`)
 	if b.Day, err = time.Parse(time.DateOnly, s.until('"')); err != nil {
 		s.bad = true
@@ -230,11 +223,14 @@ func (s *scanner) exactly(into []byte) {
 	}
 }
 
-// NewChunk is [New] for a deliveries.created whose JSON exists already, of either version.
+// NewChunk is [New] for a deliveries.created whose JSON exists already, of any version.
 func NewChunk(source, actor string, at time.Time, message uuid.UUID, c ChunkRef, data []byte) Event {
 	var body Body = DeliveriesCreated{MessageID: message, Chunk: c.Index}
-	if publicLength(data) > 0 {
+	if hasParts(data) {
 		body = DeliveriesByBlock{MessageID: message, Chunk: c.Index}
+		if bytes.HasPrefix(data, append(appendChunk([]byte(beginPublic), message, c.Index), `,"entries":`...)) {
+			body = DeliveriesCreated{MessageID: message, Chunk: c.Index, Hidden: &Hidden{}}
+		}
 	}
 	e := NewEncoded(source, actor, at, body, data)
 	e.Chunk = &c
@@ -256,7 +252,7 @@ const (
 // publicLength returns the number of bytes of the public part of a body in canonical form, 0
 // if it has no parts.
 func publicLength(data []byte) int {
-	if !bytes.HasPrefix(data, []byte(beginPublic)) {
+	if !hasParts(data) {
 		return 0
 	}
 	return max(0, bytes.LastIndex(data, []byte(beginPrivate))-len(beginPublic))

@@ -14,19 +14,26 @@ import (
 const ChunkSize = 1000
 
 // DeliveriesCreated says that the recipients of one chunk have the message in their inbox.
-// It is version 1 of deliveries.created, for messages to chosen portal users; see
+// It is the body of deliveries.created for messages to chosen portal users; see
 // [DeliveriesByBlock] for those to groups. It has its own encoder and decoder: one canonical
-// form, without spaces,
+// form without spaces, which is that of version 3
+//
+//	{"public":{"message_id":"…","chunk":0,"entries":{"count":1,"root":"…"}},
+//	"private":{"seed":"…","recipients":[["pu-1",17,[["pt-9",4,"self"]]],…]}}
+//
+// or, if Hidden is nil, of version 1
 //
 //	{"message_id":"…","chunk":0,"recipients":[["pu-1",17,[["pt-9",4,"self"]]],…]}
 //
-// in which a recipient is [portal user id, portal user number, its links], and a
-// link is [patient id, patient number, relationship]: it gives the portal user the
-// right to read the message. Ids consist of [A-Za-z0-9._-], which JSON never escapes.
+// A recipient is [portal user id, portal user number, its links], and a link is [patient id,
+// patient number, relationship]: it gives the portal user the right to read the message. Ids
+// consist of [A-Za-z0-9._-], which JSON never escapes.
 type DeliveriesCreated struct {
 	MessageID  uuid.UUID
 	Chunk      int
 	Recipients []Recipient
+	// Hidden hides the recipients, each of whom is an entry. It is nil in version 1.
+	Hidden *Hidden
 }
 
 // Recipient is a portal user who receives a message, with the links to patients.
@@ -54,22 +61,30 @@ func (b DeliveriesCreated) Key() []string {
 // Message implements [Body].
 func (b DeliveriesCreated) Message() uuid.UUID { return b.MessageID }
 
-func (DeliveriesCreated) version() int { return byRecipient }
-
-// AppendChunkHeader begins the canonical body of a chunk.
-func AppendChunkHeader(dst []byte, message uuid.UUID, chunk int) []byte {
-	dst = append(dst, `{"message_id":"`...)
-	dst = append(dst, message.String()...)
-	dst = append(dst, `","chunk":`...)
-	dst = strconv.AppendInt(dst, int64(chunk), 10)
-	return append(dst, `,"recipients":[`...)
+// Entries implements [Hiding]: the recipients, in order.
+func (b DeliveriesCreated) Entries() ([][]byte, error) {
+	entries := make([][]byte, len(b.Recipients))
+	for i := range b.Recipients {
+		entries[i] = b.Recipients[i].AppendTo(nil)
+	}
+	return entries, nil
 }
 
-// AppendRecipient adds one recipient to a body begun by [AppendChunkHeader].
-func AppendRecipient(dst []byte, r *Recipient) []byte {
-	if dst[len(dst)-1] != '[' {
-		dst = append(dst, ',')
+// HiddenBy implements [Hiding].
+func (b DeliveriesCreated) HiddenBy() *Hidden { return b.Hidden }
+
+func (DeliveriesCreated) parts() int            { return byEntry }
+func (b DeliveriesCreated) hide(h *Hidden) Body { b.Hidden = h; return b }
+
+func (b DeliveriesCreated) version() int {
+	if b.Hidden == nil {
+		return byRecipient
 	}
+	return byEntry
+}
+
+// AppendTo adds the canonical form of the recipient.
+func (r *Recipient) AppendTo(dst []byte) []byte {
 	dst = append(dst, '[')
 	dst = appendPair(dst, r.PortalUserID, r.PortalUserNo)
 	dst = append(dst, ",["...)
@@ -94,29 +109,68 @@ func appendPair(dst []byte, id string, no int32) []byte {
 	return strconv.AppendInt(dst, int64(no), 10)
 }
 
-// AppendChunkEnd closes a body begun by [AppendChunkHeader].
-func AppendChunkEnd(dst []byte) []byte { return append(dst, "]}"...) }
-
 // MarshalJSON gives the canonical body.
 func (b DeliveriesCreated) MarshalJSON() ([]byte, error) {
-	dst := AppendChunkHeader(nil, b.MessageID, b.Chunk)
-	for i := range b.Recipients {
-		dst = AppendRecipient(dst, &b.Recipients[i])
+	dst, end := appendChunk(nil, b.MessageID, b.Chunk), "]}"
+	if b.Hidden == nil {
+		dst = append(dst, `,"recipients":[`...)
+	} else {
+		dst, end = append(appendChunk([]byte(beginPublic), b.MessageID, b.Chunk), ','), `]}}`
+		dst = append(b.Hidden.appendPublicEntries(dst), `}`+beginPrivate+`{"seed":"`...)
+		dst = unpadded.AppendEncode(dst, b.Hidden.Seed)
+		dst = append(dst, `","recipients":[`...)
 	}
-	return AppendChunkEnd(dst), nil
+	for i := range b.Recipients {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = b.Recipients[i].AppendTo(dst)
+	}
+	return append(dst, end...), nil
+}
+
+// appendChunk begins the object that names the chunk.
+func appendChunk(dst []byte, message uuid.UUID, chunk int) []byte {
+	dst = append(dst, `{"message_id":"`...)
+	dst = append(dst, message.String()...)
+	dst = append(dst, `","chunk":`...)
+	return strconv.AppendInt(dst, int64(chunk), 10)
 }
 
 // UnmarshalJSON reads the canonical body. It rejects every other form.
 func (b *DeliveriesCreated) UnmarshalJSON(data []byte) error {
-	b.Recipients = b.Recipients[:0]
-	var err error
-	b.MessageID, b.Chunk, err = ScanChunk(data, func(r *Recipient) error {
+	var recipients []Recipient
+	read, err := scanChunk(data, func(r *Recipient) error {
 		kept := *r
 		kept.Links = append([]Link(nil), r.Links...)
-		b.Recipients = append(b.Recipients, kept)
+		recipients = append(recipients, kept)
 		return nil
 	})
+	*b = read
+	b.Recipients = recipients
 	return err
+}
+
+func (b *DeliveriesCreated) readPublic(public []byte) error {
+	s := scanner{rest: string(public)}
+	s.chunk(b)
+	s.entries(b)
+	s.literal("}")
+	if s.bad || len(s.rest) > 0 {
+		return fmt.Errorf("%w at byte %d of the public part", errNotCanonical, len(public)-len(s.rest))
+	}
+	return nil
+}
+
+func (b *DeliveriesCreated) show(entry string) error {
+	s := scanner{rest: entry}
+	var r Recipient
+	s.recipient(&r)
+	if s.bad || len(s.rest) > 0 {
+		return fmt.Errorf("%w: the recipient %q", errNotCanonical, entry)
+	}
+	b.Recipients = append(b.Recipients, r)
+	return nil
 }
 
 // errNotCanonical says that a chunk's body is not in the form that this package writes.
@@ -126,14 +180,27 @@ var errNotCanonical = errors.New("not the canonical form of deliveries.created")
 // The recipient's Links are reused for the next call. ScanChunk returns the first
 // error of each.
 func ScanChunk(body []byte, each func(*Recipient) error) (message uuid.UUID, chunk int, err error) {
+	read, err := scanChunk(body, each)
+	return read.MessageID, read.Chunk, err
+}
+
+// scanChunk is [ScanChunk]. It returns the body without its recipients.
+func scanChunk(body []byte, each func(*Recipient) error) (b DeliveriesCreated, err error) {
 	s := scanner{rest: string(body)} // one copy, which all ids share
-	s.literal(`{"message_id":"`)
-	id := s.until('"')
-	if message, err = uuid.Parse(id); err != nil || message.String() != id {
-		return message, 0, fmt.Errorf("%w: message id %q", errNotCanonical, id)
+	end := "}"
+	if hasParts(body) {
+		end = "}" + endPrivate
+		s.literal(beginPublic)
+		s.chunk(&b)
+		s.entries(&b)
+		s.literal(`}` + beginPrivate + `{"seed":`)
+		seed := s.binary()
+		if b.Hidden != nil {
+			b.Hidden.Seed = seed
+		}
+	} else {
+		s.chunk(&b)
 	}
-	s.literal(`,"chunk":`)
-	chunk = int(s.number())
 	s.literal(`,"recipients":[`)
 	var r Recipient
 	for first := true; !s.bad && !s.skip(']'); first = false {
@@ -145,14 +212,36 @@ func ScanChunk(body []byte, each func(*Recipient) error) (message uuid.UUID, chu
 			break
 		}
 		if err := each(&r); err != nil {
-			return message, chunk, err
+			return b, err
 		}
 	}
-	s.literal("}")
+	s.literal(end)
 	if s.bad || len(s.rest) > 0 {
-		return message, chunk, fmt.Errorf("%w at byte %d", errNotCanonical, len(body)-len(s.rest))
+		return b, fmt.Errorf("%w at byte %d", errNotCanonical, len(body)-len(s.rest))
 	}
-	return message, chunk, nil
+	return b, nil
+}
+
+// chunk reads the members that name the chunk.
+func (s *scanner) chunk(b *DeliveriesCreated) {
+	var err error
+	s.literal(`{"message_id":"`)
+	id := s.until('"')
+	if b.MessageID, err = uuid.Parse(id); err != nil || b.MessageID.String() != id {
+		s.bad = true
+	}
+	s.literal(`,"chunk":`)
+	b.Chunk = int(s.number())
+}
+
+// entries reads what the public part says of the entries.
+func (s *scanner) entries(b *DeliveriesCreated) {
+	b.Hidden = &Hidden{}
+	s.literal(`,"entries":{"count":`)
+	b.Hidden.Entries = int(s.number())
+	s.literal(`,"root":`)
+	s.exactly(b.Hidden.Root[:])
+	s.literal("}")
 }
 
 // A scanner reads a canonical body. The first error sets bad; after it, every step

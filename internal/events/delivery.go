@@ -21,7 +21,7 @@ var deliveryTypes = []Descriptor{{
 	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: summary(AudienceResolved.summary),
 }, {
-	Type: TypeDeliveriesCreated, Version: byBlock, Label: "Deliveries recorded",
+	Type: TypeDeliveriesCreated, Version: byEntry, Label: "Deliveries recorded",
 	When:       "the deliveries of one chunk are recorded",
 	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "inbox"},
 	About: AboutChunk, OfMessage: OneMessage, summary: chunkSummary,

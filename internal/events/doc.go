@@ -27,21 +27,21 @@
 // schema to schemas, and an example to eventstest. Then run `go generate ./...`.
 //
 //	type                   version  when                                                                                        published by        consumed by    rows
-//	message.sent           2        a staff member sends a message                                                              api                 fanout-worker  messages, message_bcc
+//	message.sent           3        a staff member sends a message                                                              api                 fanout-worker  messages, message_bcc
 //	message.released       1        a held or scheduled message is due                                                          recorder            fanout-worker  messages
 //	message.cancelled      1        a staff member cancels a held or scheduled message                                          api                 -              messages
 //	message.recalled       1        a staff member recalls a message                                                            api                 -              messages
 //	audience.resolved      1        fan-out has frozen the audience                                                             fanout-worker       -              messages
-//	deliveries.created     2        the deliveries of one chunk are recorded                                                    fanout-worker       notify-worker  messages, chunks, inbox
+//	deliveries.created     3        the deliveries of one chunk are recorded                                                    fanout-worker       notify-worker  messages, chunks, inbox
 //	fanout.completed       1        the deliveries of all chunks are recorded                                                   fanout-worker       -              messages
 //	delivery.opened        1        a portal user opens a message for the first time                                            api                 -              messages, opens, inbox
 //	attachment.downloaded  1        a portal user downloads a document                                                          api                 -              downloads
-//	alerts.accepted        3        SendGrid accepted the alerts of most of a chunk                                             notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.failed          3        SendGrid refused the alerts of most of a chunk                                              notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.skipped         3        most of a chunk needed no alert                                                             notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.unknown         3        SendGrid gave no answer for most of a chunk                                                 notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.reported        1        SendGrid's event webhook reported on alerts                                                 api                 -              messages, alert_exceptions, reports, dead_addresses
-//	address.reported       1        SendGrid's event webhook reported a non-working address, for an e-mail other than an alert  api                 -              dead_addresses
+//	alerts.accepted        4        SendGrid accepted the alerts of most of a chunk                                             notify-worker       -              messages, chunks, alert_exceptions, reports, replays
+//	alerts.failed          4        SendGrid refused the alerts of most of a chunk                                              notify-worker       -              messages, chunks, alert_exceptions, reports, replays
+//	alerts.skipped         4        most of a chunk needed no alert                                                             notify-worker       -              messages, chunks, alert_exceptions, reports, replays
+//	alerts.unknown         4        SendGrid gave no answer for most of a chunk                                                 notify-worker       -              messages, chunks, alert_exceptions, reports, replays
+//	alerts.reported        2        SendGrid's event webhook reported on alerts                                                 api                 -              messages, alert_exceptions, reports, dead_addresses
+//	address.reported       2        SendGrid's event webhook reported a non-working address, for an e-mail other than an alert  api                 -              dead_addresses
 //	replay.planned         1        a set of failed alerts is chosen, to be sent again                                          api, notify-worker  -              replays
 //	replay.started         1        a planned replay is started                                                                 api, notify-worker  -              replays
 //	replay.paused          1        a replay is paused                                                                          api                 -              replays

@@ -62,7 +62,8 @@ type chunked interface{ ChunkRef() ChunkRef }
 // typed is a Body that serves several types.
 type typed interface{ ofType(Type) }
 
-// versioned is a Body of one version of its type. Other bodies are of the latest version.
+// versioned is a Body that has a version of its own. Other bodies are of the latest version of
+// their type.
 type versioned interface{ version() int }
 
 // namespace is the namespace of Postern's UUIDv5 ids. It never changes: every id on
@@ -139,6 +140,9 @@ func decode[T any, P interface {
 	}
 	if t := P(&body).EventType(); e.Type != t {
 		return body, fmt.Errorf("event %s is %s, not %s", e.ID, e.Type, t)
+	}
+	if h, ok := any(body).(Hiding); ok && (h.HiddenBy() != nil) != (e.Version >= h.parts()) {
+		return body, fmt.Errorf("the body of event %s is not in the form of %s version %d", e.ID, e.Type, e.Version)
 	}
 	return body, nil
 }

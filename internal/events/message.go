@@ -1,6 +1,9 @@
 package events
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -18,7 +21,7 @@ const (
 )
 
 var messageTypes = []Descriptor{{
-	Type: TypeMessageSent, Version: 2, Label: "Message sent",
+	Type: TypeMessageSent, Version: 3, Label: "Message sent",
 	When:       "a staff member sends a message",
 	Publishers: []string{API}, Consumers: []string{FanoutWorker}, Rows: []string{"messages", "message_bcc"},
 	About: AboutRecipients, OfMessage: OneMessage, summary: summary(MessageSent.summary),
@@ -56,15 +59,127 @@ type MessageSent struct {
 	ReleaseAt time.Time `json:"release_at"`
 	// Confirmed is the preview that the sender confirmed; nil without a preview.
 	Confirmed *Confirmed `json:"confirmed,omitempty"`
+	// Hidden hides the chosen portal users, each of whom is an entry, the staff who get a copy
+	// and what was confirmed. It is nil before version 3.
+	Hidden *Hidden `json:"-"`
 }
 
 func (MessageSent) EventType() Type      { return TypeMessageSent }
 func (b MessageSent) Key() []string      { return []string{b.MessageID.String()} }
 func (b MessageSent) Message() uuid.UUID { return b.MessageID }
 
+// messageSentInParts is the JSON of a MessageSent from version 3 on.
+type messageSentInParts = inParts[messageSentPublic, messageSentPrivate]
+
+type messageSentPublic struct {
+	MessageID     uuid.UUID        `json:"message_id"`
+	SenderID      string           `json:"sender_id"`
+	SubjectDigest string           `json:"subject_digest"`
+	BodyDigest    string           `json:"body_digest"`
+	Attachments   []AttachmentFact `json:"attachments"`
+	Groups        []string         `json:"groups"`
+	Hold          Hold             `json:"hold"`
+	ReleaseAt     time.Time        `json:"release_at"`
+	Entries       *entriesOf       `json:"entries,omitempty"`
+}
+
+type messageSentPrivate struct {
+	Seed          string     `json:"seed"`
+	PortalUserIDs []string   `json:"portal_user_ids"`
+	StaffBcc      []string   `json:"staff_bcc"`
+	Confirmed     *Confirmed `json:"confirmed,omitempty"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (b MessageSent) MarshalJSON() ([]byte, error) {
+	if b.Hidden == nil {
+		type whole MessageSent
+		return json.Marshal(whole(b))
+	}
+	return json.Marshal(messageSentInParts{
+		messageSentPublic{b.MessageID, b.SenderID, b.SubjectDigest, b.BodyDigest, b.Attachments, b.Recipients.Groups, b.Hold, b.ReleaseAt, b.Hidden.public()},
+		messageSentPrivate{b.Hidden.seed(), b.Recipients.PortalUserIDs, b.StaffBcc, b.Confirmed}})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *MessageSent) UnmarshalJSON(data []byte) error {
+	if !hasParts(data) {
+		type whole MessageSent
+		return json.Unmarshal(data, (*whole)(b))
+	}
+	var in messageSentInParts
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	b.Recipients.PortalUserIDs, b.StaffBcc, b.Confirmed = in.Private.PortalUserIDs, in.Private.StaffBcc, in.Private.Confirmed
+	return b.read(in.Public, in.Private.Seed)
+}
+
+func (b *MessageSent) read(p messageSentPublic, seed string) (err error) {
+	b.MessageID, b.SenderID, b.SubjectDigest, b.BodyDigest, b.Attachments = p.MessageID, p.SenderID, p.SubjectDigest, p.BodyDigest, p.Attachments
+	b.Recipients.Groups, b.Hold, b.ReleaseAt = p.Groups, p.Hold, p.ReleaseAt
+	b.Hidden, err = p.Entries.hidden(seed)
+	return err
+}
+
+func (b *MessageSent) readPublic(public []byte) error {
+	var p messageSentPublic
+	if err := json.Unmarshal(public, &p); err != nil {
+		return err
+	}
+	return b.read(p, "")
+}
+
+func (b *MessageSent) show(entry string) error {
+	var id string
+	if err := json.Unmarshal([]byte(entry), &id); err != nil {
+		return err
+	}
+	b.Recipients.PortalUserIDs = append(b.Recipients.PortalUserIDs, id)
+	return nil
+}
+
+// Entries implements [Hiding]: the ids of the chosen portal users.
+func (b MessageSent) Entries() ([][]byte, error) {
+	entries := make([][]byte, len(b.Recipients.PortalUserIDs))
+	for i, id := range b.Recipients.PortalUserIDs {
+		entries[i] = entry(id)
+	}
+	return entries, nil
+}
+
+// HiddenBy implements [Hiding].
+func (b MessageSent) HiddenBy() *Hidden { return b.Hidden }
+
+func (MessageSent) parts() int            { return 3 }
+func (b MessageSent) version() int        { return versionOfParts(b) }
+func (b MessageSent) hide(h *Hidden) Body { b.Hidden = h; return b }
+
+// Chosen is the number of portal users who were chosen one by one.
+func (b MessageSent) Chosen() int {
+	if b.Hidden != nil {
+		return b.Hidden.Entries // also in a receipt, which shows at most one of them
+	}
+	return len(b.Recipients.PortalUserIDs)
+}
+
+// SelectionDigest is the digest of the recipients, by which deliveries.created cites them: of the
+// groups and of the root of the entries or, before version 3, of the ids.
+func (b MessageSent) SelectionDigest() string {
+	if b.Hidden == nil {
+		return b.Recipients.Digest()
+	}
+	data, _ := json.Marshal(struct { // never fails: strings and numbers
+		Groups  []string   `json:"groups"`
+		Entries *entriesOf `json:"entries,omitempty"`
+	}{b.Recipients.Groups, b.Hidden.public()})
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
 func (b MessageSent) summary(Names) string {
 	var to []string
-	if n := len(b.Recipients.PortalUserIDs); n > 0 {
+	if n := b.Chosen(); n > 0 {
 		to = append(to, number.Of(n, "portal user", "portal users"))
 	}
 	if n := len(b.Recipients.Groups); n > 0 {

@@ -3,6 +3,7 @@ package events
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -18,12 +19,12 @@ const (
 )
 
 var reportTypes = []Descriptor{{
-	Type: TypeAlertsReported, Version: 1, Label: "Alert reports received",
+	Type: TypeAlertsReported, Version: 2, Label: "Alert reports received",
 	When:       "SendGrid's event webhook reported on alerts",
 	Publishers: []string{API}, Rows: []string{"messages", "alert_exceptions", "reports", "dead_addresses"},
 	About: AboutNamed, OfMessage: OneMessage, summary: summary(AlertsReported.summary),
 }, {
-	Type: TypeAddressReported, Version: 1, Label: "Address reported as not working",
+	Type: TypeAddressReported, Version: 2, Label: "Address reported as not working",
 	When:       "SendGrid's event webhook reported a non-working address, for an e-mail other than an alert",
 	Publishers: []string{API}, Rows: []string{"dead_addresses"},
 	About: AboutNamed, summary: summary(AddressReported.summary),
@@ -35,7 +36,93 @@ var reportTypes = []Descriptor{{
 type AlertsReported struct {
 	MessageID uuid.UUID         `json:"message_id"`
 	Requests  []ReportedRequest `json:"requests"`
+	// Hidden hides the reports, each of which is an entry, without the portal users who share
+	// an address. It is nil before version 2.
+	Hidden *Hidden `json:"-"`
 }
+
+// reportedInParts is the JSON of an AlertsReported from version 2 on.
+type reportedInParts = inParts[reportedPublic, reportedPrivate]
+
+type reportedPublic struct {
+	MessageID uuid.UUID  `json:"message_id"`
+	Entries   *entriesOf `json:"entries,omitempty"`
+}
+
+type reportedPrivate struct {
+	Seed     string            `json:"seed"`
+	Requests []ReportedRequest `json:"requests"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (b AlertsReported) MarshalJSON() ([]byte, error) {
+	if b.Hidden == nil {
+		type whole AlertsReported
+		return json.Marshal(whole(b))
+	}
+	return json.Marshal(reportedInParts{reportedPublic{b.MessageID, b.Hidden.public()}, reportedPrivate{b.Hidden.seed(), b.Requests}})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *AlertsReported) UnmarshalJSON(data []byte) (err error) {
+	if !hasParts(data) {
+		type whole AlertsReported
+		return json.Unmarshal(data, (*whole)(b))
+	}
+	var in reportedInParts
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	b.MessageID, b.Requests = in.Public.MessageID, in.Private.Requests
+	b.Hidden, err = in.Public.Entries.hidden(in.Private.Seed)
+	return err
+}
+
+func (b *AlertsReported) readPublic(public []byte) (err error) {
+	var p reportedPublic
+	if err := json.Unmarshal(public, &p); err != nil {
+		return err
+	}
+	b.MessageID = p.MessageID
+	b.Hidden, err = p.Entries.hidden("")
+	return err
+}
+
+// reportEntry is one report, with its request.
+type reportEntry struct {
+	RequestID uuid.UUID `json:"request_id"`
+	Chunk     int       `json:"chunk"`
+	Attempt   int       `json:"attempt"`
+	Report
+}
+
+func (b *AlertsReported) show(text string) error {
+	var e reportEntry
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return err
+	}
+	b.Requests = append(b.Requests, ReportedRequest{e.RequestID, e.Chunk, e.Attempt, []Report{e.Report}})
+	return nil
+}
+
+// Entries implements [Hiding]: the reports, in order.
+func (b AlertsReported) Entries() (entries [][]byte, _ error) {
+	for _, request := range b.Requests {
+		for _, r := range request.Reports {
+			r.ID, r.Type, r.Bounce, r.Status, r.Reason = wellFormed(r.ID), wellFormed(r.Type), wellFormed(r.Bounce), wellFormed(r.Status), wellFormed(r.Reason)
+			r.Dead = nil
+			entries = append(entries, entry(reportEntry{request.RequestID, request.Chunk, request.Attempt, r}))
+		}
+	}
+	return entries, nil
+}
+
+// HiddenBy implements [Hiding].
+func (b AlertsReported) HiddenBy() *Hidden { return b.Hidden }
+
+func (AlertsReported) parts() int            { return 2 }
+func (b AlertsReported) version() int        { return versionOfParts(b) }
+func (b AlertsReported) hide(h *Hidden) Body { b.Hidden = h; return b }
 
 // ReportedRequest is a request to SendGrid with the reports about its alerts.
 type ReportedRequest struct {
@@ -81,7 +168,66 @@ type AddressReported struct {
 	Status string        `json:"status,omitempty"`
 	Reason string        `json:"reason,omitempty"`
 	Dead   []DeadAddress `json:"dead_address_of"`
+	// Hidden hides the portal users, each of whom is an entry. It is nil before version 2.
+	Hidden *Hidden `json:"-"`
 }
+
+// addressInParts is the JSON of an AddressReported from version 2 on.
+type addressInParts = inParts[addressPublic, addressPrivate]
+
+type addressPublic struct {
+	ID      string     `json:"sg_event_id"`
+	Type    string     `json:"type"`
+	At      time.Time  `json:"at"`
+	Entries *entriesOf `json:"entries,omitempty"`
+}
+
+type addressPrivate struct {
+	Seed   string        `json:"seed"`
+	Status string        `json:"status,omitempty"`
+	Reason string        `json:"reason,omitempty"`
+	Dead   []DeadAddress `json:"dead_address_of"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (b AddressReported) MarshalJSON() ([]byte, error) {
+	if b.Hidden == nil {
+		type whole AddressReported
+		return json.Marshal(whole(b))
+	}
+	return json.Marshal(addressInParts{addressPublic{b.ID, b.Type, b.At, b.Hidden.public()}, addressPrivate{b.Hidden.seed(), b.Status, b.Reason, b.Dead}})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *AddressReported) UnmarshalJSON(data []byte) (err error) {
+	if !hasParts(data) {
+		type whole AddressReported
+		return json.Unmarshal(data, (*whole)(b))
+	}
+	var in addressInParts
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	b.ID, b.Type, b.At = in.Public.ID, in.Public.Type, in.Public.At
+	b.Status, b.Reason, b.Dead = in.Private.Status, in.Private.Reason, in.Private.Dead
+	b.Hidden, err = in.Public.Entries.hidden(in.Private.Seed)
+	return err
+}
+
+// Entries implements [Hiding].
+func (b AddressReported) Entries() (entries [][]byte, _ error) {
+	for _, d := range b.Dead {
+		entries = append(entries, entry(d))
+	}
+	return entries, nil
+}
+
+// HiddenBy implements [Hiding].
+func (b AddressReported) HiddenBy() *Hidden { return b.Hidden }
+
+func (AddressReported) parts() int            { return 2 }
+func (b AddressReported) version() int        { return versionOfParts(b) }
+func (b AddressReported) hide(h *Hidden) Body { b.Hidden = h; return b }
 
 // Failed reports whether the alert was not delivered, or was reported as spam. Later
 // reports about the same alert don't change that. Every other report, also one of an

@@ -66,7 +66,7 @@ func TestAChunkHasWholeBlocks(t *testing.T) {
 		}
 		body := events.DeliveriesByBlock{MessageID: uuid.New(), Day: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Groups: []string{"all_portal_users"}, Selection: "sha256:0"}
 		var out bytes.Buffer
-		w, err := newManifestWriter(&out, body.MessageID)
+		w, err := newManifestWriter(&out, body.MessageID, nil)
 		if err == nil {
 			err = w.addBlocks(body, want)
 		}

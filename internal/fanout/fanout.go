@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/state"
 )
@@ -59,6 +59,12 @@ func New(c Config) *Worker {
 type sending struct {
 	id         uuid.UUID
 	recipients events.Selection
+	selection  string // their digest
+}
+
+// sendingOf returns the message of a message.sent.
+func sendingOf(m events.MessageSent) sending {
+	return sending{m.MessageID, m.Recipients, m.SelectionDigest()}
 }
 
 // HandleSent expands a message that is due at once. bulk says which of the two consumers
@@ -71,7 +77,7 @@ func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) erro
 	if m.Hold != events.HoldNone || m.Recipients.IsBulk() != bulk {
 		return nil
 	}
-	return w.expand(ctx, sending{m.MessageID, m.Recipients})
+	return w.expand(ctx, sendingOf(m))
 }
 
 // HandleReleased expands a held message that was released, unless it was cancelled before.
@@ -81,24 +87,39 @@ func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64,
 	if err := w.Position.Wait(ctx, seq); err != nil {
 		return err
 	}
-	var recipients []byte
 	var status state.Message
-	err := w.Pool.QueryRow(ctx, `SELECT recipients, status FROM record.messages WHERE message_id = $1`, e.MessageID).
-		Scan(&recipients, &status)
+	var sent int64
+	var stored []byte
+	err := w.Pool.QueryRow(ctx, `SELECT m.status, e.seq, e.stored FROM record.messages m JOIN record.events e USING (seq) WHERE m.message_id = $1`, e.MessageID).
+		Scan(&status, &sent, &stored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("%w: message.released without a message.sent", events.ErrMalformed)
 	}
 	if err != nil {
 		return fmt.Errorf("loading message %s: %w", e.MessageID, err)
 	}
-	m := sending{id: e.MessageID}
-	if err := json.Unmarshal(recipients, &m.recipients); err != nil {
-		return fmt.Errorf("reading the recipients of message %s: %w", e.MessageID, err)
+	m, err := readSent(sent, stored)
+	if err != nil {
+		return fmt.Errorf("reading the event of message %s: %w", e.MessageID, err)
 	}
 	if status == state.Cancelled || m.recipients.IsBulk() != bulk {
 		return nil
 	}
 	return w.expand(ctx, m)
+}
+
+// readSent reads the stored message.sent.
+func readSent(seq int64, stored []byte) (sending, error) {
+	s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+	if err != nil {
+		return sending{}, err
+	}
+	e, err := events.Parse(s.Header, s.Data)
+	if err != nil {
+		return sending{}, err
+	}
+	m, err := events.Decode[events.MessageSent](e)
+	return sendingOf(m), err
 }
 
 // progress describes which events of a message are already recorded.

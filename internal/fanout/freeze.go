@@ -13,6 +13,7 @@ import (
 	"postern/internal/directory/field"
 	"postern/internal/directory/roster"
 	"postern/internal/events"
+	"postern/internal/proof/salted"
 )
 
 // manifestKey returns the key of a message's manifest, and makes it if there is none. If
@@ -122,7 +123,13 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 	if err != nil {
 		return Summary{}, err
 	}
-	manifest, err := newManifestWriter(to, m.id)
+	var key *salted.PublicKey
+	if w.Facts.EntryKey != nil {
+		if key, err = w.Facts.EntryKey(ctx); err != nil {
+			return Summary{}, err
+		}
+	}
+	manifest, err := newManifestWriter(to, m.id, key)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -148,7 +155,7 @@ func (w *Worker) cite(ctx context.Context, m sending, frozen *audiences.Audience
 	if err := w.rosters.Keep(ctx, roots); err != nil {
 		return err
 	}
-	return to.addBlocks(events.DeliveriesByBlock{MessageID: m.id, Day: field.Time(frozen.Day), Groups: m.recipients.Groups, Selection: m.recipients.Digest()}, blocks)
+	return to.addBlocks(events.DeliveriesByBlock{MessageID: m.id, Day: field.Time(frozen.Day), Groups: m.recipients.Groups, Selection: m.selection}, blocks)
 }
 
 // name adds chosen portal users to a manifest.

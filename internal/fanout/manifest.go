@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
 
 	"postern/internal/events"
+	"postern/internal/proof/salted"
 )
 
 // maxChunkBytes limits a chunk so that its event stays below the default limit of a NATS
@@ -40,18 +42,20 @@ type Summary struct {
 type manifestWriter struct {
 	w       *zstd.Encoder
 	message uuid.UUID
+	key     *salted.PublicKey // seals the seeds of entries; nil: there is none yet
 	body    []byte
-	inChunk int
-	digest  hash.Hash // over the SHA-256 of each body
+	chosen  []events.Recipient // of the chunk, if the message is to chosen portal users
+	size    int                // of their entries
+	digest  hash.Hash          // over the SHA-256 of each body
 	summary Summary
 }
 
-func newManifestWriter(w io.Writer, message uuid.UUID) (*manifestWriter, error) {
+func newManifestWriter(w io.Writer, message uuid.UUID, key *salted.PublicKey) (*manifestWriter, error) {
 	compressed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithEncoderConcurrency(2))
 	if err != nil {
 		return nil, fmt.Errorf("setting up the compression: %w", err)
 	}
-	return &manifestWriter{w: compressed, message: message, digest: sha256.New()}, nil
+	return &manifestWriter{w: compressed, message: message, key: key, digest: sha256.New()}, nil
 }
 
 // addBlocks adds the deliveries to members of blocks, which must be in ascending order. body has
@@ -64,7 +68,7 @@ func (m *manifestWriter) addBlocks(body events.DeliveriesByBlock, blocks []event
 		if err != nil {
 			return err
 		}
-		m.body, m.inChunk = data, deliveries
+		m.body = data
 		m.summary.Count += deliveries
 		return m.endChunk()
 	}
@@ -87,13 +91,13 @@ func (m *manifestWriter) addBlocks(body events.DeliveriesByBlock, blocks []event
 
 // add adds the next recipient. Recipients must be added in the order of their numbers.
 func (m *manifestWriter) add(r *events.Recipient) error {
-	if m.inChunk == 0 {
-		m.body = events.AppendChunkHeader(m.body[:0], m.message, m.summary.Chunks)
-	}
-	m.body = events.AppendRecipient(m.body, r)
-	m.inChunk++
+	m.body = r.AppendTo(m.body[:0])
+	m.size += len(m.body) + len(",")
+	kept := *r
+	kept.Links = slices.Clone(r.Links)
+	m.chosen = append(m.chosen, kept)
 	m.summary.Count++
-	if m.inChunk == events.ChunkSize || len(m.body) >= maxChunkBytes {
+	if len(m.chosen) == events.ChunkSize || m.size >= maxChunkBytes {
 		return m.endRecipients()
 	}
 	return nil
@@ -101,10 +105,17 @@ func (m *manifestWriter) add(r *events.Recipient) error {
 
 // endRecipients ends a chunk to which add has added recipients.
 func (m *manifestWriter) endRecipients() error {
-	if m.inChunk == 0 {
+	if len(m.chosen) == 0 {
 		return nil
 	}
-	m.body = events.AppendChunkEnd(m.body)
+	body, err := events.Hide(events.DeliveriesCreated{MessageID: m.message, Chunk: m.summary.Chunks, Recipients: m.chosen}, m.key)
+	if err != nil {
+		return err
+	}
+	if m.body, err = json.Marshal(body); err != nil {
+		return err
+	}
+	m.chosen, m.size = m.chosen[:0], 0
 	return m.endChunk()
 }
 
@@ -113,7 +124,6 @@ func (m *manifestWriter) endChunk() error {
 	sum := sha256.Sum256(m.body)
 	m.digest.Write(sum[:])
 	m.summary.Chunks++
-	m.inChunk = 0
 	if err := binary.Write(m.w, binary.BigEndian, uint32(len(m.body))); err != nil { // #nosec G115 -- bounded by maxChunkBytes and one recipient
 		return err
 	}

@@ -476,7 +476,10 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 	if err := work.name(ctx, w.Pool, outcome.Exceptions); err != nil {
 		return err
 	}
-	e, err := events.New(source, actor, w.Facts.Now(), outcome)
+	if len(outcome.Exceptions) > 0 {
+		outcome.Nos = work.nos()
+	}
+	e, err := w.Facts.Event(ctx, actor, w.Facts.Now(), outcome)
 	if err != nil {
 		return err
 	}

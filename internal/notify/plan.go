@@ -270,3 +270,12 @@ func (w *work) outcome(settled []result) events.AlertOutcome {
 	}
 	return o
 }
+
+// nos returns the numbers of the recipients.
+func (w *work) nos() []int32 {
+	nos := make([]int32, len(w.recipients))
+	for i := range w.recipients {
+		nos[i] = w.recipients[i].no
+	}
+	return nos
+}

@@ -103,7 +103,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	server := inbound.NewServer(handler, proxies, b.logger)
 	server.Addr = c.ListenAddr
 	server.RegisterOnShutdown(w.API.Close)
-	return b.run(ctx, w.Letters.Run,
+	return b.run(ctx, w.Letters.Run, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },

@@ -16,9 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/config"
+	"postern/internal/content"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/health"
+	"postern/internal/proof/entrykey"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/telemetry"
@@ -33,6 +36,7 @@ type base struct {
 	pool      *pgxpool.Pool
 	log       *eventlog.Log
 	publish   func(context.Context, ...events.Event) (uint64, error)
+	facts     facts.Publisher // without its source
 	position  *position.Watcher
 	health    *health.Status
 }
@@ -72,8 +76,26 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.warnOfReplicas(ctx)
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
+	b.facts = facts.Publisher{Send: b.publish, EntryKey: entrykey.Seals(b.pool).Key}
 	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now})
 	return b, nil
+}
+
+// ensureEntryKey makes the key that hides the people whom events name, if there is none.
+func (b *base) ensureEntryKey(kept *content.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			err := entrykey.Ensure(ctx, b.pool, kept)
+			if err == nil || ctx.Err() != nil {
+				return nil
+			}
+			b.logger.Warn("events name people to everyone who may read the record until this succeeds", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
 }
 
 // vacuum vacuums and analyzes tables, if the login user may.

@@ -34,6 +34,7 @@ import (
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
 	"postern/internal/problem/document"
+	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
@@ -143,7 +144,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Fail == nil {
 		cfg.Fail = web.Unavailable
 	}
-	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(cmp.Or(cfg.PublishTimeout, facts.RequestTimeout))
+	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now, EntryKey: entrykey.Seals(cfg.Pool).Key}.Within(cmp.Or(cfg.PublishTimeout, facts.RequestTimeout))
 	await := func(ctx context.Context, seq uint64) {
 		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
 		defer cancel()
@@ -170,7 +171,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
-		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content})})
+		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks,

@@ -43,7 +43,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: facts.Publisher{Send: b.publish}, Logger: b.logger})
+	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: b.facts, Logger: b.logger})
 	rosters := rosterstore.New(rosterstore.Config{Pool: b.pool, Content: kept, Vacuum: b.vacuum, Logger: b.logger})
 	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
@@ -55,7 +55,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	return b.run(ctx, append(b.consume(tell,
 		consume.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), rosters.Run)...)
+		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), rosters.Run, b.ensureEntryKey(kept))...)
 }
 
 // Notify runs the notify worker.
@@ -70,7 +70,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Facts: facts.Publisher{Send: b.publish}, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Facts: b.facts, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},

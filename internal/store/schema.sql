@@ -819,6 +819,20 @@ CREATE INDEX drafts_author ON app.drafts USING btree (staff_id, saved_at DESC, d
 CREATE INDEX drafts_old ON app.drafts USING btree (saved_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.drafts TO postern_api;
 
+CREATE TABLE app.entry_keys (
+    id uuid NOT NULL,
+    public bytea NOT NULL,
+    wrapped_key bytea NOT NULL,
+    sealed bytea NOT NULL,
+    made_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT entry_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT entry_keys_public_check CHECK ((length(public) = 32)),
+    CONSTRAINT entry_keys_sealed_check CHECK ((length(sealed) > 32)),
+    CONSTRAINT entry_keys_wrapped_key_check CHECK ((length(wrapped_key) > 32))
+);
+GRANT SELECT, INSERT ON app.entry_keys TO postern_api, postern_fanout;
+GRANT SELECT (id, public, made_at) ON app.entry_keys TO postern_notify;
+
 CREATE TABLE app.fhir_episodes (
     state text NOT NULL,
     episode_id text NOT NULL,

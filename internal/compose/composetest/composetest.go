@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/directory/audience"
+	"postern/internal/directory/field"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
@@ -34,6 +36,8 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/entrykey"
+	"postern/internal/proof/merkle"
 	"postern/internal/proof/signer"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
@@ -114,6 +118,9 @@ func New(t testing.TB, options ...Option) *System {
 	if s.Content, err = content.Open(t.Context(), s.contentDir, keyFile); err != nil {
 		t.Fatal(err)
 	}
+	if err := entrykey.Ensure(t.Context(), s.Pool, s.Content); err != nil {
+		t.Fatal(err)
+	}
 	s.Position = position.NewWatcher(s.Pool, nil)
 	recording := s.recorderConfig(t)
 	for _, change := range options {
@@ -130,7 +137,7 @@ func New(t testing.TB, options ...Option) *System {
 		_ = s.Content.Close()
 	})
 	s.Reader = reader.New(reader.Config{Pool: s.Pool, Content: s.Content})
-	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Intact: s.Position.Intact, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Intact: s.Position.Intact, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now, EntryKey: entrykey.Seals(s.Pool).Key}})
 	s.awaitVerdict(t)
 	return s
 }
@@ -197,13 +204,49 @@ func (s *System) Record(t testing.TB, actor string, bodies ...events.Body) {
 	t.Helper()
 	var all []events.Event
 	for _, b := range bodies {
-		e, err := events.New("/test", actor, s.Clock.Now(), b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, e)
+		all = append(all, s.event(t, actor, b))
 	}
 	s.publishAndWait(t, all...)
+}
+
+// event makes an event. It hides people as the processes do.
+func (s *System) event(t testing.TB, actor string, body events.Body) events.Event {
+	t.Helper()
+	if o, ok := body.(events.AlertOutcome); ok {
+		if o.Nos = s.nosOf(t, o); len(o.Nos) != o.Recipients && o.ReplayID == nil {
+			return s.whole(t, actor, o) // of recipients who don't exist
+		}
+		body = o
+	}
+	e, err := facts.Publisher{Source: "/test", EntryKey: entrykey.Seals(s.Pool).Key}.Event(t.Context(), actor, s.Clock.Now(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// whole makes an event that hides no one.
+func (s *System) whole(t testing.TB, actor string, body events.Body) events.Event {
+	t.Helper()
+	e, err := events.New("/test", actor, s.Clock.Now(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// nosOf returns the numbers of the recipients of an outcome's chunk.
+func (s *System) nosOf(t testing.TB, o events.AlertOutcome) []int32 {
+	t.Helper()
+	rows, err := s.Admin.Query(t.Context(), `SELECT portal_user_no FROM record.deliveries WHERE message_id = $1 AND chunk = $2 ORDER BY 1`, o.MessageID, o.Chunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nos, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nos
 }
 
 func (s *System) publishAndWait(t testing.TB, all ...events.Event) {
@@ -305,48 +348,106 @@ func (s *System) FoldNames(t testing.TB) {
 // projected.
 func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	t.Helper()
-	s.Settle(t)
-	var chosen events.Selection
-	if err := s.Admin.QueryRow(t.Context(), `SELECT recipients FROM record.messages WHERE message_id = $1`, message).Scan(&chosen); err != nil {
-		t.Fatal(err)
-	}
-	selection := audience.Selection{PortalUserIDs: chosen.PortalUserIDs}
-	for _, g := range chosen.Groups {
-		selection.Groups = append(selection.Groups, audience.Group(g))
-	}
-	recipients := s.audience(t, selection)
-	of := (len(recipients) + events.ChunkSize - 1) / events.ChunkSize
-	s.Record(t, "process:test", events.AudienceResolved{MessageID: message, Count: len(recipients), Chunks: of,
-		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
-	for i := range of {
-		chunk := recipients[i*events.ChunkSize : min(len(recipients), (i+1)*events.ChunkSize)]
-		e, err := events.New("/test", "process:test", s.Clock.Now(), events.DeliveriesCreated{MessageID: message, Chunk: i, Recipients: chunk})
-		if err != nil {
-			t.Fatal(err)
+	sent, frozen := s.freeze(t, message)
+	cites := events.DeliveriesByBlock{MessageID: message, Day: field.Time(frozen.Day), Groups: sent.Recipients.Groups, Selection: sent.SelectionDigest()}
+	var chunks []events.Body
+	if len(cites.Groups) > 0 {
+		inChunk := 0
+		end := func() {
+			if inChunk > 0 {
+				cites.Chunk, cites.Nonce = len(chunks), events.NewNonce()
+				chunks = append(chunks, cites)
+			}
+			cites.Blocks, inChunk = nil, 0
 		}
-		e.Chunk = &events.ChunkRef{Index: i, Of: of}
-		s.publishAndWait(t, e)
+		for _, b := range frozen.Blocks {
+			if inChunk+b.Members.Count() > events.ChunkSize {
+				end()
+			}
+			cites.Blocks = append(cites.Blocks, events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members})
+			inChunk += b.Members.Count()
+		}
+		end()
 	}
-	s.Record(t, "process:test", events.FanoutCompleted{MessageID: message, Deliveries: len(recipients), Chunks: of})
+	var recipients []events.Recipient
+	for _, r := range frozen.Chosen {
+		recipients = append(recipients, recipientOf(r))
+	}
+	for some := range slices.Chunk(recipients, events.ChunkSize) {
+		chunks = append(chunks, events.DeliveriesCreated{MessageID: message, Chunk: len(chunks), Recipients: some})
+	}
+	s.deliver(t, message, frozen.Count(), chunks, s.event)
 }
 
-func (s *System) audience(t testing.TB, chosen audience.Selection) (recipients []events.Recipient) {
+// DeliverInFormat1 is [System.Deliver] as it was before events hid people and cited rosters.
+func (s *System) DeliverInFormat1(t testing.TB, message uuid.UUID) {
 	t.Helper()
-	frozen, err := audience.Freeze(t.Context(), rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content}), chosen, s.Clock.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, frozen := s.freeze(t, message)
+	var recipients []events.Recipient
 	for r, err := range frozen.Recipients(t.Context(), s.Pool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one := events.Recipient{PortalUserID: r.ID, PortalUserNo: r.No, Links: []events.Link{}}
-		for _, p := range r.Patients {
-			one.Links = append(one.Links, events.Link{PatientID: p.ID, PatientNo: p.No, Relationship: p.Relationship})
-		}
-		recipients = append(recipients, one)
+		recipients = append(recipients, recipientOf(r))
 	}
-	return recipients
+	var chunks []events.Body
+	for some := range slices.Chunk(recipients, events.ChunkSize) {
+		chunks = append(chunks, events.DeliveriesCreated{MessageID: message, Chunk: len(chunks), Recipients: some})
+	}
+	s.deliver(t, message, len(recipients), chunks, s.whole)
+}
+
+// freeze returns a sent message and its audience.
+func (s *System) freeze(t testing.TB, message uuid.UUID) (events.MessageSent, *audience.Audience) {
+	t.Helper()
+	s.Settle(t)
+	var seq int64
+	var stored []byte
+	if err := s.Admin.QueryRow(t.Context(), `SELECT seq, stored FROM record.messages JOIN record.events USING (seq) WHERE record.messages.message_id = $1`, message).Scan(&seq, &stored); err != nil {
+		t.Fatal(err)
+	}
+	event, err := merkle.Unpack(uint64(seq), stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := events.Parse(event.Header, event.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, err := events.Decode[events.MessageSent](e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	selection := audience.Selection{PortalUserIDs: sent.Recipients.PortalUserIDs}
+	for _, g := range sent.Recipients.Groups {
+		selection.Groups = append(selection.Groups, audience.Group(g))
+	}
+	frozen, err := audience.Freeze(t.Context(), rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content}), selection, s.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sent, frozen
+}
+
+func recipientOf(r audience.Recipient) events.Recipient {
+	one := events.Recipient{PortalUserID: r.ID, PortalUserNo: r.No, Links: []events.Link{}}
+	for _, p := range r.Patients {
+		one.Links = append(one.Links, events.Link{PatientID: p.ID, PatientNo: p.No, Relationship: p.Relationship})
+	}
+	return one
+}
+
+// deliver records the deliveries of a message.
+func (s *System) deliver(t testing.TB, message uuid.UUID, count int, chunks []events.Body, event func(testing.TB, string, events.Body) events.Event) {
+	t.Helper()
+	s.Record(t, "process:test", events.AudienceResolved{MessageID: message, Count: count, Chunks: len(chunks),
+		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
+	for i, body := range chunks {
+		e := event(t, "process:test", body)
+		e.Chunk = &events.ChunkRef{Index: i, Of: len(chunks)}
+		s.publishAndWait(t, e)
+	}
+	s.Record(t, "process:test", events.FanoutCompleted{MessageID: message, Deliveries: count, Chunks: len(chunks)})
 }
 
 // Kept is a summary of a system's data: a digest of every table, the names of all blobs, and the

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"postern/internal/directory/block"
+	"postern/internal/proof/salted"
 )
 
 // leaf returns the hash of an entry. The names are hashed apart, so that facts can be shown
@@ -66,37 +67,7 @@ func (r *Roster) Root(s Secret) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("computing the root of a roster: %w", err)
 	}
-	return Digest(treeHash(leaves)), nil
-}
-
-// split returns the largest power of two below n, for n > 1.
-func split(n int) int {
-	k := 1
-	for k*2 < n {
-		k *= 2
-	}
-	return k
-}
-
-// treeHash is the Merkle tree hash of RFC 6962, section 2.1, of one leaf or more.
-func treeHash(leaves []tlog.Hash) tlog.Hash {
-	if len(leaves) == 1 {
-		return leaves[0]
-	}
-	k := split(len(leaves))
-	return tlog.NodeHash(treeHash(leaves[:k]), treeHash(leaves[k:]))
-}
-
-// path is the audit path of RFC 6962, section 2.1.1.
-func path(at int, leaves []tlog.Hash) []tlog.Hash {
-	if len(leaves) == 1 {
-		return nil
-	}
-	k := split(len(leaves))
-	if at < k {
-		return append(path(at, leaves[:k]), treeHash(leaves[k:]))
-	}
-	return append(path(at-k, leaves[k:]), treeHash(leaves[:k]))
+	return Digest(salted.TreeHash(leaves)), nil
 }
 
 // Proof proves that a roster has an entry. It discloses nothing of the other entries.
@@ -129,7 +100,7 @@ func (r *Roster) Prove(s Secret, no int32) (Proof, error) {
 		return Proof{}, err
 	}
 	_, place := block.Of(no)
-	found.Salt, found.Path = s.Salt(place), path(place, leaves)
+	found.Salt, found.Path = s.Salt(place), salted.Path(place, leaves)
 	return found, nil
 }
 
@@ -149,7 +120,7 @@ func (p *Proof) Check(no block.No, root Digest) (person Person, err error) {
 		return Person{}, err
 	}
 	_, place := block.Of(person.No)
-	err = tlog.CheckRecord(tlog.RecordProof(p.Path), block.Size, tlog.Hash(root), int64(place), leaf(p.Salt, p.Facts, p.Names))
+	err = salted.CheckPath(p.Path, tlog.Hash(root), place, block.Size, leaf(p.Salt, p.Facts, p.Names))
 	if err != nil {
 		return Person{}, fmt.Errorf("%w: %w", ErrNotProven, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/problem"
+	"postern/internal/proof/salted"
 )
 
 // The deadlines of a request. Workers have those of package eventlog.
@@ -43,6 +44,9 @@ type Publisher struct {
 	Reached func(ctx context.Context, seq uint64) error
 	// Clock gives the time of published events; nil: time.Now.
 	Clock func() time.Time
+	// EntryKey returns the key with which events hide the people that they name (see
+	// events.Hide), or nil if there is none yet. If the field is nil, they hide no one.
+	EntryKey func(context.Context) (*salted.PublicKey, error)
 }
 
 // Within returns a copy of the publisher whose Send gives up after timeout.
@@ -70,6 +74,20 @@ func (p Publisher) Time() time.Time { return p.Now().UTC().Truncate(time.Microse
 // Process is the actor of events that no known person caused: "process:api".
 func (p Publisher) Process() string { return "process:" + path.Base(p.Source) }
 
+// Event makes the event of a body, with the people that it names hidden.
+func (p Publisher) Event(ctx context.Context, actor string, at time.Time, body events.Body) (events.Event, error) {
+	if _, names := body.(events.Hiding); names && p.EntryKey != nil {
+		key, err := p.EntryKey(ctx)
+		if err != nil {
+			return events.Event{}, err
+		}
+		if body, err = events.Hide(body, key); err != nil {
+			return events.Event{}, err
+		}
+	}
+	return events.New(p.Source, actor, at, body)
+}
+
 // Publish records bodies with one time and as one batch: all or none of them. It returns
 // the sequence of the last. After an error they may be recorded all the same: the
 // acknowledgement may have been lost.
@@ -77,7 +95,7 @@ func (p Publisher) Publish(ctx context.Context, actor string, at time.Time, bodi
 	batch := make([]events.Event, len(bodies))
 	for i, body := range bodies {
 		var err error
-		if batch[i], err = events.New(p.Source, actor, at, body); err != nil {
+		if batch[i], err = p.Event(ctx, actor, at, body); err != nil {
 			return 0, err
 		}
 	}
@@ -87,9 +105,9 @@ func (p Publisher) Publish(ctx context.Context, actor string, at time.Time, bodi
 // Record is [Publisher.Publish] of one fact for a request. If it is not known whether the
 // fact was recorded, the error wraps [ErrUnavailable].
 func (p Publisher) Record(ctx context.Context, actor string, at time.Time, body events.Body) (uint64, error) {
-	e, err := events.New(p.Source, actor, at, body)
+	e, err := p.Event(ctx, actor, at, body)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	seq, err := p.Send(ctx, e)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/directory/block"
 	"postern/internal/events"
+	"postern/internal/proof/salted"
 )
 
 // An Example is a body with every optional field set, its actor, and its summary.
@@ -37,7 +38,7 @@ var (
 func outcome(state events.AlertState) events.AlertOutcome {
 	return events.AlertOutcome{MessageID: someID, Chunk: 1, Chunks: 2, Attempt: 1, Recipients: 3, State: state, Reason: "a reason",
 		Exceptions: []events.AlertException{{PortalUserID: "pu-1", PortalUserNo: 1, State: events.AlertSkipped, Reason: "no e-mail address"}},
-		Requests:   []events.AlertRequest{{RequestID: someID, SendGridID: "abc", Recipients: 2}}}
+		Requests:   []events.AlertRequest{{RequestID: someID, SendGridID: "abc", Recipients: 2}}, Nos: []int32{1, 2, 3}}
 }
 
 // replayed gives an outcome of a replay.
@@ -133,6 +134,31 @@ var examples = []Example{
 	{webhook, events.AddressReported{ID: "made-up", Type: "bounce", At: time.Unix(1_700_000_000, 0).UTC(), Status: "5.1.1", Reason: "550 no such user",
 		Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}}, "SendGrid reported that the e-mail address of 1 portal user does not work"},
 }
+
+func init() {
+	for _, x := range examples[:len(examples):len(examples)] {
+		if h, ok := x.Body.(events.Hiding); ok {
+			examples = append(examples, Example{x.Actor, Hidden(h), x.Summary})
+		}
+	}
+}
+
+// Hidden returns the body with the people that it names hidden, with a seed that no one can open.
+func Hidden(body events.Hiding) events.Body {
+	hidden, err := events.Hide(body, key)
+	if err != nil {
+		panic(err)
+	}
+	return hidden
+}
+
+var key = func() *salted.PublicKey {
+	key, err := salted.NewKey()
+	if err != nil {
+		panic(err)
+	}
+	return key.Public()
+}()
 
 var recordFilter = events.RecordFilter{MessageID: &someID, PortalUserID: "pu-1", PatientID: "pt-1", Type: "signed_in",
 	Actor: "staff:s1", From: &someDay, To: &someDay}

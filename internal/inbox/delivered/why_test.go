@@ -12,9 +12,6 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory/audience"
-	"postern/internal/directory/field"
-	"postern/internal/directory/roster/rosterstore"
-	"postern/internal/events"
 	"postern/internal/inbox/delivered"
 	"postern/internal/problem"
 	"postern/internal/store/storetest"
@@ -31,35 +28,11 @@ func send(t *testing.T, s *composetest.System, format1 bool, to audience.Selecti
 	if err != nil {
 		t.Fatal(err)
 	}
-	if format1 || len(to.Groups) == 0 {
+	if format1 {
+		s.DeliverInFormat1(t, sent.ID)
+	} else {
 		s.Deliver(t, sent.ID)
-		return sent.ID
 	}
-	frozen, err := audience.Freeze(t.Context(), rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content}), to, s.Clock.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	chosen := events.Selection{PortalUserIDs: to.PortalUserIDs}
-	for _, g := range to.Groups {
-		chosen.Groups = append(chosen.Groups, string(g))
-	}
-	cites := events.DeliveriesByBlock{MessageID: sent.ID, Day: field.Time(frozen.Day), Groups: chosen.Groups, Selection: chosen.Digest(), Nonce: events.NewNonce()}
-	for _, b := range frozen.Blocks {
-		cites.Blocks = append(cites.Blocks, events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members})
-	}
-	s.Settle(t)
-	s.Record(t, "process:test", events.AudienceResolved{MessageID: sent.ID, Count: frozen.Count(), Chunks: 1,
-		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
-	e, err := events.New("/test", "process:test", s.Clock.Now(), cites)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
-	seq, err := s.Publish(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Await(t, seq)
 	return sent.ID
 }
 

@@ -260,7 +260,7 @@ func TestNothingForeignRidesAlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := receipt.Verify(forged, i.keys); err == nil || !strings.Contains(err.Error(), "says nothing of the delivery") {
+	if _, _, err := receipt.Verify(forged, i.keys); err == nil || !strings.Contains(err.Error(), "another portal user") {
 		t.Errorf("of a foreign event it says %v", err)
 	}
 }

@@ -90,7 +90,7 @@ func valueAt(v any, path []any) any {
 // same.
 func TestEveryFieldCounts(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"format-1", "format-2"} {
+	for _, format := range []string{"format-1", "format-2", "format-3"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			everyFieldCounts(t, format)

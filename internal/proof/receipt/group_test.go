@@ -285,47 +285,12 @@ func newIssuedToGroup(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i.id = sent.ID
-	i.deliverByBlock(t)
+	i.Deliver(t, i.id)
+	i.on = field.Time(field.Day(i.Clock.Now())).Format(time.DateOnly)
 	i.Record(t, "process:test", events.AlertOutcome{MessageID: sent.ID, Chunks: 1, Attempt: 1, Recipients: 3, State: events.AlertAccepted,
-		Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}})
+		Exceptions: []events.AlertException{{PortalUserID: "member-b", PortalUserNo: 2, State: events.AlertFailed, Reason: "no such mailbox"}}, Requests: []events.AlertRequest{}})
 	i.Record(t, "portal_user:member-a", events.DeliveryOpened{MessageID: sent.ID, PortalUserID: "member-a", PortalUserNo: 1})
 	i.Record(t, sender.Actor(), events.MessageRecalled{MessageID: sent.ID, StaffID: sender.ID, Reason: "wrong day", Opened: 1})
 	i.file = i.issue(t, "member-a")
 	return i
-}
-
-// deliverByBlock delivers the message as the fan-out worker does.
-func (i *issued) deliverByBlock(t *testing.T) {
-	t.Helper()
-	i.Settle(t)
-	var selection events.Selection
-	if err := i.Admin.QueryRow(t.Context(), `SELECT recipients FROM record.messages WHERE message_id = $1`, i.id).Scan(&selection); err != nil {
-		t.Fatal(err)
-	}
-	chosen := audience.Selection{PortalUserIDs: selection.PortalUserIDs}
-	for _, g := range selection.Groups {
-		chosen.Groups = append(chosen.Groups, audience.Group(g))
-	}
-	frozen, err := audience.Freeze(t.Context(), i.rosters, chosen, i.Clock.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cites := events.DeliveriesByBlock{MessageID: i.id, Day: field.Time(frozen.Day), Groups: selection.Groups, Selection: selection.Digest(), Nonce: events.NewNonce()}
-	i.on = cites.Day.Format(time.DateOnly)
-	for _, b := range frozen.Blocks {
-		cites.Blocks = append(cites.Blocks, events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members})
-	}
-	i.Record(t, "process:test", events.AudienceResolved{MessageID: i.id, Count: frozen.Count(), Chunks: 1,
-		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
-	e, err := events.New("/test", "process:test", i.Clock.Now(), cites)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
-	seq, err := i.Publish(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.Await(t, seq)
-	i.Record(t, "process:test", events.FanoutCompleted{MessageID: i.id, Deliveries: frozen.Count(), Chunks: 1})
 }

@@ -5,11 +5,14 @@
 // A receipt proves that the record has these events, and that the statement at its top agrees
 // with them. It does not prove that there are no other events.
 //
-// An event whose body has a public and a private part (a delivery to a group) is shown with its
-// public part and a digest of the other, and an [Entry] of the cited roster proves what the
-// directory said of the portal user. Every other event can only be proved whole, and some name
-// up to a thousand portal users. A receipt with such names is for readers of the record, and
-// says so (see docs/adr/0026).
+// An event that names several people has a body with a public and a private part. It is shown with
+// its public part, a digest of the other, and the entries of the portal user, each with a proof
+// (see events.Hidden). For a delivery to a group, an [Entry] of the cited roster proves what the
+// directory said of the portal user. Nothing tells anything of anybody else.
+//
+// Events of earlier versions can only be proved whole, and some name up to a thousand portal
+// users. A receipt with such names is for readers of the record, and says so (see
+// docs/adr/0026).
 package receipt
 
 import (
@@ -30,12 +33,15 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/salted"
 )
 
-// The formats of a receipt's file. In the first one, every event is whole.
+// The formats of a receipt's file. In the first one, every event is whole. In the second one,
+// only deliveries to groups are shown in part.
 const (
-	formatWhole = "postern receipt 1"
-	format      = "postern receipt 2"
+	formatWhole  = "postern receipt 1"
+	formatGroups = "postern receipt 2"
+	format       = "postern receipt 3"
 )
 
 // A Receipt is the content of a receipt's file.
@@ -101,6 +107,8 @@ type Event struct {
 	Data string `json:"data"`
 	// PrivateDigest is the SHA-256 of the private part of the body, nil if it has none.
 	PrivateDigest *tlog.Hash `json:"private_digest,omitempty"`
+	// Entries are the entries of the portal user, if the event names several people.
+	Entries []salted.Proof `json:"entries,omitempty"`
 	// Proof leads from the event's leaf to the root of the tree (RFC 6962, 2.1.1).
 	Proof []tlog.Hash `json:"proof"`
 }
@@ -197,8 +205,8 @@ func Parse(data []byte) (*Receipt, error) {
 	if err := jsonv2.Unmarshal(data, r, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, wrong("it is no receipt that can be read: %w", err)
 	}
-	if r.Format != format && r.Format != formatWhole {
-		return nil, wrong("its format is %q, and this version reads %q and %q", r.Format, formatWhole, format)
+	if r.Format != format && r.Format != formatGroups && r.Format != formatWhole {
+		return nil, wrong("its format is %q, and this version reads %q, %q and %q", r.Format, formatWhole, formatGroups, format)
 	}
 	return r, nil
 }
@@ -286,7 +294,7 @@ func (r *Receipt) sent() (events.MessageSent, error) {
 	for i := range r.Events {
 		e, err := r.Events[i].parsed()
 		if err == nil && e.Type == events.TypeMessageSent {
-			return events.Decode[events.MessageSent](e)
+			return events.DecodeShown[events.MessageSent](e, r.Events[i].Entries)
 		}
 	}
 	return events.MessageSent{}, wrong("it holds no message.sent")

@@ -22,6 +22,7 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/store/storetest"
@@ -51,7 +52,7 @@ func newOffice(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i := &issued{System: s, keys: keys.Verifiers[0], rosters: rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content})}
-	i.office = issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Rosters: i.rosters,
+	i.office = issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Rosters: i.rosters, Entries: entrykey.Opens(s.Pool, s.Content),
 		Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}})
 	return i
 }
@@ -95,22 +96,22 @@ func (i *issued) issue(t *testing.T, portalUser string) []byte {
 	return file
 }
 
-var update = flag.Bool("update", false, "issue testdata's receipt of format 2 anew")
+var update = flag.Bool("update", false, "issue testdata's receipt of format 3 anew")
 
-// A receipt that was handed out holds for as long as there is this program. testdata has two
-// that were issued in November 2026, with the keys of their clinics: one of format 1, by the
-// last version that issued it, and one of format 2, of a delivery to a group.
+// A receipt that was handed out holds for as long as there is this program. testdata has three
+// that were issued in November 2026, with the keys of their clinics, each by the last version
+// that issued its format. Those of formats 2 and 3 are of deliveries to a group.
 func TestOldReceiptsHold(t *testing.T) {
 	t.Parallel()
 	if *update {
 		i := newIssuedToGroup(t)
-		for name, data := range map[string][]byte{"format-2.json": i.file, "format-2.key": []byte(i.keys + "\n")} {
+		for name, data := range map[string][]byte{"format-3.json": i.file, "format-3.key": []byte(i.keys + "\n")} {
 			if err := os.WriteFile(filepath.Join("testdata", name), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	for _, format := range []string{"format-1", "format-2"} {
+	for _, format := range []string{"format-1", "format-2", "format-3"} {
 		file, key := golden(t, format)
 		if r, _, err := receipt.Verify(file, key); err != nil || !strings.HasSuffix(r.Format, format[len(format)-1:]) {
 			t.Errorf("%s: %v", format, err)
@@ -153,8 +154,13 @@ func TestWhatAReceiptSays(t *testing.T) {
 			t.Fatalf("line %d should say %q; it says %q", n+1, want, said)
 		}
 	}
-	if !strings.Contains(r.Notice, "name 2 other portal users") {
-		t.Errorf("its notice is %q", r.Notice)
+	for _, other := range []string{"pu-2", "pu-3"} {
+		if strings.Contains(string(i.file), other) {
+			t.Errorf("the receipt of pu-1 names %s", other)
+		}
+	}
+	if strings.Contains(r.Notice, "nobody else") || len(i.file) > longestReceipt {
+		t.Errorf("it has %d bytes, and its notice is %q", len(i.file), r.Notice)
 	}
 	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[4].Text, "failed: no such mailbox") || len(other.Statement) != 6 {
 		t.Errorf("of the other it says %+v, %v", other, err)
@@ -220,16 +226,34 @@ func TestForgeries(t *testing.T) {
 		"another opening time":       func(r *receipt.Receipt) { r.Statement[5].Time = r.Statement[5].Time.Add(time.Hour) },
 		"a line taken out":           func(r *receipt.Receipt) { r.Statement = r.Statement[:6] },
 		"an event taken for another": func(r *receipt.Receipt) { r.Events[3].Seq++ },
-		"a body changed":             func(r *receipt.Receipt) { r.Events[3].Data = strings.Replace(r.Events[3].Data, "pu-1", "pu-9", 1) },
-		"a time changed":             func(r *receipt.Receipt) { r.Events[5].Header["ce-time"][0] = "2020-01-01T00:00:00.000000Z" },
-		"a header added":             func(r *receipt.Receipt) { r.Events[5].Header["Nats-Note"] = []string{"x"} },
-		"the notice softened":        func(r *receipt.Receipt) { r.Notice = "For everyone." },
-		"another portal user":        func(r *receipt.Receipt) { r.PortalUserID = "pu-3" },
-		"another message":            func(r *receipt.Receipt) { r.MessageID = uuid.New() },
-		"a shorter proof":            func(r *receipt.Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] },
-		"no delivery":                func(r *receipt.Receipt) { r.Events = r.Events[:3]; r.Statement = r.Statement[:3] },
-		"another salt":               func(r *receipt.Receipt) { r.Content.Salt[0] ^= 1 },
-		"an event twice":             func(r *receipt.Receipt) { r.Events = append(r.Events, r.Events[6]) },
+		"a body changed": func(r *receipt.Receipt) {
+			r.Events[3].Data = strings.Replace(r.Events[3].Data, `"count":3`, `"count":2`, 1)
+		},
+		"a time changed":            func(r *receipt.Receipt) { r.Events[5].Header["ce-time"][0] = "2020-01-01T00:00:00.000000Z" },
+		"a header added":            func(r *receipt.Receipt) { r.Events[5].Header["Nats-Note"] = []string{"x"} },
+		"the notice softened":       func(r *receipt.Receipt) { r.Notice = "For everyone." },
+		"another portal user":       func(r *receipt.Receipt) { r.PortalUserID = "pu-3" },
+		"another message":           func(r *receipt.Receipt) { r.MessageID = uuid.New() },
+		"a shorter proof":           func(r *receipt.Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] },
+		"no delivery":               func(r *receipt.Receipt) { r.Events = r.Events[:3]; r.Statement = r.Statement[:3] },
+		"another salt":              func(r *receipt.Receipt) { r.Content.Salt[0] ^= 1 },
+		"an entry left out":         func(r *receipt.Receipt) { r.Events[4].Entries = nil },
+		"an entry twice":            func(r *receipt.Receipt) { r.Events[4].Entries = append(r.Events[4].Entries, r.Events[4].Entries[0]) },
+		"another entry":             func(r *receipt.Receipt) { r.Events[4].Entries[0].Entry = `{"portal_user_no":1,"state":"failed"}` },
+		"an entry's salt":           func(r *receipt.Receipt) { r.Events[4].Entries[0].Salt[0] ^= 1 },
+		"an entry's place":          func(r *receipt.Receipt) { r.Events[4].Entries[0].At = 1 },
+		"an entry's path":           func(r *receipt.Receipt) { r.Events[4].Entries[0].Path[0][0] ^= 1 },
+		"an entry of another event": func(r *receipt.Receipt) { r.Events[4].Entries = r.Events[3].Entries },
+		"another's entries": func(r *receipt.Receipt) {
+			theirs, err := receipt.Parse(i.issue(t, "pu-3"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e := range r.Events {
+				r.Events[e].Entries = theirs.Events[e].Entries
+			}
+		},
+		"an event twice": func(r *receipt.Receipt) { r.Events = append(r.Events, r.Events[6]) },
 	} {
 		r, err := receipt.Parse(i.file)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/field"
 	"postern/internal/events"
+	"postern/internal/proof/salted"
 )
 
 // statement is derived from the events of a receipt, both to issue and to check it, so that a
@@ -25,7 +26,9 @@ type statement struct {
 	sent       bool
 	delivered  bool
 	chunk      int              // of the delivery
-	recipients events.Selection // of the message
+	no         int32            // of the portal user
+	recipients events.Selection // of the message, as far as the receipt shows them
+	selection  string           // the digest of the recipients
 	entry      *Entry
 	cited      bool            // the delivery cites the roster of the entry
 	named      map[string]bool // other portal users that the events name
@@ -48,7 +51,7 @@ func derive(r *Receipt) (*statement, error) {
 	for i := range r.Events {
 		e, err := r.Events[i].parsed()
 		if err == nil {
-			err = t.add(r.Events[i].Seq, e)
+			err = t.add(r.Events[i].Seq, e, r.Events[i].Entries)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("event %d: %w", r.Events[i].Seq, err)
@@ -87,11 +90,11 @@ func (t *statement) compare(r *Receipt) error {
 	return nil
 }
 
-func (t *statement) add(seq uint64, e events.Event) error {
+func (t *statement) add(seq uint64, e events.Event, entries []salted.Proof) error {
 	if e.MessageID != t.message && e.Type != events.TypeStaffCreated {
 		return errors.New("it is of another message")
 	}
-	text, err := t.text(e)
+	text, err := t.text(e, entries)
 	if err != nil {
 		return err
 	}
@@ -101,18 +104,39 @@ func (t *statement) add(seq uint64, e events.Event) error {
 	return nil
 }
 
-func (t *statement) text(e events.Event) ([]string, error) {
+func (t *statement) text(e events.Event, entries []salted.Proof) ([]string, error) {
+	switch e.Type {
+	case events.TypeMessageSent:
+		b, err := events.DecodeShown[events.MessageSent](e, entries)
+		if err != nil {
+			return nil, err
+		}
+		return t.sending(b)
+	case events.TypeDeliveriesCreated:
+		if !e.IsByBlock() {
+			return t.delivery(e, entries)
+		}
+	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
+		b, err := events.DecodeShown[events.AlertOutcome](e, entries)
+		if err != nil {
+			return nil, err
+		}
+		return t.alert(b)
+	case events.TypeAlertsReported:
+		b, err := events.DecodeShown[events.AlertsReported](e, entries)
+		if err != nil {
+			return nil, err
+		}
+		return t.reports(b)
+	}
+	if len(entries) > 0 {
+		return nil, errors.New("it has no entries")
+	}
 	switch e.Type {
 	case events.TypeStaffCreated:
 		return one(events.Decode[events.StaffCreated](e))(func(b events.StaffCreated) string {
 			return fmt.Sprintf("%s is made staff, with the id %s", b.Name, b.StaffID)
 		})
-	case events.TypeMessageSent:
-		b, err := events.Decode[events.MessageSent](e)
-		if err != nil {
-			return nil, err
-		}
-		return t.sending(b), nil
 	case events.TypeMessageReleased:
 		return []string{"The message, which had been held, is let go"}, nil
 	case events.TypeAudienceResolved:
@@ -120,19 +144,7 @@ func (t *statement) text(e events.Event) ([]string, error) {
 			return fmt.Sprintf("The audience is frozen: %d portal users, manifest %s", b.Count, b.ManifestDigest)
 		})
 	case events.TypeDeliveriesCreated:
-		return t.delivery(e)
-	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
-		b, err := events.Decode[events.AlertOutcome](e)
-		if err != nil {
-			return nil, err
-		}
-		return t.alert(b)
-	case events.TypeAlertsReported:
-		b, err := events.Decode[events.AlertsReported](e)
-		if err != nil {
-			return nil, err
-		}
-		return t.reports(b)
+		return t.deliveryToGroup(e)
 	case events.TypeDeliveryOpened:
 		b, err := events.Decode[events.DeliveryOpened](e)
 		return t.own(b.PortalUserID, "The portal user opens the message for the first time", err)
@@ -156,14 +168,20 @@ func one[T any](b T, err error) func(func(T) string) ([]string, error) {
 	}
 }
 
-func (t *statement) sending(b events.MessageSent) []string {
-	t.sent, t.sender, t.recipients, t.copied = true, b.SenderID, b.Recipients, len(b.StaffBcc) > 0
+// errOthers is the error if an event shows the entry of another portal user.
+var errOthers = errors.New("it shows an entry of another portal user")
+
+func (t *statement) sending(b events.MessageSent) ([]string, error) {
+	t.sent, t.sender, t.recipients, t.selection, t.copied = true, b.SenderID, b.Recipients, b.SelectionDigest(), len(b.StaffBcc) > 0
 	t.name(b.Recipients.PortalUserIDs...)
+	if b.Hidden != nil && len(t.named) > 0 {
+		return nil, errOthers
+	}
 	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
 	for _, a := range b.Attachments {
 		lines = append(lines, fmt.Sprintf("Document %s: %s, %d bytes, SHA-256 %s", a.AttachmentID, a.MediaType, a.Size, a.SHA256))
 	}
-	return lines
+	return lines, nil
 }
 
 func (t *statement) name(ids ...string) {
@@ -174,26 +192,27 @@ func (t *statement) name(ids ...string) {
 	}
 }
 
-func (t *statement) delivery(e events.Event) ([]string, error) {
-	if e.IsByBlock() {
-		return t.deliveryToGroup(e)
-	}
-	var text string
-	_, chunk, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
-		t.name(r.PortalUserID)
-		if r.PortalUserID != t.portalUser {
-			return nil
-		}
-		text = t.readable(r.Links)
-		return nil
-	})
+// delivery describes a delivery to chosen portal users.
+func (t *statement) delivery(e events.Event, entries []salted.Proof) ([]string, error) {
+	b, err := events.DecodeShown[events.DeliveriesCreated](e, entries)
 	if err != nil {
 		return nil, err
 	}
-	if text == "" {
-		return nil, errors.New("it delivers nothing to the portal user")
+	var text string
+	for i := range b.Recipients {
+		r := &b.Recipients[i]
+		t.name(r.PortalUserID)
+		if r.PortalUserID == t.portalUser {
+			text, t.no = t.readable(r.Links), r.PortalUserNo
+		}
 	}
-	t.delivered, t.chunk = true, chunk
+	switch {
+	case text == "":
+		return nil, errors.New("it delivers nothing to the portal user")
+	case b.Hidden != nil && len(b.Recipients) > 1:
+		return nil, errOthers
+	}
+	t.delivered, t.chunk = true, b.Chunk
 	return []string{text}, nil
 }
 
@@ -221,7 +240,7 @@ func (t *statement) deliveryToGroup(e events.Event) ([]string, error) {
 		return nil, err
 	case b.MessageID != e.MessageID || e.Chunk == nil || b.Chunk != e.Chunk.Index:
 		return nil, errors.New("the headers name another message or chunk than the body")
-	case !t.sent || b.Selection != t.recipients.Digest() || !slices.Equal(b.Groups, t.recipients.Groups):
+	case !t.sent || b.Selection != t.selection || !slices.Equal(b.Groups, t.recipients.Groups):
 		return nil, errors.New("it is for other recipients than the message was sent to")
 	case t.entry == nil:
 		return nil, errors.New("the entry of its roster is missing")
@@ -253,7 +272,7 @@ func (t *statement) deliveryToGroup(e events.Event) ([]string, error) {
 	for _, l := range rule.InForce(&person, field.Day(b.Day)) {
 		links = append(links, events.Link{PatientID: l.ID, PatientNo: l.No, Relationship: l.Relationship})
 	}
-	t.delivered, t.cited, t.chunk = true, true, b.Chunk
+	t.delivered, t.cited, t.chunk, t.no = true, true, b.Chunk, person.No
 	return []string{t.readable(links), why}, nil
 }
 
@@ -263,10 +282,19 @@ var errForeign = errors.New("it says nothing of the delivery")
 // alert describes the outcome of one attempt. The first attempt is about all recipients of a
 // chunk, and a replay's attempt only about those that it names.
 func (t *statement) alert(b events.AlertOutcome) ([]string, error) {
-	for _, x := range b.Exceptions {
-		t.name(x.PortalUserID)
+	i := slices.IndexFunc(b.Exceptions, func(x events.AlertException) bool { return t.is(b.Hidden, x) })
+	if b.Hidden != nil {
+		switch {
+		case len(b.Exceptions) > 1 || len(b.Exceptions) == 1 && i < 0:
+			return nil, errOthers
+		case b.Hidden.Entries > 0 && i < 0:
+			return nil, errors.New("the portal user's entry is missing")
+		}
+	} else {
+		for _, x := range b.Exceptions {
+			t.name(x.PortalUserID)
+		}
 	}
-	i := slices.IndexFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == t.portalUser })
 	if !t.delivered || b.Chunk != t.chunk || i < 0 && b.ReplayID != nil {
 		return nil, errForeign
 	}
@@ -284,6 +312,14 @@ func (t *statement) alert(b events.AlertOutcome) ([]string, error) {
 	return []string{text}, nil
 }
 
+// is reports whether an exception is the portal user's. An entry has the number alone.
+func (t *statement) is(hidden *events.Hidden, x events.AlertException) bool {
+	if hidden != nil {
+		return x.PortalUserNo == t.no
+	}
+	return x.PortalUserID == t.portalUser
+}
+
 // reports describes the reports about the alert in one post of SendGrid's webhook.
 func (t *statement) reports(b events.AlertsReported) (text []string, err error) {
 	for _, request := range b.Requests {
@@ -298,8 +334,11 @@ func (t *statement) reports(b events.AlertsReported) (text []string, err error) 
 			}
 		}
 	}
-	if len(text) == 0 {
+	switch {
+	case len(text) == 0:
 		return nil, errForeign
+	case b.Hidden != nil && len(text) < len(b.Requests): // it shows each report with its request
+		return nil, errOthers
 	}
 	return text, nil
 }

@@ -46,7 +46,7 @@ func (t trace) add(e rebuild.Replayed) error {
 			return nil
 		}
 		sent, err := events.Decode[events.MessageSent](e.Event)
-		t[id] = &messageState{seq: e.Seq, manifest: sha256.New(), to: audiences.To(sent.Recipients)}
+		t[id] = &messageState{seq: e.Seq, manifest: sha256.New(), to: audiences.To(sent)}
 		return err
 	}
 	if m == nil {

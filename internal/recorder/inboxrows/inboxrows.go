@@ -5,6 +5,7 @@ package inboxrows
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +65,19 @@ func Of(e *events.Event) (*Chunk, error) {
 		return nil, errors.New("the chunk is empty")
 	}
 	return c, nil
+}
+
+// Nos returns the numbers of the recipients, in order.
+func (c *Chunk) Nos() iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for i := range c.Rows {
+			for place := range c.Rows[i].Members.All() {
+				if !yield(c.Rows[i].Block.At(place)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // cite adds the rows of an event that cites rosters.

@@ -21,12 +21,12 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// The events, and the stream that keeps them.
-	"events":           "directory/block text/number",
+	"events":           "directory/block proof/salted text/number",
 	"schemas":          "events",
 	"eventlog":         "eventlog/backoff events problem schemas",
 	"eventlog/backoff": "",
 	"eventlog/consume": "eventlog eventlog/backoff events",
-	"eventlog/facts":   "events problem",
+	"eventlog/facts":   "events problem proof/salted",
 	"eventlog/outbox":  "events",
 	"eventlog/parked":  "eventlog eventlog/consume eventlog/facts events limits problem store",
 
@@ -42,7 +42,7 @@ var imports = map[string]string{
 	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
 	"compose/draft":       "access/policy content directory/audience",
-	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events recorder/position recorder/state",
+	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events proof/merkle proof/salted recorder/position recorder/state",
 	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "eventlog/facts events limits problem",
 	"notify/recipients":   "directory/block",
@@ -66,13 +66,15 @@ var imports = map[string]string{
 	"record/retention":         "access/policy compose content content/message eventlog/facts events problem",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
+	"proof/entrykey":           "content proof/salted",
 	"proof/merkle":             "events",
 	"proof/merkle/merklestore": "problem",
-	"proof/receipt/issuer":     "content/message content/reader directory/block directory/roster directory/roster/cited directory/roster/rosterstore eventlog/facts events problem proof/merkle proof/merkle/merklestore proof/receipt",
-	"proof/receipt":            "directory/audience/rule directory/block directory/field directory/roster events proof/checkpoint proof/merkle",
+	"proof/receipt/issuer":     "content/message content/reader directory/block directory/roster directory/roster/cited directory/roster/rosterstore eventlog/facts events problem proof/entrykey proof/merkle proof/merkle/merklestore proof/receipt proof/salted recorder/inboxrows",
+	"proof/receipt":            "directory/audience/rule directory/block directory/field directory/roster events proof/checkpoint proof/merkle proof/salted",
+	"proof/salted":             "",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"proof/verify/audiences":   "content directory/audience/rule directory/block directory/field directory/roster directory/roster/cited directory/roster/rosterstore events",
-	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore proof/verify/audiences recorder/position recorder/rebuild schemas",
+	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/entrykey proof/merkle proof/merkle/merklestore proof/verify/audiences recorder/inboxrows recorder/position recorder/rebuild schemas",
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/block events problem recorder/state text/folding",
@@ -89,7 +91,7 @@ var imports = map[string]string{
 	"directory/imports/resources":  "directory/imports/staging directory/source",
 	"directory/imports/staging":    "directory/field directory/source text/folding",
 	"directory/people":             "directory/block directory/field directory/roster",
-	"directory/roster":             "directory/block directory/field",
+	"directory/roster":             "directory/block directory/field proof/salted",
 	"directory/roster/cited":       "directory/roster",
 	"directory/roster/rosterstore": "content directory directory/block directory/people directory/roster directory/roster/cited store",
 	"directory/source":             "directory/field text/number",
@@ -148,11 +150,11 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/policy config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",

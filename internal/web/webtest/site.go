@@ -42,6 +42,7 @@ import (
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process"
+	"postern/internal/proof/entrykey"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -132,7 +133,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	}
 	pool := storetest.Open(t, s.URL, store.RoleFanout)
 	watcher := position.NewWatcher(pool, nil)
-	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}})
+	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now, EntryKey: entrykey.Seals(s.Pool).Key}})
 	expand := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
@@ -154,7 +155,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 
 	notifying := storetest.Open(t, s.URL, store.RoleNotify)
 	seen := position.NewWatcher(notifying, nil)
-	n := notify.New(notify.Config{Pool: notifying, Position: seen, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}, Send: client.Send, FailureLimit: 20})
+	n := notify.New(notify.Config{Pool: notifying, Position: seen, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now, EntryKey: entrykey.Seals(s.Pool).Key}, Send: client.Send, FailureLimit: 20})
 	alert := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {

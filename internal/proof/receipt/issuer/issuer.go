@@ -26,9 +26,12 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
+	"postern/internal/proof/entrykey"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/salted"
+	"postern/internal/recorder/inboxrows"
 )
 
 // Config has the dependencies of an [Issuer].
@@ -39,6 +42,9 @@ type Config struct {
 	// Rosters gives the secrets of the rosters that deliveries to groups cite; nil: their receipts
 	// can't be issued.
 	Rosters *rosterstore.Store
+	// Entries opens the seeds of the people whom events hide; nil: the receipts of such events
+	// can't be issued.
+	Entries *entrykey.Opening
 	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
 }
@@ -137,7 +143,8 @@ func (is *Issuer) find(ctx context.Context, r *receipt.Receipt) error {
 	if err != nil {
 		return fmt.Errorf("reading the events: %w", err)
 	}
-	var cites *events.Event // the delivery, if it cites rosters
+	var about []events.Event
+	var delivery *events.Event
 	var stored []byte
 	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
 		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
@@ -148,23 +155,108 @@ func (is *Issuer) find(ctx context.Context, r *receipt.Receipt) error {
 		if err != nil || !isAbout(e, r.PortalUserID, chunk) {
 			return err
 		}
-		if e.IsByBlock() {
-			cites = &e
+		if e.Type == events.TypeDeliveriesCreated {
+			delivery = &e
 		}
+		about = append(about, e)
 		r.Events = append(r.Events, receipt.Show(&s))
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("reading the events: %w", err)
 	}
-	if cites == nil {
-		return nil
+	if delivery == nil {
+		return errors.New("the event of the delivery is missing")
 	}
-	r.Entry, err = is.entry(ctx, cites, no)
+	chunkOf, err := inboxrows.Of(delivery)
+	if err != nil {
+		return fmt.Errorf("reading the event of the delivery: %w", err)
+	}
+	to := recipient{r.PortalUserID, no, slices.Collect(chunkOf.Nos())}
+	for i, e := range about {
+		if r.Events[i].Entries, err = is.entries(ctx, e, to); err != nil {
+			return fmt.Errorf("proving the entries of event %d: %w", r.Events[i].Seq, err)
+		}
+	}
+	if delivery.IsByBlock() {
+		r.Entry, err = is.entry(ctx, delivery, no)
+	}
 	return err
 }
 
-var errNoRosters = errors.New("the receipt of a delivery to a group needs the key of the content: set CONTENT_URL and CONTENT_KEY_FILE")
+// recipient is the portal user of a receipt.
+type recipient struct {
+	id  string
+	no  int32
+	nos []int32 // of all recipients of the chunk
+}
+
+// entries returns the proofs of the recipient's entries of an event that hides people.
+func (is *Issuer) entries(ctx context.Context, e events.Event, to recipient) ([]salted.Proof, error) {
+	body, err := events.DecodeHiding(e)
+	if err != nil || body == nil || body.HiddenBy() == nil || body.HiddenBy().Entries == 0 {
+		return nil, err
+	}
+	body, own := to.in(body)
+	if len(own) == 0 {
+		return nil, nil
+	}
+	all, err := body.Entries()
+	if err != nil {
+		return nil, err
+	}
+	if is.cfg.Entries == nil {
+		return nil, errNoContent
+	}
+	seed, err := is.cfg.Entries.Open(ctx, body.HiddenBy().Seed)
+	if err != nil {
+		return nil, err
+	}
+	if seed.Root(all) != body.HiddenBy().Root {
+		return nil, errors.New("the entries are not those of its root")
+	}
+	var proofs []salted.Proof
+	for _, at := range own {
+		proofs = append(proofs, seed.Prove(all, at))
+	}
+	return proofs, nil
+}
+
+// in returns a body that has what its entries follow from, and the places of the recipient's entries.
+func (to recipient) in(body events.Hiding) (events.Hiding, []int) {
+	at := -1
+	switch b := body.(type) {
+	case events.MessageSent:
+		at = slices.Index(b.Recipients.PortalUserIDs, to.id)
+	case events.DeliveriesCreated:
+		at = slices.IndexFunc(b.Recipients, func(r events.Recipient) bool { return r.PortalUserID == to.id })
+	case events.AlertOutcome:
+		if b.ReplayID != nil {
+			at = slices.IndexFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserNo == to.no })
+			break
+		}
+		b.Nos = to.nos
+		body, at = b, slices.Index(to.nos, to.no)
+	case events.AlertsReported:
+		var own []int
+		next := 0
+		for _, request := range b.Requests {
+			for _, r := range request.Reports {
+				if r.PortalUserID == to.id {
+					own = append(own, next)
+				}
+				next++
+			}
+		}
+		return body, own
+	}
+	if at < 0 {
+		return body, nil
+	}
+	return body, []int{at}
+}
+
+var errNoContent = errors.New("a receipt needs the content store and its key: set CONTENT_URL and CONTENT_KEY_FILE")
 
 // entry returns the entry of a portal user in the roster that an event cites.
 func (is *Issuer) entry(ctx context.Context, e *events.Event, portalUserNo int32) (entry *receipt.Entry, err error) {
@@ -178,10 +270,7 @@ func (is *Issuer) entry(ctx context.Context, e *events.Event, portalUserNo int32
 		return nil, fmt.Errorf("the event of the delivery does not cite a roster of block %d", no)
 	}
 	if is.cfg.Rosters == nil {
-		return nil, errors.New("a receipt of a delivery to a group needs the content store and its key: set CONTENT_URL and CONTENT_KEY_FILE")
-	}
-	if is.cfg.Rosters == nil {
-		return nil, errNoRosters
+		return nil, errNoContent
 	}
 	root := roster.Digest(body.Blocks[i].Roster)
 	secret, err := is.cfg.Rosters.Secret(ctx, root)

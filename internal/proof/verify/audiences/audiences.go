@@ -33,11 +33,11 @@ type Sent struct {
 	chosen    map[string]bool // the portal users who were chosen by id beside the groups
 }
 
-// To returns to whom a message with these recipients was sent.
-func To(s events.Selection) *Sent {
-	sent := &Sent{groups: s.Groups, selection: s.Digest(), chosen: map[string]bool{}}
-	if len(s.Groups) > 0 {
-		for _, id := range s.PortalUserIDs {
+// To returns to whom a message was sent.
+func To(m events.MessageSent) *Sent {
+	sent := &Sent{groups: m.Recipients.Groups, selection: m.SelectionDigest(), chosen: map[string]bool{}}
+	if len(m.Recipients.Groups) > 0 {
+		for _, id := range m.Recipients.PortalUserIDs {
 			sent.chosen[id] = true
 		}
 	}
