@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/events"
 	"postern/internal/proof/receipt"
 )
 
@@ -50,37 +51,48 @@ func TestWhatAReviewerTakesAway(t *testing.T) {
 	if own := both.get(path).is(http.StatusOK); !strings.Contains(string(own.body), "results.pdf") {
 		t.Error("the sender does not learn how the documents are called")
 	}
-	for _, p := range []string{path, "/v1/record/key", "/v1/record/checkpoint"} {
+	for _, p := range []string{path, "/v1/record/checkpoint"} {
 		ada.get(p).is(http.StatusForbidden)
 		pat.get(p).is(http.StatusUnauthorized)
+	}
+	// Whoever has a receipt can get the key.
+	if public := pat.get("/v1/record/key").is(http.StatusOK); string(public.body) != string(key.body) {
+		t.Errorf("a portal user gets the key %s", public.body)
 	}
 	rui.get("/v1/messages/" + id + "/deliveries/pu-2/receipt").is(http.StatusNotFound)
 	rui.get("/v1/messages/" + uuid.NewString() + "/deliveries/pu-1/receipt").is(http.StatusNotFound)
 }
 
-// A portal user gets the receipt of their own message, without opening it, if it names no other
-// portal user. It is on the record that they did.
+// A portal user gets the receipt of their own message, without opening it. It names nobody else:
+// neither other recipients, nor the staff who got a copy. It is on the record that they did.
 func TestAPortalUserTakesTheirOwnReceipt(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
 	rui := s.staff(t, "Rui Reviewer", policy.ReadRecord)
+	bo := s.staff(t, "Bo Copied", policy.SendPortalMessage)
 	pat, other := s.portalUser(t, "pu-1"), s.portalUser(t, "pu-2")
-	send := func(to ...string) string {
-		id := ada.send(letter("Your results", to...))
-		s.Deliver(t, uuid.MustParse(id))
-		return "/v1/portal/messages/" + id + "/receipt"
-	}
-	own, both := send("pu-1"), send("pu-1", "pu-2")
+	message := letter("Your results", "pu-1", "pu-2")
+	message["staff_bcc"] = []string{bo.id}
+	id := ada.send(message)
+	s.Deliver(t, uuid.MustParse(id))
+	s.Record(t, "process:test", events.AlertOutcome{MessageID: uuid.MustParse(id), Chunks: 1, Attempt: 1, Recipients: 2, State: events.AlertAccepted,
+		Exceptions: []events.AlertException{{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertFailed}}, Requests: []events.AlertRequest{}})
+	own := "/v1/portal/messages/" + id + "/receipt"
 
 	proof := pat.get(own).is(http.StatusOK)
+	for _, name := range []string{"pu-2", bo.id} {
+		if strings.Contains(string(proof.body), name) {
+			t.Errorf("it names %s", name)
+		}
+	}
 	r, _, err := receipt.Verify(proof.body, string(rui.get("/v1/record/key").is(http.StatusOK).body))
 	if err != nil || r.PortalUserID != "pu-1" {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if refused := pat.get(both).is(http.StatusConflict); !strings.Contains(string(refused.body), "ask the clinic") || strings.Contains(string(refused.body), "pu-2") {
-		t.Errorf("it says %s", refused.body)
+	s.portalUser(t, "pu-3").get(own).is(http.StatusNotFound)
+	if theirs := other.get(own).is(http.StatusOK); strings.Contains(string(theirs.body), "pu-1") || !strings.Contains(string(theirs.body), "attempt 1: failed") {
+		t.Errorf("the other's says %s", theirs.body)
 	}
-	other.get(own).is(http.StatusNotFound)
 	pat.get("/v1/portal/messages/" + uuid.NewString() + "/receipt").is(http.StatusNotFound)
 	rui.get(own).is(http.StatusUnauthorized)
 	s.Settle(t)
@@ -91,15 +103,16 @@ func TestAPortalUserTakesTheirOwnReceipt(t *testing.T) {
 	}
 }
 
-// A message with a Staff Bcc has no receipt for its portal users: message.sent names that member.
-func TestAReceiptNamesNoStaffBcc(t *testing.T) {
+// A message from before people were hidden has a receipt that names others. A portal user does
+// not get it.
+func TestAReceiptThatNamesOthers(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
-	bo := s.staff(t, "Bo Copied", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
-	message := letter("Your results", "pu-1")
-	message["staff_bcc"] = []string{bo.id}
-	id := ada.send(message)
-	s.Deliver(t, uuid.MustParse(id))
-	pat.get("/v1/portal/messages/" + id + "/receipt").is(http.StatusConflict)
+	s.portalUser(t, "pu-2")
+	id := ada.send(letter("Your results", "pu-1", "pu-2"))
+	s.DeliverInFormat1(t, uuid.MustParse(id))
+	if refused := pat.get("/v1/portal/messages/" + id + "/receipt").is(http.StatusConflict); !strings.Contains(string(refused.body), "ask the clinic") || strings.Contains(string(refused.body), "pu-2") {
+		t.Errorf("it says %s", refused.body)
+	}
 }

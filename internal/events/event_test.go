@@ -85,13 +85,21 @@ func TestBodiesOfTwoTypesDecodeToTheirType(t *testing.T) {
 	}
 }
 
-// New events have the latest version of their type, and all earlier versions are read.
+// New events have the version of their form, and all versions with it are read.
 func TestEveryVersionIsDecoded(t *testing.T) {
 	sent, _ := New("/api", "staff:s1", noon, MessageSent{MessageID: uuid.New()})
 	if sent.Version != 2 {
-		t.Errorf("a new message.sent has version %d", sent.Version)
+		t.Errorf("a message.sent that hides no one has version %d", sent.Version)
 	}
-	for version, reads := range map[int]bool{0: false, 1: true, 2: true, 3: false} {
+	hidden, _ := New("/api", "staff:s1", noon, MessageSent{MessageID: uuid.New(), Hidden: &Hidden{}})
+	if hidden.Version != 3 {
+		t.Errorf("a message.sent that hides people has version %d", hidden.Version)
+	}
+	hidden.Version = 2
+	if _, err := Decode[MessageSent](hidden); err == nil {
+		t.Error("a body in parts is read as version 2")
+	}
+	for version, reads := range map[int]bool{0: false, 1: true, 2: true, 3: false, 4: false} {
 		sent.Version = version
 		if _, err := Decode[MessageSent](sent); (err == nil) != reads {
 			t.Errorf("version %d: %v", version, err)

@@ -128,7 +128,7 @@ func TestTheAudienceOfAGroupIsCited(t *testing.T) {
 	must(t, err)
 	today := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	w := New(Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept, Facts: facts.Publisher{Clock: func() time.Time { return today }}})
-	m := sending{uuid.New(), events.Selection{PortalUserIDs: []string{"pu-3", "pu-500"}, Groups: []string{"active_patients"}}}
+	m := sendingOf(events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{PortalUserIDs: []string{"pu-3", "pu-500"}, Groups: []string{"active_patients"}}})
 	key, err := w.manifestKey(t.Context(), m.id)
 	must(t, err)
 	summary, err := w.freeze(t.Context(), m, key)

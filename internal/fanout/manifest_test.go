@@ -15,11 +15,16 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/events"
+	"postern/internal/proof/salted"
 )
 
 func writeManifest(t interface{ Fatal(...any) }, message uuid.UUID, recipients []events.Recipient) ([]byte, Summary) {
 	var out bytes.Buffer
-	w, err := newManifestWriter(&out, message)
+	key, err := salted.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newManifestWriter(&out, message, key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ const allowed = `
 	app.directory_imports    SIUD    -       -       -
 	app.dirty_blocks         SIUD    SIUD    -       -
 	app.drafts               SIUD    -       -       -
+	app.entry_keys           SI      SI      S       -
 	app.fhir_episodes        SIU     -       -       -
 	app.fhir_patients        SIU     -       -       -
 	app.fhir_related_persons SIU     -       -       -

@@ -7,7 +7,7 @@
 //   - the events with one another: a delivery needs an audience, an audience a sent message,
 //     an alert a delivery ([trace]), and the members of a group are those whom the rule gives
 //     on the cited rosters, whose roots are recomputed if Content is given (package audiences);
-//   - if Content is given, the people whom each event hides are those of the root of its entries;
+//   - if Content is given, the people whom each event hides are those of the root of its entries (package entries);
 //   - Postgres: every projected table with a replay, and the copy with its leaves;
 //   - the archive: every segment with the same leaves;
 //   - the content store: the content of messages that were sent and not erased must exist.
@@ -34,6 +34,7 @@ import (
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/proof/verify/audiences"
+	"postern/internal/proof/verify/entries"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/rebuild"
 	"postern/schemas"
@@ -61,7 +62,7 @@ type Verifier struct {
 	copied    leaves
 	trace     trace
 	audiences audiences.Check
-	entries   *entrykey.Opening // nil without Content
+	entries   entries.Check
 	// misdirected is the number of reported faults of audiences.
 	misdirected int
 	expected
@@ -207,8 +208,9 @@ func (v *Verifier) broken(err error) error {
 func (v *Verifier) loadTree(ctx context.Context) error {
 	v.copied = leaves{pool: v.Pool, next: v.report.From}
 	v.trace = trace{}
+	v.entries = entries.Check{Pool: v.Pool, Fault: v.faultAt}
 	if v.Content != nil {
-		v.entries = entrykey.Opens(v.Pool, v.Content)
+		v.entries.Keys = entrykey.Opens(v.Pool, v.Content)
 	}
 	v.audiences = audiences.Check{Pool: v.Pool, Content: v.Content, Fault: v.misdirects, Missing: v.missesRoster}
 	v.tree, v.startTree, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
@@ -316,7 +318,7 @@ func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 		v.faultAt(e.Seq, "%v", err)
 		return nil
 	}
-	if err := v.checkEntries(ctx, e.Seq, e.Event); err != nil {
+	if err := v.entries.Event(ctx, e.Seq, e.Event); err != nil {
 		return err
 	}
 	if m := v.trace[e.Event.MessageID]; m != nil && e.Event.IsByBlock() {

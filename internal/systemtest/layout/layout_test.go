@@ -74,7 +74,8 @@ var imports = map[string]string{
 	"proof/salted":             "",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"proof/verify/audiences":   "content directory/audience/rule directory/block directory/field directory/roster directory/roster/cited directory/roster/rosterstore events",
-	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/entrykey proof/merkle proof/merkle/merklestore proof/verify/audiences recorder/inboxrows recorder/position recorder/rebuild schemas",
+	"proof/verify/entries":     "content events proof/entrykey proof/merkle recorder/inboxrows",
+	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/entrykey proof/merkle proof/merkle/merklestore proof/verify/audiences proof/verify/entries recorder/position recorder/rebuild schemas",
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/block events problem recorder/state text/folding",

@@ -1,4 +1,6 @@
-package verify
+// Package entries checks the people whom events hide: they must be those of the root by which
+// receipts prove them.
+package entries
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
 	"postern/internal/events"
@@ -15,10 +18,18 @@ import (
 	"postern/internal/recorder/inboxrows"
 )
 
-// checkEntries compares the people whom an event hides with the root that its public part has, by
-// which receipts prove them. That needs the content key.
-func (v *Verifier) checkEntries(ctx context.Context, seq uint64, e events.Event) error {
-	if v.entries == nil {
+// A Check checks entries. It is not safe for concurrent use.
+type Check struct {
+	Pool *pgxpool.Pool
+	// Keys opens the seeds. If nil, nothing is checked.
+	Keys *entrykey.Opening
+	// Fault is called for each fault, with the sequence of its event.
+	Fault func(seq uint64, format string, args ...any)
+}
+
+// Event compares the people whom an event hides with the root that its public part has.
+func (v *Check) Event(ctx context.Context, seq uint64, e events.Event) error {
+	if v.Keys == nil {
 		return nil
 	}
 	body, err := events.DecodeHiding(e)
@@ -35,32 +46,32 @@ func (v *Verifier) checkEntries(ctx context.Context, seq uint64, e events.Event)
 	hidden := body.HiddenBy()
 	switch {
 	case err != nil:
-		v.faultAt(seq, "%v", err)
+		v.Fault(seq, "%v", err)
 		return nil
 	case len(all) != hidden.Entries:
-		v.faultAt(seq, "names %d entries, and its public part says %d", len(all), hidden.Entries)
+		v.Fault(seq, "names %d entries, and its public part says %d", len(all), hidden.Entries)
 		return nil
 	case len(all) == 0:
 		return nil
 	}
-	seed, err := v.entries.Open(ctx, hidden.Seed)
+	seed, err := v.Keys.Open(ctx, hidden.Seed)
 	switch {
 	case errors.Is(err, entrykey.ErrLost):
 		return nil // receipts can't prove its entries; the event itself stands
 	case errors.Is(err, content.ErrChanged):
-		v.faultAt(seq, "%v", err)
+		v.Fault(seq, "%v", err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("opening the seed of event %d: %w", seq, err)
 	}
 	if seed.Root(all) != hidden.Root {
-		v.faultAt(seq, "names others than its public part says: the root of its entries is another one")
+		v.Fault(seq, "names others than its public part says: the root of its entries is another one")
 	}
 	return nil
 }
 
 // nosOf returns the numbers of the recipients of an outcome's chunk, in order.
-func (v *Verifier) nosOf(ctx context.Context, o events.AlertOutcome) ([]int32, error) {
+func (v *Check) nosOf(ctx context.Context, o events.AlertOutcome) ([]int32, error) {
 	var seq int64
 	var stored []byte
 	err := v.Pool.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
