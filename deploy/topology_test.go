@@ -21,9 +21,14 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats-server/v2/server"
 
+	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/proof/merkle"
+	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
@@ -58,6 +63,14 @@ func TestTheTopology(t *testing.T) {
 		}
 		return nil
 	})
+	chosen := s.call(token, http.MethodPost, api.url+"/v1/messages", `{"subject":"Hello","body":"Good morning","recipients":{"portal_user_ids":["pu-1","pu-2"]}}`)["id"].(string)
+	s.eventually("the message to chosen people to be alerted", func() error {
+		if got := s.call(token, http.MethodGet, api.url+"/v1/messages/"+chosen, "")["progress"].(map[string]any); got["alerted"] != 1.0 || got["alert_skipped"] != 1.0 {
+			return fmt.Errorf("its progress is %v", got)
+		}
+		return nil
+	})
+	s.mustHidePeople()
 
 	for _, p := range running {
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -68,6 +81,40 @@ func TestTheTopology(t *testing.T) {
 		if err := <-p.ended; err != nil {
 			t.Errorf("%s does not stop cleanly: %v\n%s", p.name, err, p.log.String())
 		}
+	}
+}
+
+// mustHidePeople checks that every event that names people hides them: each process has found the
+// key for that.
+func (s *stack) mustHidePeople() {
+	s.Helper()
+	rows, err := storetest.Open(s.T, s.database, store.RoleAdmin).Query(s.ctx, `SELECT seq, stored FROM record.events ORDER BY seq`)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var seq int64
+	var stored []byte
+	found := map[events.Type]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
+		event, err := merkle.Unpack(uint64(seq), stored)
+		if err != nil {
+			return err
+		}
+		e, err := events.Parse(event.Header, event.Data)
+		if err != nil {
+			return err
+		}
+		body, err := events.DecodeHiding(e)
+		if err != nil || body == nil {
+			return err
+		}
+		if found[e.Type] = true; body.HiddenBy() == nil {
+			s.Errorf("%s names people to everyone who reads it: %s", e.Type, e.Data)
+		}
+		return nil
+	})
+	if err != nil || len(found) < 3 {
+		s.Errorf("of the types that name people there are %v, %v", found, err)
 	}
 }
 
@@ -231,7 +278,7 @@ func (s *stack) call(token, method, address, body string) map[string]any {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", "once")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.Fatal(err)
