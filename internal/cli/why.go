@@ -7,9 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/eventlog/facts"
-	"postern/internal/events"
-	"postern/internal/inbox/delivered"
+	"postern/internal/record/query"
 )
 
 // whyJSON is the answer of `postern why --json`.
@@ -31,14 +29,9 @@ func (env *environment) whyCommand() *cobra.Command {
 				return usageError{fmt.Errorf("%q is not the id of a message", args[0])}
 			}
 			return env.with(cmd.Context(), func(s *system) error {
-				w, err := delivered.Explain(cmd.Context(), s.pool, message, args[1])
+				w, err := s.recordReader().Why(cmd.Context(), query.Actor(operator()), message, args[1])
 				if err != nil {
 					return err
-				}
-				read := events.RecordRead{Reading: uuid.New(), What: events.ReadList, Filter: events.RecordFilter{MessageID: &message, PortalUserID: args[1]}, Count: 1}
-				publisher := facts.Publisher{Source: "/postern", Send: s.log.Publish}
-				if _, err := publisher.Publish(cmd.Context(), operator(), publisher.Now(), read); err != nil {
-					return fmt.Errorf("recording that this was read: %w", err)
 				}
 				said := whyJSON{In: w.In, Reason: string(w.Reason), Patients: append([]string{}, w.Patients...), Day: w.Day.Format(time.DateOnly)}
 				return env.say(said, "portal user %s is %s", args[1], w)

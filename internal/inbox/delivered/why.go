@@ -231,22 +231,30 @@ func (w *Why) absent(ctx context.Context, q Database, message uuid.UUID) (rule.R
 	return NoRoster, nil
 }
 
+// words are the reasons, with the clinic's labels in braces.
 var words = map[rule.Reason]string{
 	rule.Added:             "chosen by id",
-	rule.ActivePatient:     "linked to an active patient",
-	rule.DischargedPatient: "linked to a discharged patient",
-	rule.AnyPortalUser:     "an active portal user",
+	rule.ActivePatient:     "linked to an active {patient}",
+	rule.DischargedPatient: "linked to a {discharged} {patient}",
+	rule.AnyPortalUser:     "an active {portal user}",
 	ToGroup:                "in one of the groups; the event is of format 1 and does not say which",
 	rule.AccountInactive:   "the account was not active",
-	rule.Deceased:          "the patient has died",
-	rule.LinkEnded:         "the link to the patient had ended",
-	rule.LinkNotBegun:      "the link to the patient had not begun",
-	NotChosen:              "not chosen: the message was sent to other portal users by id",
+	rule.Deceased:          "the {patient} has died",
+	rule.LinkEnded:         "the link to the {patient} had ended",
+	rule.LinkNotBegun:      "the link to the {patient} had not begun",
+	NotChosen:              "not chosen: the message was sent to other {portal users} by id",
 	InNoGroup:              "in none of the groups",
 	NotInDirectory:         "not in the directory on that day",
-	NoRoster:               "in none of the groups, or not in the directory on that day: no portal user of the same block got the message, so its events cite no roster that says which",
+	NoRoster:               "in none of the groups, or not in the directory on that day: no {portal user} of the same block got the message, so its events cite no roster that says which",
 	NotRecorded:            "not recorded: the events are of format 1, and only name the recipients",
 }
+
+// Words returns the reason, as part of a sentence. The clinic's labels are in braces: see
+// labels.Fill.
+func (w Why) Words() string { return words[w.Reason] }
+
+// plain removes the braces.
+var plain = strings.NewReplacer("{", "", "}", "")
 
 // String returns the reason in words, in one line.
 func (w Why) String() string {
@@ -254,7 +262,7 @@ func (w Why) String() string {
 	if !w.In {
 		text = "not in the audience: "
 	}
-	text += words[w.Reason]
+	text += plain.Replace(words[w.Reason])
 	if len(w.Patients) > 0 {
 		text += " (patient " + strings.Join(w.Patients, ", ") + ")"
 	}

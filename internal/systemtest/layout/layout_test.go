@@ -146,12 +146,12 @@ var imports = map[string]string{
 	"web/page":         "access/policy inbound labels limits problem problem/document text/number text/size navigation web/static",
 	"web/portal":       "access/passwords access/policy content/attachment content/message inbox limits problem web/page",
 	"web/receipt":      "access/policy messages proof/receipt proof/receipt/issuer web/page",
-	"web/record":       "access access/policy compose content/message directory events messages record/query record/retention web/page",
+	"web/record":       "access access/policy compose content/message directory events inbox/delivered messages problem record/query record/retention web/page",
 	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state web/page",
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/policy config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",

@@ -65,6 +65,7 @@ func (p *Pages) Routes() []page.Route {
 		reads("GET /record/state", p.state),
 		reads("GET /record/{seq}", p.event),
 		reads("GET /record/messages/{id}", p.message),
+		reads("GET /record/messages/{id}/why", p.why),
 		reads("GET /record/portal-users/{id}", p.portalUser),
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),

@@ -266,6 +266,25 @@ func TestDisclosures(t *testing.T) {
 	c.reader.Get("/record/patients/pt-pat?before=x").Is(http.StatusUnprocessableEntity)
 }
 
+// The page of a message says why somebody got it, or not, as the directory was then.
+func TestWhySomebodyGotAMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.Site.PortalUser(t, "rob")
+	path := "/record/messages/" + c.message + "/why"
+	c.reader.Get("/record/messages/" + c.message).HasHTML(`href="` + path + `"`)
+	c.reader.Get("/record/portal-users/pat/disclosures").HasHTML(`href="` + path + `?portal-user=pat"`)
+	before := c.count(t, events.TypeRecordRead)
+	c.reader.Get(path).Is(http.StatusOK).LacksHTML("govuk-summary-list")
+	c.reader.Get(path+"?portal-user=pat").Is(http.StatusOK).Says("Name of pat", "Yes", "chosen by id", "Given Family (pt-pat)")
+	c.reader.Get(path+"?portal-user=rob").Is(http.StatusOK).Says("Name of rob", "No", "not chosen: the message was sent to other portal users by id")
+	c.reader.Get(path + "?portal-user=unknown").Is(http.StatusUnprocessableEntity).Says("No one in the directory has this id")
+	c.reader.Get("/record/messages/" + uuid.NewString() + "/why").Is(http.StatusNotFound)
+	if n := c.count(t, events.TypeRecordRead) - before; n != 2 {
+		t.Errorf("%d readings were recorded, want 2", n)
+	}
+}
+
 // Reading the record is recorded, once for each page that shows events.
 func TestReadingTheRecordIsRecorded(t *testing.T) {
 	t.Parallel()
