@@ -207,7 +207,7 @@ func TestForgedGroupDeliveries(t *testing.T) {
 		"no version of the leaf":  func(r *receipt.Receipt) { delete(r.Events[2].Header, "ce-leaf") },
 		"the event left out":      func(r *receipt.Receipt) { r.Events = slices.Delete(r.Events, 2, 3) },
 		"the sending left out":    func(r *receipt.Receipt) { r.Events = r.Events[1:] },
-		"another event's proof":   func(r *receipt.Receipt) { r.Events[2].Proof = r.Events[1].Proof },
+		"another event's proof":   func(r *receipt.Receipt) { r.Events[2].Path = r.Events[1].Path },
 		"an entry for no purpose": func(r *receipt.Receipt) { r.Events = append(r.Events[:2], r.Events[3:]...) },
 	} {
 		r := g.draft(t, 2)

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -58,6 +59,8 @@ type Receipt struct {
 	// Checkpoint is the signed note. The proofs are for the tree of its size.
 	Checkpoint string  `json:"checkpoint"`
 	Events     []Event `json:"events"`
+	// Hashes are those of the proofs of the events. Events near one another share most of theirs.
+	Hashes []tlog.Hash `json:"hashes,omitempty"`
 	// Entry is the portal user's entry of the roster that the delivery cites; nil if it cites
 	// none.
 	Entry *Entry `json:"entry,omitempty"`
@@ -109,8 +112,45 @@ type Event struct {
 	PrivateDigest *tlog.Hash `json:"private_digest,omitempty"`
 	// Entries are the entries of the portal user, if the event names several people.
 	Entries []salted.Proof `json:"entries,omitempty"`
-	// Proof leads from the event's leaf to the root of the tree (RFC 6962, 2.1.1).
-	Proof []tlog.Hash `json:"proof"`
+	// Path leads from the event's leaf to the root of the tree (RFC 6962, 2.1.1): the places of
+	// its hashes in Hashes.
+	Path []int `json:"path,omitempty"`
+	// Proof has the hashes themselves, in the formats before 3.
+	Proof []tlog.Hash `json:"proof,omitempty"`
+}
+
+// Prove sets the proof of an event. Call it for the events in order.
+func (r *Receipt) Prove(e *Event, proof tlog.RecordProof) {
+	e.Path = nil
+	for _, hash := range proof {
+		at := slices.Index(r.Hashes, hash)
+		if at < 0 {
+			at = len(r.Hashes)
+			r.Hashes = append(r.Hashes, hash)
+		}
+		e.Path = append(e.Path, at)
+	}
+}
+
+// proof returns the proof of an event.
+func (r *Receipt) proof(e *Event) (tlog.RecordProof, error) {
+	if r.Format != format {
+		if len(e.Path) > 0 || len(r.Hashes) > 0 {
+			return nil, errors.New("its format has no shared hashes")
+		}
+		return e.Proof, nil
+	}
+	if len(e.Proof) > 0 {
+		return nil, errors.New("its format has shared hashes")
+	}
+	proof := make(tlog.RecordProof, len(e.Path))
+	for i, at := range e.Path {
+		if at < 0 || at >= len(r.Hashes) {
+			return nil, fmt.Errorf("it has no hash %d", at)
+		}
+		proof[i] = r.Hashes[at]
+	}
+	return proof, nil
 }
 
 // Show returns an event as a receipt shows it, without a proof.
@@ -173,12 +213,58 @@ func (r *Receipt) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	if r.Format == formatWhole || r.Format == formatGroups {
+		e.SetIndent("", "  ")
+	}
 	if err := e.Encode(r); err != nil {
 		return nil, fmt.Errorf("encoding a receipt: %w", err)
 	}
-	return b.Bytes(), nil
+	if r.Format == formatWhole || r.Format == formatGroups {
+		return b.Bytes(), nil
+	}
+	return inLines(b.Bytes()), nil
 }
+
+// inLines puts each member of a compact JSON object, and each element of an array in it, on a
+// line of its own: lines for people, without the spaces that took a third of a receipt.
+func inLines(compact []byte) []byte {
+	lines := make([]byte, 0, len(compact)+len(compact)/32)
+	var open []byte // the brackets around
+	quoted := false
+	for i := 0; i < len(compact); i++ {
+		c := compact[i]
+		if quoted {
+			lines = append(lines, c)
+			if c == '\\' {
+				i++
+				lines = append(lines, compact[i])
+			}
+			quoted = c != '"'
+			continue
+		}
+		ends := c == '}' || c == ']'
+		if ends && breaks(open) && compact[i-1] != '[' && compact[i-1] != '{' {
+			lines = append(lines, '\n')
+		}
+		lines = append(lines, c)
+		switch {
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if open = append(open, c); breaks(open) && compact[i+1] != ']' && compact[i+1] != '}' {
+				lines = append(lines, '\n')
+			}
+		case ends:
+			open = open[:len(open)-1]
+		case c == ',' && breaks(open):
+			lines = append(lines, '\n')
+		}
+	}
+	return lines
+}
+
+// breaks reports whether there are lines at a place within these brackets.
+func breaks(open []byte) bool { return len(open) == 1 || len(open) == 2 && open[1] == '[' }
 
 // digest returns the SHA-256 of the encoded receipt without its digest.
 func (r Receipt) digest() (string, error) {
@@ -256,7 +342,11 @@ func (r *Receipt) proves(e *Event, c checkpoint.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	if err := tlog.CheckRecord(e.Proof, int64(c.Size), c.Root, int64(e.Seq)-1, leaf); err != nil { // #nosec G115 -- at most the size, of 63 bits
+	proof, err := r.proof(e)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckRecord(proof, int64(c.Size), c.Root, int64(e.Seq)-1, leaf); err != nil { // #nosec G115 -- at most the size, of 63 bits
 		return errors.New("it does not stand in the tree that was signed")
 	}
 	return nil

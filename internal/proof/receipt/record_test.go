@@ -87,9 +87,11 @@ func (w *written) receipt(t testing.TB, message uuid.UUID, portalUser string, en
 	}
 	for _, seq := range seqs {
 		e := receipt.Show(&w.events[seq-1])
-		if e.Proof, err = tlog.ProveRecord(size, int64(seq)-1, w); err != nil {
+		proof, err := tlog.ProveRecord(size, int64(seq)-1, w)
+		if err != nil {
 			t.Fatal(err)
 		}
+		r.Prove(&e, proof)
 		r.Events = append(r.Events, e)
 	}
 	return r

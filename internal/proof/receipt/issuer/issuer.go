@@ -335,7 +335,7 @@ func (is *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) err
 		if err != nil {
 			return fmt.Errorf("proving event %d: %w", r.Events[i].Seq, err)
 		}
-		r.Events[i].Proof = proof
+		r.Prove(&r.Events[i], proof)
 	}
 	return nil
 }
