@@ -5,6 +5,9 @@ TESTFLAGS ?=
 # The number of packages tested in parallel. It is above the number of cores, because
 # some tests mostly wait.
 PACKAGES  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# The packages whose tests take longest, most of it waiting. They begin first, so that no single
+# one is left at the end.
+SLOWEST   := ./internal/systemtest/torture ./internal/web ./internal/cli ./internal/web/admin
 GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
@@ -26,7 +29,7 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 	@exec bin/postern up --demo --data ./data
 
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
-	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) ./...
+	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $(SLOWEST) ./...
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 
 # All steps except the linters compile with the race detector, including the programs that

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"postern/internal/web/webtest"
 )
 
 // pictures are those of docs/screenshots: the name, the visitor and the address of each.
@@ -37,7 +39,8 @@ const (
 	heaviest = 150_000
 )
 
-// The pictures of the README can be taken, at a desk and on a phone.
+// The pictures of the README can be taken, at a desk and on a phone. Without -screenshots the
+// first of each visitor is enough: TestEveryPage opens all pages.
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
@@ -54,6 +57,9 @@ func TestScreenshots(t *testing.T) {
 					b.Picture(p.name, tallest)
 					b.Phone()
 					b.Picture(p.name+"-phone", tallest)
+					if !webtest.KeepsPictures() {
+						return
+					}
 				}
 			}
 		})

@@ -87,18 +87,18 @@ func valueAt(v any, path []any) any {
 }
 
 // A receipt is refused if any value is changed, missing or repeated, unless its bytes mean the
-// same.
+// same. Of the older formats, whose code no longer changes, every fifth change is tried.
 func TestEveryFieldCounts(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"format-1", "format-2", "format-3"} {
+	for format, step := range map[string]int{"format-1": 5, "format-2": 5, "format-3": 1} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			everyFieldCounts(t, format)
+			everyFieldCounts(t, format, step)
 		})
 	}
 }
 
-func everyFieldCounts(t *testing.T, format string) {
+func everyFieldCounts(t *testing.T, format string, step int) {
 	t.Helper()
 	file, keys := golden(t, format)
 	var document any
@@ -108,6 +108,9 @@ func everyFieldCounts(t *testing.T, format string) {
 	tried := 0
 	try := func(path []any, forged any) {
 		tried++
+		if tried%step != 0 {
+			return
+		}
 		data, err := json.Marshal(forged)
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +145,7 @@ func everyFieldCounts(t *testing.T, format string) {
 
 	// And each byte of the file, with a wrong bit.
 	changed := slices.Clone(file)
-	for i := range file {
+	for i := 0; i < len(file); i += step {
 		changed[i] ^= 1 << (i % 8)
 		if r, _, err := receipt.Verify(changed, keys); err == nil {
 			if again, err := r.Encode(); err != nil || string(again) != string(file) {

@@ -20,6 +20,9 @@ import (
 
 var shots = flag.String("screenshots", "", "keep the pictures of Browser.Screenshot in this folder")
 
+// KeepsPictures reports whether -screenshots names a folder.
+func KeepsPictures() bool { return *shots != "" }
+
 // Screenshot saves a picture of the whole page as name.png in the folder of the flag
 // -screenshots. Without the flag it does nothing.
 func (b *Browser) Screenshot(name string) {
