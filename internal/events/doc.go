@@ -9,6 +9,12 @@
 // the same fact again, after a crash or at the same time as another process, uses the
 // same id. The first event with that id counts.
 //
+// # People
+//
+// A body that names several people is a [Hiding]: they are in its private part, and its public
+// part has the root of their salted entries. A receipt shows a person the own entry, and nothing
+// of anybody else.
+//
 // # Size
 //
 // All types are in one package, one file an aggregate, because the registry, the
