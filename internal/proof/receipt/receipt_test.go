@@ -2,6 +2,7 @@ package receipt_test
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"postern/internal/access/policy"
@@ -23,8 +25,10 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
+	"postern/internal/proof/merkle"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/proof/salted"
 	"postern/internal/store/storetest"
 )
 
@@ -326,5 +330,66 @@ func TestWhatHasNoReceipt(t *testing.T) {
 	}
 	if _, _, err := receipt.Verify(compact, i.keys); err != nil {
 		t.Error(err)
+	}
+}
+
+// The salts of an event's entries come from its seed. They never repeat, and neither they nor the
+// seed stand anywhere in the clear: not in an event, and not in any table.
+func TestSaltsStandNowhereInTheClear(t *testing.T) {
+	t.Parallel()
+	i := newIssuedToGroup(t)
+	rows, err := i.Admin.Query(t.Context(), `SELECT seq, stored FROM record.events ORDER BY seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := entrykey.Opens(i.Pool, i.Content)
+	var everything strings.Builder
+	var secrets []salted.Salt
+	var seq int64
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
+		event, err := merkle.Unpack(uint64(seq), stored)
+		if err != nil {
+			return err
+		}
+		everything.Write(event.Data)
+		e, err := events.Parse(event.Header, event.Data)
+		if err != nil {
+			return err
+		}
+		body, err := events.DecodeHiding(e)
+		if err != nil || body == nil || body.HiddenBy().Seed == nil {
+			return err
+		}
+		seed, err := keys.Open(t.Context(), body.HiddenBy().Seed)
+		if err != nil {
+			return err
+		}
+		for at := range body.HiddenBy().Entries + 1 {
+			secrets = append(secrets, seed.Salt(at))
+		}
+		return nil
+	})
+	if err != nil || len(secrets) < 3 {
+		t.Fatal(len(secrets), err)
+	}
+	for table := range i.Keeps(t).Tables {
+		var all string
+		if err := i.Admin.QueryRow(t.Context(), `SELECT coalesce(string_agg(t::text, E'\n'), '') FROM `+table+` t`).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		everything.WriteString(all)
+	}
+	seen := map[salted.Salt]bool{}
+	for _, salt := range secrets {
+		if seen[salt] {
+			t.Error("a salt repeats")
+		}
+		seen[salt] = true
+		for _, form := range []string{hex.EncodeToString(salt[:]), unpadded(salt[:]), string(salt[:])} {
+			if strings.Contains(everything.String(), form) {
+				t.Errorf("a salt stands in the clear")
+			}
+		}
 	}
 }
