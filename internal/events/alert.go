@@ -155,6 +155,9 @@ type outcomeEntry struct {
 	Reason       string     `json:"reason,omitempty"`
 }
 
+// beginOutcome is how the JSON of an outcomeEntry begins.
+const beginOutcome = `{"portal_user_no":`
+
 func (b *AlertOutcome) show(text string) error {
 	var e outcomeEntry
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
@@ -171,8 +174,17 @@ func (b AlertOutcome) Entries() ([][]byte, error) {
 		return nil, nil
 	}
 	entries := make([][]byte, 0, b.Recipients)
+	// Nearly all entries differ in the number alone.
+	most := entry(outcomeEntry{0, b.State, wellFormed(b.Reason)})[len(beginOutcome)+len("0"):]
+	room := make([]byte, 0, b.Recipients*(len(beginOutcome)+len("2147483647")+len(most)))
 	add := func(no int32, state AlertState, reason string) {
-		entries = append(entries, entry(outcomeEntry{no, state, wellFormed(reason)}))
+		if state != b.State || reason != b.Reason {
+			entries = append(entries, entry(outcomeEntry{no, state, wellFormed(reason)}))
+			return
+		}
+		start := len(room)
+		room = append(strconv.AppendInt(append(room, beginOutcome...), int64(no), 10), most...)
+		entries = append(entries, room[start:len(room):len(room)])
 	}
 	if b.ReplayID != nil {
 		for _, x := range b.Exceptions {

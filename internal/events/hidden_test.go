@@ -123,6 +123,11 @@ func TestWhomAnEventHidesIsReadBack(t *testing.T) {
 		if err != nil || seed.Root(entries) != hidden.Root {
 			rt.Errorf("the root of its entries is another one (%v)", err)
 		}
+		for _, e := range entries {
+			if !json.Valid(e) {
+				rt.Errorf("the entry %s is no JSON", e)
+			}
+		}
 	})
 }
 
@@ -261,5 +266,18 @@ func TestTheDigestOfHiddenRecipientsCannotBeGuessed(t *testing.T) {
 	}
 	if len(digests) != 3 {
 		t.Error("the same recipients have the same digest")
+	}
+}
+
+func BenchmarkHideAThousandOutcomes(b *testing.B) {
+	key := keyPair(b).Public()
+	o := events.AlertOutcome{MessageID: uuid.New(), Recipients: 1000, State: events.AlertAccepted, Exceptions: []events.AlertException{{PortalUserID: "pu-1", PortalUserNo: 7, State: events.AlertSkipped, Reason: "no e-mail address"}}}
+	for no := range int32(1000) {
+		o.Nos = append(o.Nos, no+1)
+	}
+	for b.Loop() {
+		if _, err := events.Hide(o, key); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
