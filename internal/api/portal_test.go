@@ -185,3 +185,28 @@ func TestErasedMessages(t *testing.T) {
 		t.Error("what could not be read was recorded as opened")
 	}
 }
+
+// If a roster is lost, one can't say on whose account a delivery to a group was made: that message
+// is not shown, and the other messages of the inbox are.
+func TestAMissingRosterHidesOneMessage(t *testing.T) {
+	s := newSystem(t)
+	both := s.staff(t, "Ada Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	chosen := both.send(letter("To you", "pu-1"))
+	s.Deliver(t, uuid.MustParse(chosen))
+	toGroup := letter("To all")
+	toGroup["recipients"] = map[string]any{"groups": []string{"active_patients"}}
+	toGroup["undo_seconds"] = 0
+	group := both.send(toGroup)
+	s.Deliver(t, uuid.MustParse(group))
+	if n := len(pat.get("/v1/portal/messages").is(http.StatusOK).all("id")); n != 2 {
+		t.Fatalf("the inbox has %d messages", n)
+	}
+	s.Exec(t, `DELETE FROM app.block_rosters`)
+	s.Exec(t, `DELETE FROM app.rosters`)
+	if list := string(pat.get("/v1/portal/messages").is(http.StatusOK).body); !strings.Contains(list, chosen) || strings.Contains(list, group) {
+		t.Errorf("the inbox is %s", list)
+	}
+	pat.get("/v1/portal/messages/" + chosen).is(http.StatusOK)
+	pat.get("/v1/portal/messages/" + group).is(http.StatusServiceUnavailable)
+}

@@ -24,6 +24,9 @@ var (
 	// ErrNotFound says that there is no such message in this inbox, or no such
 	// document in the message.
 	ErrNotFound = problem.NotFound.New("there is no such message in this inbox")
+	// ErrUnknownAccount says that it can't be said on whose account the portal user got a
+	// message, and so not whether they may read it: the roster that its delivery cites is missing.
+	ErrUnknownAccount = problem.Unavailable.New("this message can't be shown right now. Nothing is lost: try again later, or call the clinic")
 	// ErrRecalled says that the sender recalled the message.
 	ErrRecalled = problem.MessageRecalled.New("this message was taken back by its sender and can't be read any more")
 )

@@ -2,6 +2,7 @@ package inboxstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/directory/block"
+	"postern/internal/directory/roster/cited"
 	"postern/internal/inbox"
 	"postern/internal/inbox/delivered"
 )
@@ -39,6 +41,7 @@ const (
 type delivery struct {
 	inbox.Message
 	patients []int32 // on whose account it was delivered, ascending
+	unknown  bool    // on whose account: its roster is missing
 }
 
 // read reads the deliveries to a reader that a query selects.
@@ -67,6 +70,9 @@ func (i *Inbox) read(ctx context.Context, reader policy.Subject, query string, m
 		return nil, err
 	}
 	patients, err := delivered.Patients(ctx, i.cfg.Pool, reader.No, accounts)
+	if errors.Is(err, cited.ErrDamaged) {
+		return found, i.readOneByOne(ctx, reader, found, accounts)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +80,23 @@ func (i *Inbox) read(ctx context.Context, reader policy.Subject, query string, m
 		found[n].patients = patients[n]
 	}
 	return found, nil
+}
+
+// readOneByOne sets on whose account some deliveries were made, one of which has a roster that is
+// missing: only that one can't be read.
+func (i *Inbox) readOneByOne(ctx context.Context, reader policy.Subject, found []delivery, accounts []delivered.Account) error {
+	for n := range found {
+		patients, err := delivered.Patients(ctx, i.cfg.Pool, reader.No, accounts[n:n+1])
+		switch {
+		case errors.Is(err, cited.ErrDamaged):
+			found[n].unknown = true
+		case err != nil:
+			return err
+		default:
+			found[n].patients = patients[0]
+		}
+	}
+	return nil
 }
 
 // A patient is one to whom a reader has a link in force.
@@ -107,6 +130,9 @@ func (i *Inbox) links(ctx context.Context, reader policy.Subject) (links, error)
 // admit is the rule of access (see package inbox): it reports whether the delivery can be read
 // by a reader with these links, and sets the patients whom it is about.
 func (l links) admit(d *delivery) bool {
+	if d.unknown {
+		return false
+	}
 	d.About.Others = []string{}
 	linked := false
 	for n, no := range d.patients {
@@ -163,6 +189,8 @@ func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (
 	switch {
 	case err != nil:
 		return inbox.Message{}, fmt.Errorf("looking for message %s: %w", id, err)
+	case len(found) > 0 && found[0].unknown:
+		return inbox.Message{}, inbox.ErrUnknownAccount
 	case len(found) == 0 || !links.admit(&found[0]):
 		return inbox.Message{}, inbox.ErrNotFound
 	case found[0].Recalled:

@@ -79,7 +79,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/block events problem recorder/state text/folding",
-	"inbox/inboxstore": "access/policy content/message content/reader directory/block eventlog/facts events inbox inbox/delivered",
+	"inbox/inboxstore": "access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered",
 	"inbox":            "content/message problem",
 
 	// People, permissions, and the clinic's own labels.
