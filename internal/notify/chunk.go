@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -74,7 +76,10 @@ const (
 // work is the state of a chunk when a handler takes it.
 type work struct {
 	chunkRef
-	done       bool // the outcome is recorded
+	with       *member // see membership
+	notDue     string  // why no recipient gets an alert, whoever it is; "" where it depends on the recipient
+	held       bool    // by a pause
+	done       bool    // the outcome is recorded
 	recipients []recipient
 	claims     []claim
 	earlier    []claim // of earlier attempts, if SendGrid accepted them
@@ -103,28 +108,91 @@ type alertKey struct {
 // firstAttempt is the number of the attempt that is not a replay.
 const firstAttempt = 1
 
-// insert commits a claim. It returns false where this worker must not call SendGrid:
+// claimOf is a claim and the chunk whose claim it is.
+type claimOf struct {
+	claim
+	chunkRef
+}
+
+// insert commits a claim: see [insertAll].
+func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
+	all, err := insertAll(ctx, pool, []claimOf{{*c, ref}})
+	return err == nil && all[0], err
+}
+
+// insertAll commits claims, and returns for each whether this worker may call SendGrid. It may
+// not where
 //   - another worker has claimed that number, has ended the part, or has declared the
 //     answer of this claim unknown;
 //   - a failover of Postgres is not settled (promotion.go);
 //   - the recorder is behind the chunk, as after a crash of Postgres: a claim implies that
 //     Postgres keeps the position (see reached).
 //
-// Called again after an error, it finds the claim that the first call committed.
-func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
-	err = pool.QueryRow(ctx, `
-		WITH open AS (SELECT FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $8::bigint AND state <> 'done' AND NOT wound_up FOR SHARE),
+// Called again after an error, it finds the claims that the first call committed.
+func insertAll(ctx context.Context, pool *pgxpool.Pool, all []claimOf) (claimed []bool, err error) {
+	n := len(all)
+	messages, chunks, attempts, requests := make([]uuid.UUID, n), make([]int, n), make([]int, n), make([]int, n)
+	ids, workers, bits, parts, seqs := make([]uuid.UUID, n), make([]uuid.UUID, n), make([][]byte, n), make([]int64, n), make([]int64, n)
+	for i, c := range all {
+		messages[i], chunks[i], attempts[i], requests[i] = c.message, c.chunk, c.chunkRef.attempt(), c.request
+		ids[i], workers[i], bits[i], parts[i], seqs[i] = c.id, c.claimedBy, bitmap(c.positions), c.partNr(), int64(c.seq) // #nosec G115 -- a sequence
+	}
+	// The order avoids a deadlock with another worker that claims some of the same requests.
+	rows, err := pool.Query(ctx, `
+		WITH given AS (
+		    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::uuid[], $6::uuid[], $7::bytea[], $8::bigint[], $9::bigint[])
+		    AS g (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part, seq)),
+		open AS (SELECT w.part FROM app.alert_work w JOIN given g USING (message_id, chunk, part)
+		    WHERE w.part > 0 AND w.state <> 'done' AND NOT w.wound_up FOR SHARE OF w),
 		settled AS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL), claimed AS (
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
-		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
-		WHERE ($8::bigint = 0 OR EXISTS (SELECT FROM open)) AND EXISTS (SELECT FROM settled) AND EXISTS (SELECT FROM record.position WHERE seq >= $9)
+		SELECT message_id, chunk, attempt, request, request_id, claimed_by, recipients, part FROM given g
+		WHERE (part = 0 OR part IN (SELECT part FROM open)) AND EXISTS (SELECT FROM settled) AND EXISTS (SELECT FROM record.position p WHERE p.seq >= g.seq)
+		ORDER BY message_id, chunk, attempt, part, request
 		ON CONFLICT DO NOTHING RETURNING request_id)
-		SELECT EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM app.attempts WHERE request_id = $5 AND answer IS NULL)`,
-		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr(), ref.seq).Scan(&claimed)
+		SELECT request_id FROM claimed UNION SELECT request_id FROM app.attempts WHERE request_id = ANY($5) AND answer IS NULL`,
+		messages, chunks, attempts, requests, ids, workers, bits, parts, seqs)
+	if err == nil {
+		claimed, err = markedAmong(rows, ids)
+	}
 	if err != nil {
-		return false, fmt.Errorf("claiming request %d: %w", c.request, err)
+		return nil, fmt.Errorf("claiming requests: %w", err)
 	}
 	return claimed, nil
+}
+
+// markedAmong says for each of the ids whether it is among the rows.
+func markedAmong(rows pgx.Rows, ids []uuid.UUID) ([]bool, error) {
+	marked := make([]bool, len(ids))
+	var id uuid.UUID
+	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		if i := slices.Index(ids, id); i >= 0 {
+			marked[i] = true
+		}
+		return nil
+	})
+	return marked, err
+}
+
+// settleAccepted stores the answers of claims that SendGrid accepted, and returns for each
+// whether it is stored. The others are not: they have an answer already, or there is no such
+// claim any more. See settle for those.
+func settleAccepted(ctx context.Context, pool *pgxpool.Pool, all []claimOf) (stored []bool, err error) {
+	ids, sendgridIDs := make([]uuid.UUID, len(all)), make([]string, len(all))
+	for i, c := range all {
+		ids[i], sendgridIDs[i] = c.id, c.sendgridID
+	}
+	rows, err := pool.Query(ctx, `
+		UPDATE app.attempts a SET answer = 'accepted', sendgrid_id = g.sendgrid_id, answered_at = now()
+		FROM unnest($1::uuid[], $2::text[]) g (request_id, sendgrid_id) WHERE a.request_id = g.request_id AND a.answer IS NULL
+		RETURNING a.request_id`, ids, sendgridIDs)
+	if err == nil {
+		stored, err = markedAmong(rows, ids)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing the answers of requests: %w", err)
+	}
+	return stored, nil
 }
 
 // publishedAgain is the end of a statement that writes an answer; its part "settled" says

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog/facts"
@@ -85,9 +87,16 @@ type Worker struct {
 	// it accepts them. It does not count after refusingUntil.
 	refusing      string
 	refusingUntil time.Time
-	furthest      uint64 // an event that the recorder has reached; see promotion.go
+	furthest      uint64    // an event that the recorder has reached; see promotion.go
+	lastWhole     uuid.UUID // see wasWhole
 
 	knowsAcked atomic.Bool // furthest includes the result of Acked at the start
+
+	// What several handlers do at the same time is done once, see group.go.
+	settled batcher[struct{}, bool]   // see isSettled
+	whole   batcher[uuid.UUID, bool]  // see areWhole
+	gate    batcher[struct{}, *group] // see gather
+	shared  steps
 
 	replays *replay.Executor
 }
@@ -107,8 +116,13 @@ func New(c Config) *Worker {
 	if c.Within == nil {
 		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
 	}
-	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
+	w := &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
 		replays: &replay.Executor{Pool: c.Pool, Facts: c.Facts}}
+	w.settled = batcher[struct{}, bool]{most: math.MaxInt, run: w.areSettled}
+	w.whole = batcher[uuid.UUID, bool]{most: math.MaxInt, run: w.areWhole}
+	w.gate = batcher[struct{}, *group]{most: mostTogether, linger: gatherTime, run: w.gather}
+	w.shared.init(w, nil)
+	return w
 }
 
 // Handle alerts the chunk of a deliveries.created event that is stored at seq. It needs
@@ -126,7 +140,14 @@ func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	if err := w.yieldToRecorder(ctx, ref); err != nil {
 		return err
 	}
-	return w.alertOrDefer(ctx, ref, 0)
+	if ref.chunks == 1 {
+		return w.alertOrDefer(ctx, ref, 0)
+	}
+	g, err := w.gate.do(ctx, struct{}{})
+	if err != nil {
+		return err
+	}
+	return w.alertOrDeferIn(ctx, g, ref, 0)
 }
 
 // stalled is how long the recorder's position may stay unchanged before alerts no longer
@@ -139,10 +160,9 @@ const stalled = 500 * time.Millisecond
 // thousand deliveries, and the inbox comes first. It does not wait where nothing is being
 // recorded.
 func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
-	for ref.chunks > 1 {
+	for ref.chunks > 1 && !w.wasWhole(ref.message) {
 		changed := w.Position.Changed()
-		var whole bool
-		err := w.Pool.QueryRow(ctx, `SELECT status <> 'sending' FROM record.messages WHERE message_id = $1`, ref.message).Scan(&whole)
+		whole, err := w.whole.do(ctx, ref.message)
 		if err != nil {
 			return fmt.Errorf("looking whether message %s can be read whole: %w", ref.message, err)
 		}
@@ -164,16 +184,53 @@ func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 	return nil
 }
 
+// wasWhole says whether all deliveries of a message could be read already when a handler last
+// asked. It knows one message: usually there is one blast at a time.
+func (w *Worker) wasWhole(message uuid.UUID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lastWhole == message
+}
+
+// areWhole says for each of the messages whether all its deliveries can be read.
+func (w *Worker) areWhole(ctx context.Context, messages []uuid.UUID) ([]bool, error) {
+	rows, err := w.Pool.Query(ctx, `SELECT message_id FROM record.messages WHERE message_id = ANY($1) AND status <> 'sending'`, messages)
+	if err != nil {
+		return nil, err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, err
+	}
+	whole := make([]bool, len(messages))
+	for i, message := range messages {
+		whole[i] = slices.Contains(found, message)
+	}
+	if len(found) > 0 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.lastWhole = found[0]
+	}
+	return whole, nil
+}
+
 // alertOrDefer alerts a chunk now, or stores when to try again.
 func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) error {
 	if err := w.awaitSettled(ctx); err != nil {
 		return err
 	}
+	return w.alertOrDeferIn(ctx, nil, ref, tries)
+}
+
+// alertOrDeferIn is alertOrDefer for a member of a group, which has come through the gate.
+func (w *Worker) alertOrDeferIn(ctx context.Context, g *group, ref chunkRef, tries int) error {
+	m := w.memberOf(g)
+	defer m.goOnAlone(w)
 	if !w.take(ref) {
 		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
 	}
 	defer w.giveBack(ref)
-	again, err := w.alert(w.Within(ctx, ref.message), ref)
+	again, err := w.alert(w.Within(ctx, ref.message), m, ref)
 	if err != nil {
 		return fmt.Errorf("alerting chunk %d of message %s: %w", ref.chunk, ref.message, err)
 	}
@@ -215,13 +272,30 @@ type later struct {
 	held   bool // by a pause or by another worker's request: no request was made
 }
 
-// alert finds the outcome of every recipient of a chunk and publishes it, or returns when
-// to continue.
-func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
-	work, err := load(ctx, w.Pool, ref)
+// load is the function load, together with other chunks. A part of a replay is loaded alone: there
+// is one at a time.
+func (w *Worker) load(ctx context.Context, m *member, ref chunkRef) (*work, error) {
+	if ref.part != nil {
+		return load(ctx, w.Pool, ref)
+	}
+	got, err := m.loads.do(ctx, ref)
+	if err == nil {
+		err = got.err
+	}
 	if err != nil {
 		return nil, err
 	}
+	return got.work, nil
+}
+
+// alert finds the outcome of every recipient of a chunk and publishes it, or returns when
+// to continue.
+func (w *Worker) alert(ctx context.Context, m *member, ref chunkRef) (*later, error) {
+	work, err := w.load(ctx, m, ref)
+	if err != nil {
+		return nil, err
+	}
+	work.with = m
 	if work.done && !ref.amends {
 		return nil, nil
 	}
@@ -257,18 +331,18 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 		if len(to) == 0 {
 			return w.conclude(ctx, work, settled)
 		}
-		if !asked {
-			if held, err := w.held(ctx, work.message); err != nil {
-				return nil, err
-			} else if held {
-				return &later{due: w.Facts.Now(), reason: pause.ReasonPaused, held: true}, nil
-			}
-			asked = true
+		// A chunk with a request when the pause begins is finished.
+		if !asked && work.held {
+			return &later{due: w.Facts.Now(), reason: pause.ReasonPaused, held: true}, nil
 		}
+		asked = true
 		if wait := w.closedFor(); wait > maxHandlerWait {
 			return &later{due: w.Facts.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
-		} else if err := sleep(ctx, wait); err != nil {
-			return nil, err
+		} else if wait > 0 {
+			m.goOnAlone(w)
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
 		}
 		result, err := w.request(ctx, work, to)
 		if errors.Is(err, errLate) {
@@ -370,7 +444,11 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	// could not be told from a request without an answer.
 	var claimed bool
 	err := w.keep(ctx, func(ctx context.Context) (err error) {
-		claimed, err = c.insert(ctx, w.Pool, work.chunkRef)
+		if work.part != nil {
+			claimed, err = c.insert(ctx, w.Pool, work.chunkRef)
+		} else {
+			claimed, err = w.membership(work).claims.do(ctx, claimOf{c, work.chunkRef})
+		}
 		return err
 	})
 	if err != nil {
@@ -389,11 +467,18 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	c.take(result, refusesAccount(result) || w.refusesAll(result))
 	if c.answer == answerAccepted {
 		w.refuses("")
+	} else {
+		w.membership(work).goOnAlone(w)
 	}
 	// The chunk stays reserved until the answer is stored, so that no other goroutine of
 	// this process treats the claim as abandoned.
 	var late, lost bool
 	err = w.keep(ctx, func(ctx context.Context) (err error) {
+		if c.answer == answerAccepted && work.part == nil {
+			if stored, err := w.membership(work).answers.do(ctx, claimOf{c, work.chunkRef}); err != nil || stored {
+				return err
+			}
+		}
 		late, lost, err = c.settle(ctx, w.Pool, work.chunkRef)
 		return err
 	})
@@ -489,7 +574,12 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 	}
 	// A crash before the acknowledgement leaves answers without an outcome: the
 	// next worker finds an answer for every recipient and publishes the same event.
-	seq, err := w.Facts.Send(ctx, append(alarm, e)...)
+	var seq uint64
+	if work.part == nil && len(alarm) == 0 {
+		seq, err = w.membership(work).outcomes.do(ctx, e)
+	} else {
+		seq, err = w.Facts.Send(ctx, append(alarm, e)...)
+	}
 	if err != nil {
 		return fmt.Errorf("publishing the outcome: %w", err)
 	}
@@ -497,6 +587,16 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 		return w.closePart(ctx, work.chunkRef, seq)
 	}
 	return nil
+}
+
+// send publishes outcomes of several chunks as one batch. If one of them is stored already, as
+// after a redelivery, the record stores the others one by one.
+func (w *Worker) send(ctx context.Context, outcomes []events.Event) ([]uint64, error) {
+	last, err := w.Facts.Send(ctx, outcomes...)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Repeat([]uint64{last}, len(outcomes)), nil
 }
 
 // closedFor is the time for which SendGrid accepts no request, by its last answer 429.

@@ -4,21 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"postern/internal/events"
 )
-
-// held says whether a pause holds the alerts of a message. The worker checks it before
-// the first request of each chunk. A chunk with a request when the pause begins is
-// finished.
-func (w *Worker) held(ctx context.Context, message uuid.UUID) (held bool, err error) {
-	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.held_messages WHERE message_id = $1)`, message).Scan(&held)
-	if err != nil {
-		return false, fmt.Errorf("looking whether alerting is paused: %w", err)
-	}
-	return held, nil
-}
 
 // leastFailures is how many alerts of a chunk must fail before it can pause its
 // message: three failures in a chunk of ten mean little.

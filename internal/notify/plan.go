@@ -69,7 +69,7 @@ func (w *work) results() []result {
 		}
 	}
 	for i, r := range w.recipients {
-		if w.part != nil && !w.part.concerns(r.no) {
+		if !w.concerns(r.no) {
 			settled[i] = notConcerned
 		}
 		if settled[i].state != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -90,7 +91,7 @@ func (w *Worker) RunPromotions(ctx context.Context) error {
 // awaitSettled waits until no loss of claims is unsettled, so that requests may be made.
 func (w *Worker) awaitSettled(ctx context.Context) error {
 	for {
-		settled, err := w.isSettled(ctx)
+		settled, err := w.settled.do(ctx, struct{}{})
 		if err != nil || settled {
 			return err
 		}
@@ -98,6 +99,12 @@ func (w *Worker) awaitSettled(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// areSettled is isSettled for several handlers that ask at the same time.
+func (w *Worker) areSettled(ctx context.Context, asked []struct{}) ([]bool, error) {
+	settled, err := w.isSettled(ctx)
+	return slices.Repeat([]bool{settled}, len(asked)), err
 }
 
 func (w *Worker) isSettled(ctx context.Context) (settled bool, err error) {

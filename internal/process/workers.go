@@ -28,7 +28,11 @@ import (
 // blast for fan-out, and a chunk of a thousand alerts for notify.
 const (
 	fanoutSlots = 4
-	notifySlots = 4
+	// Several chunks are handled at once so that they share statements and commits, see package
+	// notify, and because each waits for SendGrid. A crash may leave the alerts of all of them
+	// unknown.
+	notifyBulkSlots   = 16
+	notifyDirectSlots = 4
 )
 
 // Fanout runs the fan-out worker, and makes the rosters of the directory after each change.
@@ -84,8 +88,8 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		}
 	}
 	parts := append(b.consume(tell,
-		consume.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-		consume.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
+		consume.Lane{Consumer: eventlog.NotifyBulk, Slots: notifyBulkSlots, Handle: lane(true)},
+		consume.Lane{Consumer: eventlog.NotifyDirect, Slots: notifyDirectSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		replays := replay.New(replay.Config{Pool: b.pool, Facts: facts.Publisher{Source: "/notify-worker", Send: b.publish, Reached: b.position.Wait}})
 		parts = append(parts, (&replay.UnknownAlerts{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)

@@ -1,0 +1,153 @@
+package notify
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"postern/internal/events"
+)
+
+// Chunks of a blast are alerted in groups of up to mostTogether. Each chunk has its own handler,
+// which goes the same way as that of a single chunk. Only what costs a statement or a batch of
+// the record is done once for the group: the gate (awaitSettled), loading, claims, accepted
+// answers and outcomes. Each chunk has its own request, and all requests of a group are made at
+// the same time.
+//
+// A step begins when every member waits for a step: one that has two requests, because portal
+// users share an address, claims the second while others publish their outcomes. A member for
+// whose answer the others would wait too long joins a later step, and one with any other answer
+// than acceptance leaves the group and goes on alone.
+
+const (
+	// mostTogether is the number of chunks in the largest group. After a crash the alerts of all
+	// of them may be unknown.
+	mostTogether = 8
+	// gatherTime is how long the first chunk of a group waits for others.
+	gatherTime = 20 * time.Millisecond
+	// straggle is how long the members of a group wait for the answer to another's request.
+	straggle = 100 * time.Millisecond
+)
+
+// steps are what several handlers do together.
+type steps struct {
+	loads    batcher[chunkRef, loaded]     // see loadAll
+	claims   batcher[claimOf, bool]        // see insertAll
+	answers  batcher[claimOf, bool]        // see settleAccepted
+	outcomes batcher[events.Event, uint64] // see publish
+}
+
+// init prepares the steps of a group; nil: of handlers that are in none, but happen to do the
+// same at the same time.
+func (s *steps) init(w *Worker, of *group) {
+	s.loads = batcher[chunkRef, loaded]{most: mostTogether, of: of, run: func(ctx context.Context, refs []chunkRef) ([]loaded, error) {
+		return loadAll(ctx, w.Pool, refs)
+	}}
+	s.claims = batcher[claimOf, bool]{most: mostTogether, of: of, run: func(ctx context.Context, all []claimOf) ([]bool, error) {
+		return insertAll(ctx, w.Pool, all)
+	}}
+	s.answers = batcher[claimOf, bool]{most: mostTogether, of: of, run: func(ctx context.Context, all []claimOf) ([]bool, error) {
+		return settleAccepted(ctx, w.Pool, all)
+	}}
+	s.outcomes = batcher[events.Event, uint64]{most: mostTogether, of: of, run: w.send}
+}
+
+// A group is a number of chunks that are alerted together.
+type group struct {
+	steps
+	mu      sync.Mutex
+	busy    int      // members that wait for no step
+	pending []func() // starts the steps that members wait for
+	timer   *time.Timer
+}
+
+// gather returns the groups of handlers that came together at the gate.
+func (w *Worker) gather(ctx context.Context, members []struct{}) ([]*group, error) {
+	if err := w.awaitSettled(ctx); err != nil {
+		return nil, err
+	}
+	g := &group{busy: len(members)}
+	g.steps.init(w, g)
+	return slices.Repeat([]*group{g}, len(members)), nil
+}
+
+// A member is a chunk on its way, in a group or in none.
+type member struct {
+	*steps
+	of *group // nil: none
+}
+
+func (w *Worker) memberOf(g *group) *member {
+	if g == nil {
+		return &member{steps: &w.shared}
+	}
+	return &member{steps: &g.steps, of: g}
+}
+
+// membership returns the member that does the work.
+func (w *Worker) membership(work *work) *member {
+	if work.with == nil {
+		work.with = w.memberOf(nil)
+	}
+	return work.with
+}
+
+// goOnAlone takes the chunk out of its group.
+func (m *member) goOnAlone(w *Worker) {
+	if m.of != nil {
+		m.of.leave()
+		m.steps, m.of = &w.shared, nil
+	}
+}
+
+// wait says that a member waits for a step.
+func (g *group) wait(start func()) {
+	g.mu.Lock()
+	g.busy--
+	g.pending = append(g.pending, start)
+	if g.timer == nil {
+		g.timer = time.AfterFunc(straggle, g.begin)
+	}
+	g.mu.Unlock()
+	g.beginIfAllWait()
+}
+
+// resume says that members have what they waited for.
+func (g *group) resume(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy += n
+}
+
+// leave says that a member waits for no more steps of the group.
+func (g *group) leave() {
+	g.mu.Lock()
+	g.busy--
+	g.mu.Unlock()
+	g.beginIfAllWait()
+}
+
+func (g *group) beginIfAllWait() {
+	g.mu.Lock()
+	all := g.busy <= 0
+	g.mu.Unlock()
+	if all {
+		g.begin()
+	}
+}
+
+// begin starts the steps for which members wait.
+func (g *group) begin() {
+	g.mu.Lock()
+	pending := g.pending
+	g.pending = nil
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	g.mu.Unlock()
+	for _, start := range pending {
+		start()
+	}
+}
