@@ -23,6 +23,8 @@ type batcher[In, Out any] struct {
 	// linger is how long an incomplete batch waits for more calls.
 	linger time.Duration
 	of     *group // whose members call; nil: anyone
+	// unclaimed, if set, gets the result of a call that was given up.
+	unclaimed func(Out)
 
 	mu      sync.Mutex
 	waiting []*call[In, Out]
@@ -34,11 +36,12 @@ type batcher[In, Out any] struct {
 var errAlone = errors.New("the batch failed")
 
 type call[In, Out any] struct {
-	ctx  context.Context
-	in   In
-	out  Out
-	err  error
-	done chan struct{} // closed once out and err are set
+	ctx     context.Context
+	in      In
+	out     Out
+	err     error
+	done    chan struct{} // closed once out and err are set
+	givenUp bool          // its caller has not waited for that
 }
 
 // do carries out a call. If ctx ends, do returns at once, and it is not known whether the call
@@ -61,7 +64,9 @@ func (b *batcher[In, Out]) do(ctx context.Context, in In) (out Out, err error) {
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		return out, ctx.Err()
+		if b.giveUp(c) {
+			return out, ctx.Err()
+		}
 	}
 	if errors.Is(c.err, errAlone) {
 		all, err := b.run(ctx, []In{in})
@@ -71,6 +76,20 @@ func (b *batcher[In, Out]) do(ctx context.Context, in In) (out Out, err error) {
 		return all[0], nil
 	}
 	return c.out, c.err
+}
+
+// giveUp says that the caller does not wait for a call any longer. It returns false where the
+// result is there already.
+func (b *batcher[In, Out]) giveUp(c *call[In, Out]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+		c.givenUp = true
+		return true
+	}
 }
 
 // start carries out what waits, complete or not.
@@ -104,9 +123,14 @@ func (b *batcher[In, Out]) runAll() {
 		if b.of != nil {
 			b.of.resume(n)
 		}
+		b.mu.Lock()
 		for _, c := range batch {
+			if c.givenUp && c.err == nil && b.unclaimed != nil {
+				b.unclaimed(c.out)
+			}
 			close(c.done)
 		}
+		b.mu.Unlock()
 	}
 }
 
@@ -115,7 +139,7 @@ func (b *batcher[In, Out]) runBatch(batch []*call[In, Out]) {
 	var calls []*call[In, Out]
 	var ins []In
 	for _, c := range batch {
-		if c.ctx.Err() == nil {
+		if c.err = c.ctx.Err(); c.err == nil {
 			calls, ins = append(calls, c), append(ins, c.in)
 		}
 	}

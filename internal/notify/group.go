@@ -10,32 +10,42 @@ import (
 )
 
 // Chunks of a blast are alerted in groups of up to mostTogether. Each chunk has its own handler,
-// which goes the same way as that of a single chunk. Only what costs a statement or a batch of
-// the record is done once for the group: the gate (awaitSettled), loading, claims, accepted
-// answers and outcomes. Each chunk has its own request, and all requests of a group are made at
-// the same time.
+// which goes the same way as that of a single chunk. Only what costs a statement is done once for
+// the group: the gate (awaitSettled), loading, claims and accepted answers. Each chunk has its own
+// request, and all requests of a group are made at the same time. Outcomes are collected from all
+// groups and published in larger batches: nothing waits for them.
 //
-// A step begins when every member waits for a step: one that has two requests, because portal
-// users share an address, claims the second while others publish their outcomes. A member for
-// whose answer the others would wait too long joins a later step, and one with any other answer
-// than acceptance leaves the group and goes on alone.
+// A step begins when every member waits for one: a chunk that needs two requests, because portal
+// users share an address, claims the second while others are done. A member for whose answer the
+// others would wait too long joins a later step, and one with any other answer than acceptance
+// leaves the group and goes on alone.
 
 const (
-	// mostTogether is the number of chunks in the largest group. After a crash the alerts of all
-	// of them may be unknown.
+	// mostTogether is the number of chunks in the largest group, and groupsAtOnce the number of
+	// groups that may have claims without an answer: one waits for SendGrid while another loads or
+	// stores. After a crash the alerts of all these chunks may be unknown.
 	mostTogether = 8
+	groupsAtOnce = 2
 	// gatherTime is how long the first chunk of a group waits for others.
 	gatherTime = 20 * time.Millisecond
 	// straggle is how long the members of a group wait for the answer to another's request.
 	straggle = 100 * time.Millisecond
+	// mostOutcomes is the size of the largest batch of outcomes. A batch costs the record as much
+	// as ten events. An incomplete one is published after outcomesTime.
+	mostOutcomes = 32
+	outcomesTime = 50 * time.Millisecond
 )
+
+// Slots is how many chunks of blasts a worker can use at once: those of its groups, and those
+// whose outcomes are being published.
+const Slots = groupsAtOnce*mostTogether + mostOutcomes
 
 // steps are what several handlers do together.
 type steps struct {
-	loads    batcher[chunkRef, loaded]     // see loadAll
-	claims   batcher[claimOf, bool]        // see insertAll
-	answers  batcher[claimOf, bool]        // see settleAccepted
-	outcomes batcher[events.Event, uint64] // see publish
+	loads    batcher[chunkRef, loaded]      // see loadAll
+	claims   batcher[claimOf, bool]         // see insertAll
+	answers  batcher[claimOf, bool]         // see settleAccepted
+	outcomes *batcher[events.Event, uint64] // see publish
 }
 
 // init prepares the steps of a group; nil: of handlers that are in none, but happen to do the
@@ -50,13 +60,19 @@ func (s *steps) init(w *Worker, of *group) {
 	s.answers = batcher[claimOf, bool]{most: mostTogether, of: of, run: func(ctx context.Context, all []claimOf) ([]bool, error) {
 		return settleAccepted(ctx, w.Pool, all)
 	}}
-	s.outcomes = batcher[events.Event, uint64]{most: mostTogether, of: of, run: w.send}
+	s.outcomes = &batcher[events.Event, uint64]{most: mostOutcomes, run: w.send}
+	if of != nil {
+		s.outcomes = &w.outcomes
+	}
 }
 
 // A group is a number of chunks that are alerted together.
 type group struct {
 	steps
+	ended func() // called when the last member has left
+
 	mu      sync.Mutex
+	members int
 	busy    int      // members that wait for no step
 	pending []func() // starts the steps that members wait for
 	timer   *time.Timer
@@ -64,10 +80,17 @@ type group struct {
 
 // gather returns the groups of handlers that came together at the gate.
 func (w *Worker) gather(ctx context.Context, members []struct{}) ([]*group, error) {
+	select {
+	case w.groups <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	ended := func() { <-w.groups }
 	if err := w.awaitSettled(ctx); err != nil {
+		ended()
 		return nil, err
 	}
-	g := &group{busy: len(members)}
+	g := &group{members: len(members), busy: len(members), ended: ended}
 	g.steps.init(w, g)
 	return slices.Repeat([]*group{g}, len(members)), nil
 }
@@ -124,7 +147,12 @@ func (g *group) resume(n int) {
 func (g *group) leave() {
 	g.mu.Lock()
 	g.busy--
+	g.members--
+	last := g.members == 0
 	g.mu.Unlock()
+	if last {
+		g.ended()
+	}
 	g.beginIfAllWait()
 }
 

@@ -250,12 +250,14 @@ func (w *work) queueAddresses(q *pgx.Batch, first, last []int32) {
 		Query(func(rows pgx.Rows) error {
 			var no int32
 			var email pgtype.DriverBytes
-			var text []byte // of all addresses: one allocation
-			var ends []int  // of each address in it
-			var at []int    // the position of each address
-			next := 0       // where the next row probably belongs
+			n := len(w.recipients)
+			text := make([]byte, 0, 32*n) // of all addresses: one allocation
+			ends := make([]int, 0, n)     // of each address in it
+			at := make([]int, 0, n)       // the position of each address
+			next := 0                     // where the next row probably belongs
+			into := []any{&no, &email}
 			for rows.Next() {
-				if err := rows.Scan(&no, &email); err != nil {
+				if err := rows.Scan(into...); err != nil {
 					return err
 				}
 				if next >= len(w.recipients) || w.recipients[next].no != no {

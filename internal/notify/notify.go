@@ -93,10 +93,12 @@ type Worker struct {
 	knowsAcked atomic.Bool // furthest includes the result of Acked at the start
 
 	// What several handlers do at the same time is done once, see group.go.
-	settled batcher[struct{}, bool]   // see isSettled
-	whole   batcher[uuid.UUID, bool]  // see areWhole
-	gate    batcher[struct{}, *group] // see gather
-	shared  steps
+	settled  batcher[struct{}, bool]       // see isSettled
+	whole    batcher[uuid.UUID, bool]      // see areWhole
+	gate     batcher[struct{}, *group]     // see gather
+	groups   chan struct{}                 // an element for each group
+	outcomes batcher[events.Event, uint64] // of members of groups; see publish
+	shared   steps                         // of chunks that are in no group
 
 	replays *replay.Executor
 }
@@ -120,7 +122,9 @@ func New(c Config) *Worker {
 		replays: &replay.Executor{Pool: c.Pool, Facts: c.Facts}}
 	w.settled = batcher[struct{}, bool]{most: math.MaxInt, run: w.areSettled}
 	w.whole = batcher[uuid.UUID, bool]{most: math.MaxInt, run: w.areWhole}
-	w.gate = batcher[struct{}, *group]{most: mostTogether, linger: gatherTime, run: w.gather}
+	w.gate = batcher[struct{}, *group]{most: mostTogether, linger: gatherTime, run: w.gather, unclaimed: (*group).leave}
+	w.groups = make(chan struct{}, groupsAtOnce)
+	w.outcomes = batcher[events.Event, uint64]{most: mostOutcomes, linger: outcomesTime, run: w.send}
 	w.shared.init(w, nil)
 	return w
 }
@@ -576,7 +580,9 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 	// next worker finds an answer for every recipient and publishes the same event.
 	var seq uint64
 	if work.part == nil && len(alarm) == 0 {
-		seq, err = w.membership(work).outcomes.do(ctx, e)
+		outcomes := w.membership(work).outcomes
+		work.with.goOnAlone(w) // the group need not wait
+		seq, err = outcomes.do(ctx, e)
 	} else {
 		seq, err = w.Facts.Send(ctx, append(alarm, e)...)
 	}

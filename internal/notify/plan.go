@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/notify/sendgrid"
 )
 
 // The reasons why an alert was not sent, failed or is unknown. The database has the other
@@ -127,14 +127,12 @@ func (w *work) nextRequest(settled []result) []int {
 			among[p] = true
 		}
 	}
-	var next []int
-	taken := make(map[string]bool, len(w.recipients))
-	for i, r := range w.recipients {
-		address := strings.ToLower(r.email)
-		if settled[i].state != "" || taken[address] || len(next) == most || among != nil && !among[i] {
+	next := make([]int, 0, len(w.recipients))
+	var taken sendgrid.AddressSet
+	for i := range w.recipients {
+		if settled[i].state != "" || len(next) == most || among != nil && !among[i] || !taken.Add(w.recipients[i].email) {
 			continue
 		}
-		taken[address] = true
 		next = append(next, i)
 	}
 	return next
@@ -236,11 +234,16 @@ func (w *work) requestsAtFault() refusedSingly {
 // see name.
 func (w *work) outcome(settled []result) events.AlertOutcome {
 	count, concerned := map[result]int{}, 0
-	for _, f := range settled {
-		if f != notConcerned {
-			count[f]++
-			concerned++
+	for i := 0; i < len(settled); {
+		same := i + 1 // nearly all have the same result: count those in a row at once
+		for same < len(settled) && settled[same] == settled[i] {
+			same++
 		}
+		if settled[i] != notConcerned {
+			count[settled[i]] += same - i
+			concerned += same - i
+		}
+		i = same
 	}
 	var main result
 	for f, n := range count {

@@ -41,14 +41,23 @@ func CloseTelemetry(tell *telemetry.Telemetry) {
 	_ = tell.Close(ctx) // if the collector can't be reached, only traces are lost
 }
 
-// softMemoryLimit is the memory that a process should not exceed for a blast of any size: near
-// it, the garbage collector works harder. The limit of the operating system or container should
-// be much higher.
-const softMemoryLimit = 200 << 20
+// softMemoryLimit is the memory of the Go runtime that a process should not exceed for a blast of
+// any size: near it, the garbage collector works harder. The program itself, about 45 MiB, comes on
+// top. The limit of the operating system or container should be much higher.
+const softMemoryLimit = 150 << 20
 
-// LimitMemory sets the limit unless GOMEMLIMIT sets another. Call it once, in main.
+// gcPercent lets the heap grow to five times of what lives before it is collected. What lives is
+// little, 35 MiB during a blast, so that the limit above rarely matters. It takes a tenth of the
+// processor time from a blast.
+const gcPercent = 400
+
+// LimitMemory sets the limit and the collector, unless GOMEMLIMIT or GOGC sets another. Call it
+// once, in main.
 func LimitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softMemoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 }

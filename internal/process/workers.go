@@ -27,11 +27,8 @@ import (
 // The number of events of each lane that a worker handles concurrently. A bulk event is a whole
 // blast for fan-out, and a chunk of a thousand alerts for notify.
 const (
-	fanoutSlots = 4
-	// Several chunks are handled at once so that they share statements and commits, see package
-	// notify, and because each waits for SendGrid. A crash may leave the alerts of all of them
-	// unknown.
-	notifyBulkSlots   = 16
+	fanoutSlots       = 4
+	notifyBulkSlots   = notify.Slots
 	notifyDirectSlots = 4
 )
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -200,12 +199,11 @@ func checkRecipients(attempt uuid.UUID, to []Address) error {
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return fmt.Errorf("a request needs 1 to %d recipients, not %d", MaxRecipients, len(to))
 	}
-	seen := make(map[string]struct{}, len(to))
+	var seen AddressSet
 	for _, a := range to {
-		seen[strings.ToLower(a.Email)] = struct{}{}
-	}
-	if len(seen) < len(to) {
-		return errors.New("an address is in the request more than once; spread it over requests")
+		if !seen.Add(a.Email) {
+			return errors.New("an address is in the request more than once; spread it over requests")
+		}
 	}
 	return nil
 }

@@ -211,7 +211,7 @@ var environment = map[string]string{
 	"embedded/postgres": "PATH of the PostgreSQL that it runs",
 	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
 	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
-	"process":           "GOMEMLIMIT belongs to the Go runtime, and overrides our own limit",
+	"process":           "GOMEMLIMIT and GOGC belong to the Go runtime, and override our own limits",
 	"bench":             "passes its environment to the processes that it measures",
 	"web/webtest":       "CI, where a missing browser is a failure",
 }
