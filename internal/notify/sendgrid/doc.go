@@ -22,4 +22,9 @@
 // mail servers are masked.
 //
 // A Client is safe for concurrent use, as are all functions.
+//
+// # Size
+//
+// Requests, their answers and the reports about them are one package, because all three name
+// recipients by the same arguments and mask the same addresses.
 package sendgrid

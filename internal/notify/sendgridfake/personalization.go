@@ -1,6 +1,7 @@
 package sendgridfake
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"strconv"
@@ -30,10 +31,48 @@ func (r *request) personalizations() {
 	}
 }
 
-// personalization reads one personalization. For speed, as all functions that run for
-// every recipient, it compares the raw JSON of names and builds a field's path only for a
-// fault.
+// personalization reads one personalization.
 func (r *request) personalization(i int) {
+	whole := r.value() // checks that it is JSON
+	if r.broken || r.plainPersonalization(whole, i) {
+		return
+	}
+	rest := r.dec
+	r.dec = jsontext.NewDecoder(bytes.NewReader(whole), jsontext.AllowDuplicateNames(true))
+	r.anyPersonalization(i)
+	r.dec = rest
+}
+
+// plainPersonalization reads a personalization of the form in which package sendgrid writes it,
+// several times faster than any other. It returns false for another form.
+func (r *request) plainPersonalization(whole []byte, i int) bool {
+	const toArgs, args, end = `"}],"custom_args"`, `:{"` + sendgrid.ArgPosition + `":"`, `"}}`
+	text, ok := bytes.CutPrefix(whole, []byte(`{"to":[{"email":"`))
+	address, text, found := bytes.Cut(text, []byte(toArgs+args))
+	number, ended := bytes.CutSuffix(text, []byte(end))
+	if !ok || !found || !ended || len(number) == 0 || len(number) > 9 || bytes.ContainsAny(address, `"\`) {
+		return false
+	}
+	position := 0
+	for _, digit := range number {
+		if digit < '0' || digit > '9' {
+			return false
+		}
+		position = 10*position + int(digit-'0')
+	}
+	begin := len(r.addresses)
+	r.addresses = append(r.addresses, address...)
+	r.checkAddress(r.addresses[begin:], addressPath{i, "to", 0})
+	r.withoutSubject++
+	r.recipients = append(r.recipients, recipient{end: len(r.addresses),
+		args: customArgs{position: position, hasNumber: true, size: len(args) + len(number) + len(end) - 1}})
+	return true
+}
+
+// anyPersonalization reads a personalization of any form. For speed, as all functions that run
+// for every recipient, it compares the raw JSON of names and builds a field's path only for a
+// fault.
+func (r *request) anyPersonalization(i int) {
 	if r.peek() != '{' {
 		r.wrongType("object", fmt.Sprintf("personalizations.%d", i))
 		return
