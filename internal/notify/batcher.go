@@ -23,8 +23,6 @@ type batcher[In, Out any] struct {
 	// linger is how long an incomplete batch waits for more calls.
 	linger time.Duration
 	of     *group // whose members call; nil: anyone
-	// unclaimed, if set, gets the result of a call that was given up.
-	unclaimed func(Out)
 
 	mu      sync.Mutex
 	waiting []*call[In, Out]
@@ -36,12 +34,11 @@ type batcher[In, Out any] struct {
 var errAlone = errors.New("the batch failed")
 
 type call[In, Out any] struct {
-	ctx     context.Context
-	in      In
-	out     Out
-	err     error
-	done    chan struct{} // closed once out and err are set
-	givenUp bool          // its caller has not waited for that
+	ctx  context.Context
+	in   In
+	out  Out
+	err  error
+	done chan struct{} // closed once out and err are set
 }
 
 // do carries out a call. If ctx ends, do returns at once, and it is not known whether the call
@@ -64,9 +61,7 @@ func (b *batcher[In, Out]) do(ctx context.Context, in In) (out Out, err error) {
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		if b.giveUp(c) {
-			return out, ctx.Err()
-		}
+		return out, ctx.Err()
 	}
 	if errors.Is(c.err, errAlone) {
 		all, err := b.run(ctx, []In{in})
@@ -76,20 +71,6 @@ func (b *batcher[In, Out]) do(ctx context.Context, in In) (out Out, err error) {
 		return all[0], nil
 	}
 	return c.out, c.err
-}
-
-// giveUp says that the caller does not wait for a call any longer. It returns false where the
-// result is there already.
-func (b *batcher[In, Out]) giveUp(c *call[In, Out]) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case <-c.done:
-		return false
-	default:
-		c.givenUp = true
-		return true
-	}
 }
 
 // start carries out what waits, complete or not.
@@ -123,14 +104,9 @@ func (b *batcher[In, Out]) runAll() {
 		if b.of != nil {
 			b.of.resume(n)
 		}
-		b.mu.Lock()
 		for _, c := range batch {
-			if c.givenUp && c.err == nil && b.unclaimed != nil {
-				b.unclaimed(c.out)
-			}
 			close(c.done)
 		}
-		b.mu.Unlock()
 	}
 }
 

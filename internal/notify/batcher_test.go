@@ -25,7 +25,7 @@ func members(t *testing.T, b *batcher[int, int], n int) (outs []int, errs []erro
 // A step of a group waits for the members on their way, and not for those who have left.
 func TestAStepBeginsWhenAllWait(t *testing.T) {
 	t.Parallel()
-	g := &group{members: 5, busy: 5}
+	g := &group{busy: 5}
 	var sizes []int
 	b := &batcher[int, int]{most: mostTogether, of: g, run: func(_ context.Context, all []int) ([]int, error) {
 		sizes = append(sizes, len(all))
@@ -41,7 +41,7 @@ func TestAStepBeginsWhenAllWait(t *testing.T) {
 // A member on its way delays the others for a short time at most.
 func TestAStepDoesNotWaitForAStraggler(t *testing.T) {
 	t.Parallel()
-	g := &group{members: 3, busy: 3}
+	g := &group{busy: 3}
 	b := &batcher[int, int]{most: mostTogether, of: g, run: func(_ context.Context, all []int) ([]int, error) { return all, nil }}
 	if outs, errs := members(t, b, 2); !slices.Equal(outs, []int{0, 1}) || errors.Join(errs...) != nil {
 		t.Errorf("they gave %v, %v", outs, errs)
@@ -59,7 +59,7 @@ func TestABatchThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := &group{members: 4, busy: 4}
+			g := &group{busy: 4}
 			b := &batcher[int, int]{most: mostTogether, of: g, run: func(_ context.Context, all []int) ([]int, error) {
 				if len(all) > 1 {
 					return nil, fail()

@@ -21,11 +21,12 @@ import (
 // leaves the group and goes on alone.
 
 const (
-	// mostTogether is the number of chunks in the largest group, and groupsAtOnce the number of
-	// groups that may have claims without an answer: one waits for SendGrid while another loads or
-	// stores. After a crash the alerts of all these chunks may be unknown.
+	// mostTogether is the number of chunks in the largest group, and mostCalling the number of
+	// chunks of blasts that a worker may have between the gate and their outcomes: one group waits
+	// for SendGrid while another loads or stores. After a crash the alerts of all these chunks may
+	// be unknown.
 	mostTogether = 8
-	groupsAtOnce = 2
+	mostCalling  = 2 * mostTogether
 	// gatherTime is how long the first chunk of a group waits for others.
 	gatherTime = 20 * time.Millisecond
 	// straggle is how long the members of a group wait for the answer to another's request.
@@ -38,7 +39,7 @@ const (
 
 // Slots is how many chunks of blasts a worker can use at once: those of its groups, and those
 // whose outcomes are being published.
-const Slots = groupsAtOnce*mostTogether + mostOutcomes
+const Slots = mostCalling + mostOutcomes
 
 // steps are what several handlers do together.
 type steps struct {
@@ -69,10 +70,7 @@ func (s *steps) init(w *Worker, of *group) {
 // A group is a number of chunks that are alerted together.
 type group struct {
 	steps
-	ended func() // called when the last member has left
-
 	mu      sync.Mutex
-	members int
 	busy    int      // members that wait for no step
 	pending []func() // starts the steps that members wait for
 	timer   *time.Timer
@@ -80,17 +78,10 @@ type group struct {
 
 // gather returns the groups of handlers that came together at the gate.
 func (w *Worker) gather(ctx context.Context, members []struct{}) ([]*group, error) {
-	select {
-	case w.groups <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	ended := func() { <-w.groups }
 	if err := w.awaitSettled(ctx); err != nil {
-		ended()
 		return nil, err
 	}
-	g := &group{members: len(members), busy: len(members), ended: ended}
+	g := &group{busy: len(members)}
 	g.steps.init(w, g)
 	return slices.Repeat([]*group{g}, len(members)), nil
 }
@@ -98,20 +89,32 @@ func (w *Worker) gather(ctx context.Context, members []struct{}) ([]*group, erro
 // A member is a chunk on its way, in a group or in none.
 type member struct {
 	*steps
-	of *group // nil: none
+	of      *group // nil: none
+	calling bool   // one of mostCalling
 }
 
-func (w *Worker) memberOf(g *group) *member {
-	if g == nil {
-		return &member{steps: &w.shared}
+// alone returns a member of no group.
+func (w *Worker) alone() *member { return &member{steps: &w.shared} }
+
+// enter waits until a chunk of a blast may go on, and takes it through the gate.
+func (w *Worker) enter(ctx context.Context) (*member, error) {
+	select {
+	case w.calling <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return &member{steps: &g.steps, of: g}
+	g, err := w.gate.do(ctx, struct{}{})
+	if err != nil {
+		<-w.calling
+		return nil, err
+	}
+	return &member{steps: &g.steps, of: g, calling: true}, nil
 }
 
 // membership returns the member that does the work.
 func (w *Worker) membership(work *work) *member {
 	if work.with == nil {
-		work.with = w.memberOf(nil)
+		work.with = w.alone()
 	}
 	return work.with
 }
@@ -121,6 +124,15 @@ func (m *member) goOnAlone(w *Worker) {
 	if m.of != nil {
 		m.of.leave()
 		m.steps, m.of = &w.shared, nil
+	}
+}
+
+// leave says that no more requests are made for the chunk.
+func (m *member) leave(w *Worker) {
+	m.goOnAlone(w)
+	if m.calling {
+		m.calling = false
+		<-w.calling
 	}
 }
 
@@ -147,12 +159,7 @@ func (g *group) resume(n int) {
 func (g *group) leave() {
 	g.mu.Lock()
 	g.busy--
-	g.members--
-	last := g.members == 0
 	g.mu.Unlock()
-	if last {
-		g.ended()
-	}
 	g.beginIfAllWait()
 }
 

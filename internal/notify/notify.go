@@ -96,7 +96,7 @@ type Worker struct {
 	settled  batcher[struct{}, bool]       // see isSettled
 	whole    batcher[uuid.UUID, bool]      // see areWhole
 	gate     batcher[struct{}, *group]     // see gather
-	groups   chan struct{}                 // an element for each group
+	calling  chan struct{}                 // an element for each member of a group
 	outcomes batcher[events.Event, uint64] // of members of groups; see publish
 	shared   steps                         // of chunks that are in no group
 
@@ -122,8 +122,8 @@ func New(c Config) *Worker {
 		replays: &replay.Executor{Pool: c.Pool, Facts: c.Facts}}
 	w.settled = batcher[struct{}, bool]{most: math.MaxInt, run: w.areSettled}
 	w.whole = batcher[uuid.UUID, bool]{most: math.MaxInt, run: w.areWhole}
-	w.gate = batcher[struct{}, *group]{most: mostTogether, linger: gatherTime, run: w.gather, unclaimed: (*group).leave}
-	w.groups = make(chan struct{}, groupsAtOnce)
+	w.gate = batcher[struct{}, *group]{most: mostTogether, linger: gatherTime, run: w.gather}
+	w.calling = make(chan struct{}, mostCalling)
 	w.outcomes = batcher[events.Event, uint64]{most: mostOutcomes, linger: outcomesTime, run: w.send}
 	w.shared.init(w, nil)
 	return w
@@ -147,11 +147,11 @@ func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	if ref.chunks == 1 {
 		return w.alertOrDefer(ctx, ref, 0)
 	}
-	g, err := w.gate.do(ctx, struct{}{})
+	m, err := w.enter(ctx)
 	if err != nil {
 		return err
 	}
-	return w.alertOrDeferIn(ctx, g, ref, 0)
+	return w.alertOrDeferAs(ctx, m, ref, 0)
 }
 
 // stalled is how long the recorder's position may stay unchanged before alerts no longer
@@ -223,13 +223,12 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 	if err := w.awaitSettled(ctx); err != nil {
 		return err
 	}
-	return w.alertOrDeferIn(ctx, nil, ref, tries)
+	return w.alertOrDeferAs(ctx, w.alone(), ref, tries)
 }
 
-// alertOrDeferIn is alertOrDefer for a member of a group, which has come through the gate.
-func (w *Worker) alertOrDeferIn(ctx context.Context, g *group, ref chunkRef, tries int) error {
-	m := w.memberOf(g)
-	defer m.goOnAlone(w)
+// alertOrDeferAs is alertOrDefer after the gate.
+func (w *Worker) alertOrDeferAs(ctx context.Context, m *member, ref chunkRef, tries int) error {
+	defer m.leave(w)
 	if !w.take(ref) {
 		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
 	}
@@ -581,7 +580,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 	var seq uint64
 	if work.part == nil && len(alarm) == 0 {
 		outcomes := w.membership(work).outcomes
-		work.with.goOnAlone(w) // the group need not wait
+		work.with.leave(w) // nothing waits for the outcome
 		seq, err = outcomes.do(ctx, e)
 	} else {
 		seq, err = w.Facts.Send(ctx, append(alarm, e)...)
