@@ -198,6 +198,32 @@ func (b *blast) eachMailedOnce() {
 	}
 }
 
+// retryAll lets a worker retry chunks until none waits.
+func (b *blast) retryAll(w *notify.Worker) {
+	b.Helper()
+	ctx, stop := context.WithCancel(b.Context())
+	var retries sync.WaitGroup
+	retries.Go(func() { _ = w.RunRetries(ctx) })
+	defer retries.Wait()
+	defer stop()
+	for waiting := 1; waiting > 0; { // ended by the test's own deadline
+		if err := b.admin.QueryRow(b.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// outcomes returns how many outcomes the record has.
+func (b *blast) outcomes() int {
+	b.Helper()
+	state, err := b.record.Log.State(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	const before = 2                                // message.sent, fanout.completed
+	return int(state.Last) - before - len(b.events) // #nosec G115 -- few
+}
+
 // Chunks that come together are alerted once each, and share their claims, answers and outcomes.
 func TestAGroupIsAlerted(t *testing.T) {
 	t.Parallel()
@@ -357,20 +383,53 @@ func TestAPauseInTheMiddleOfGroups(t *testing.T) {
 		t.Errorf("SendGrid took %d alerts before the pause ended", n)
 	}
 	change(events.AlertingResumed{Change: uuid.New(), MessageID: &b.message, Reason: "r"})
-	ctx, stop := context.WithCancel(t.Context())
-	var retries sync.WaitGroup
-	retries.Go(func() { _ = w.RunRetries(ctx) })
-	defer retries.Wait()
-	defer stop()
-	if err := b.fake.WaitFor(t.Context(), len(b.events)*perChunk); err != nil {
+	b.retryAll(w)
+	b.verdict(len(b.events)*perChunk, 0, 0, len(b.events))
+}
+
+// A chunk of a group can't be loaded: the others are alerted.
+func TestAChunkThatCantBeLoaded(t *testing.T) {
+	t.Parallel()
+	b := newBlast(t, chunks, sendgridfake.Config{})
+	if err := b.record.Watcher.Wait(t.Context(), b.seqs[chunks-1]+1); err != nil {
 		t.Fatal(err)
 	}
-	for waiting := 1; waiting > 0; {
-		if err := b.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil {
-			t.Fatal(err)
+	if _, err := b.admin.Exec(t.Context(), `DELETE FROM record.chunks WHERE chunk = 3`); err != nil {
+		t.Fatal(err)
+	}
+	w := b.worker(nil, nil)
+	failed := make([]error, chunks)
+	var handlers sync.WaitGroup
+	for chunk := range b.events {
+		handlers.Go(func() { failed[chunk] = w.Handle(t.Context(), b.events[chunk], b.seqs[chunk]) })
+	}
+	handlers.Wait()
+	for chunk, err := range failed {
+		if (err != nil) != (chunk == 3) {
+			t.Errorf("chunk %d: %v", chunk, err)
 		}
 	}
-	b.verdict(len(b.events)*perChunk, 0, 0, len(b.events))
+	b.verdict((chunks-1)*perChunk, 0, 0, chunks-1)
+}
+
+// An answer of a group comes after another worker has declared it unknown: it is stored, and the
+// outcome of that chunk is published by its row. The others don't wait for it.
+func TestALateAnswerInAGroup(t *testing.T) {
+	t.Parallel()
+	b := newBlast(t, chunks, sendgridfake.Config{})
+	w := b.worker(func(ctx context.Context, id uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		result := b.sends.Send(ctx, id, to)
+		if _, err := b.admin.Exec(ctx, `UPDATE app.attempts SET answer = 'unknown', answered_at = now() WHERE request_id = $1 AND chunk = 3`, id); err != nil {
+			t.Error(err)
+		}
+		return result
+	}, nil)
+	b.handle(w, upTo(chunks)...)
+	if n := b.outcomes(); n != chunks-1 {
+		t.Errorf("%d outcomes are published", n)
+	}
+	b.retryAll(b.worker(nil, nil))
+	b.verdict(chunks*perChunk, 0, 0, chunks)
 }
 
 // Two workers get the same chunks at once: each chunk is alerted by one of them.
