@@ -37,9 +37,9 @@ const (
 	outcomesTime = 50 * time.Millisecond
 )
 
-// Slots is how many chunks of blasts a worker can use at once: those of its groups, and those
-// whose outcomes are being published.
-const Slots = mostCalling + mostOutcomes
+// Slots is how many chunks of blasts a worker can use at once: those of its groups, those whose
+// outcomes are being published, and those whose outcomes come next.
+const Slots = mostCalling + 2*mostOutcomes
 
 // steps are what several handlers do together.
 type steps struct {
