@@ -87,12 +87,13 @@ func (b *batcher[In, Out]) start() {
 	}
 }
 
-// runAll carries out batches until no call waits.
+// runAll carries out a batch, and further ones until no call waits. A further batch that is
+// incomplete waits for its timer.
 func (b *batcher[In, Out]) runAll() {
-	for {
+	for first := true; ; first = false {
 		b.mu.Lock()
 		n := min(len(b.waiting), b.most)
-		if n == 0 || n < b.most && b.timer != nil { // the timer starts the incomplete batch
+		if n == 0 || !first && n < b.most && b.timer != nil {
 			b.running = false
 			b.mu.Unlock()
 			return
