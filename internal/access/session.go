@@ -151,15 +151,17 @@ func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, e
 const Unattended = "Postern-Unattended"
 
 // CommitCtx saves a session; scs calls it after each request. It writes only if the data
-// changed or the expiry moved by more than a minute. A session that has ended since the
-// request began stays ended, because its row still exists and nothing resets ended_at. An
-// unattended request saves nothing.
+// changed or the expiry moved by more than a minute; otherwise it also locks no row, which
+// would be a commit that waits for the disk, one request of the session after the other. A
+// session that has ended since the request began stays ended, because its row still exists and
+// nothing resets ended_at. An unattended request saves nothing.
 func (s sessionStore) CommitCtx(ctx context.Context, hash string, data []byte, expiry time.Time) error {
 	if ctx.Value(unattendedContext) != nil {
 		return nil
 	}
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at) VALUES ($1, $2, $3, $4)
+		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at) SELECT $1, $2, $3::jsonb, $4::timestamptz
+		WHERE NOT EXISTS (SELECT FROM app.sessions WHERE token_hash = $1 AND data = $3 AND expires_at >= $4::timestamptz - interval '1 minute')
 		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
 		WHERE s.data <> excluded.data OR excluded.expires_at > s.expires_at + interval '1 minute'`, hash, s.realm, data, expiry)
 	if err != nil {

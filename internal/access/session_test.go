@@ -450,3 +450,32 @@ func TestSubjectFromWithoutMiddlewareIsAnError(t *testing.T) {
 		t.Errorf("got %v, want a fault of ours", err)
 	}
 }
+
+// A request that changes nothing about its session writes nothing: otherwise each request would
+// wait for the disk, and for the one before it.
+func TestARequestWritesNoUnchangedSession(t *testing.T) {
+	s := newSite(t)
+	s.enrol(t, "pu-1", "noor@home.example", good)
+	b := s.browser(t)
+	b.signIn("/portal", "noor@home.example", good)
+	row := func() (version string) {
+		t.Helper()
+		err := s.admin.QueryRow(t.Context(), `SELECT xmin || ' ' || xmax || ' ' || ctid FROM app.sessions WHERE realm = 'portal_user'`).Scan(&version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return version
+	}
+	before := row()
+	b.is("/portal", "portal_user:pu-1")
+	if after := row(); after != before {
+		t.Errorf("the row was written or locked: %s, then %s", before, after)
+	}
+	if _, err := s.admin.Exec(t.Context(), `UPDATE app.sessions SET expires_at = expires_at - interval '2 minutes'`); err != nil {
+		t.Fatal(err)
+	}
+	before = row()
+	if b.is("/portal", "portal_user:pu-1"); row() == before {
+		t.Error("the session was not extended")
+	}
+}
