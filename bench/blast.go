@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -54,7 +52,7 @@ func measureBlast(ctx context.Context, s *system, dir string, fake *sendgridfake
 	if err := s.measurePreview(ctx, &f); err != nil {
 		return err
 	}
-	fmt.Println("sending, with small messages and a busy inbox beside …")
+	fmt.Println("sending, with small messages and busy inboxes beside …")
 	if err := s.measureBeside(ctx, n, fake, &f); err != nil {
 		return err
 	}
@@ -221,149 +219,6 @@ func (s *system) measurePreview(ctx context.Context, f *Figures) error {
 	}
 	f.PreviewS = median(times)
 	return nil
-}
-
-const (
-	smallEvery = 50 * time.Millisecond // between two small messages
-	smallPoll  = 10 * time.Millisecond // between two looks whether a small message can be read: more often loads the system
-	inboxEvery = 5 * time.Millisecond  // between two requests of an inbox
-)
-
-// measureBeside measures small messages and pages of an inbox while a blast is delivered and
-// alerted.
-func (s *system) measureBeside(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
-	reader := random("portal user", n/2)
-	client, err := s.signInReader(ctx, reader)
-	if err != nil {
-		return err
-	}
-	to := `{"portal_user_ids":["` + reader + `"],"groups":[]}`
-	during, done := context.WithCancel(ctx)
-	defer done()
-	var small, inbox []time.Duration
-	var faults [2]error
-	var beside sync.WaitGroup
-	beside.Go(func() {
-		small, faults[0] = repeatEvery(during, smallEvery, func() error {
-			id, err := s.sendTo(ctx, to)
-			if err != nil {
-				return err
-			}
-			return s.await(ctx, id, smallPoll, func(p progress) bool { return p.Delivered == 1 })
-		})
-	})
-	beside.Go(func() {
-		inbox, faults[1] = repeatEvery(during, inboxEvery, func() error {
-			res, err := client.Get(s.url + "/v1/portal/messages")
-			if err != nil {
-				return err
-			}
-			_ = res.Body.Close()
-			if res.StatusCode != http.StatusOK {
-				return errors.New("the inbox answered " + res.Status)
-			}
-			return nil
-		})
-	})
-	_, err = s.sendBeside(ctx, n)
-	done()
-	beside.Wait()
-	if err := errors.Join(err, faults[0], faults[1]); err != nil {
-		return err
-	}
-	f.SmallP99MS, f.InboxP99MS = ms(p99(small)), ms(p99(inbox))
-	fmt.Printf("  %d small messages, %d inbox pages\n", len(small), len(inbox))
-	return s.awaitAlerts(ctx, fake)
-}
-
-// sendBeside sends a blast and returns once it is delivered and alerted, by its progress: the
-// stand-in also counts the alerts of the small messages.
-func (s *system) sendBeside(ctx context.Context, n int) (id string, err error) {
-	if id, err = s.sendTo(ctx, toAll); err != nil {
-		return "", err
-	}
-	return id, s.await(ctx, id, 100*time.Millisecond, func(p progress) bool { return p.Alerted >= n })
-}
-
-// awaitAlerts waits until the stand-in gets no more alerts.
-func (s *system) awaitAlerts(ctx context.Context, fake *sendgridfake.Fake) error {
-	for before := -1; before != fake.Count(); {
-		before = fake.Count()
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// repeatEvery starts do at an interval, each time in its own goroutine, until the context
-// ends, and returns the durations, sorted, and the first error.
-func repeatEvery(ctx context.Context, interval time.Duration, do func() error) (times []time.Duration, failed error) {
-	var mu sync.Mutex
-	var running sync.WaitGroup
-	ticks := time.NewTicker(interval)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ticks.C:
-		case <-ctx.Done():
-			running.Wait()
-			slices.Sort(times)
-			return times, failed
-		}
-		running.Go(func() {
-			began := time.Now()
-			err := do()
-			mu.Lock()
-			defer mu.Unlock()
-			if times = append(times, time.Since(began)); failed == nil {
-				failed = err
-			}
-		})
-	}
-}
-
-func p99(sorted []time.Duration) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)*99/100]
-}
-
-// signInReader gives a portal user a password and returns a client that is signed in.
-func (s *system) signInReader(ctx context.Context, id string) (*http.Client, error) {
-	if _, err := s.verbWith(ctx, password, "portal-user", "set-password", id, "--password-stdin"); err != nil {
-		return nil, err
-	}
-	conn, err := s.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	var email string
-	if err := conn.QueryRow(ctx, `SELECT email FROM app.portal_users WHERE portal_user_id = $1`, id).Scan(&email); err != nil {
-		return nil, err
-	}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Jar: jar}
-	body, err := json.Marshal(map[string]string{"email": email, "password": password})
-	if err != nil {
-		return nil, err
-	}
-	res, err := client.Post(s.url+"/v1/portal/session", "application/json", strings.NewReader(string(body)))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode >= 300 {
-		return nil, errors.New("signing in answered " + res.Status)
-	}
-	return client, nil
 }
 
 // processorTime returns the processor time of this program in seconds.

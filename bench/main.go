@@ -7,7 +7,7 @@
 // accepted by a stand-in for SendGrid that parses and keeps every request. The important
 // figures are (b) and (c) divided by (a). The first blast follows the import of all its
 // recipients at once. Of three further ones it takes the medians. During a last one it also
-// sends small messages and reads an inbox.
+// sends small messages and reads inboxes. With -beside it measures only that one.
 //
 // With -pages it fills a clinic instead, with a million portal users, a hundred thousand
 // messages and 650,000 events in the record. It requests every list and search page and
@@ -53,7 +53,7 @@ type Figures struct {
 	AlertRatio        float64            `json:"alert_ratio"`
 	PreviewS          float64            `json:"preview_s"`    // of all portal users
 	SmallP99MS        float64            `json:"small_p99_ms"` // a message to one, during a blast: from the POST until it can be read
-	InboxP99MS        float64            `json:"inbox_p99_ms"` // a page of an inbox, 200 a second, during a blast
+	InboxP99MS        float64            `json:"inbox_p99_ms"` // a page of an inbox, 200 a second in all, during a blast
 	BytesFirst        float64            `json:"bytes_per_delivery_first"`
 	BytesPerDelivery  float64            `json:"bytes_per_delivery"` // of a further blast: the stream, Postgres and the content store
 	StandinCPUS       float64            `json:"standin_cpu_s"`      // processor time of the stand-in, and of this program, during a blast
@@ -68,6 +68,7 @@ func main() {
 	binary := flag.String("postern", "bin/postern", "the binary to measure")
 	out := flag.String("out", "bench.json", "the file for the figures")
 	keep := flag.Bool("keep", false, "keep the data folder")
+	beside := flag.Bool("beside", false, "measure only small messages and inboxes beside a blast")
 	record := flag.Bool("record", false, "measure the record instead: append, verify, receipt, rebuild")
 	webhook := flag.Bool("webhook", false, "measure SendGrid's event webhook instead")
 	pages := flag.Bool("pages", false, "measure the pages of a large clinic instead")
@@ -78,6 +79,11 @@ func main() {
 	defer stop()
 	measure := func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
 		return measureBlast(ctx, s, dir, fake, *n, *out)
+	}
+	if *beside {
+		measure = func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
+			return measureOnlyBeside(ctx, s, dir, fake, *n)
+		}
 	}
 	if *pages {
 		measure = func(ctx context.Context, s *system, _ string, _ *sendgridfake.Fake) error {

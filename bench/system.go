@@ -144,7 +144,7 @@ func (s *system) call(ctx context.Context, method, path string, body io.Reader, 
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", uuid.NewString())
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: connections}).Do(req)
 	if err != nil {
 		return err
 	}
