@@ -142,19 +142,10 @@ func (w *Worker) expand(ctx context.Context, m sending) error {
 	if err != nil {
 		return fmt.Errorf("freezing the audience of message %s: %w", m.id, err)
 	}
-	if !done.resolved {
-		err := w.publish(ctx, events.AudienceResolved{MessageID: m.id, Count: summary.Count, Chunks: summary.Chunks,
-			ManifestDigest: summary.Digest, Included: summary.Included, Excluded: summary.Excluded})
-		if err != nil {
-			return err
-		}
-	}
-	if err := w.publishChunks(ctx, m.id, key, summary, done.chunks); err != nil {
+	if err := w.publish(ctx, m.id, key, summary, done); err != nil {
 		return fmt.Errorf("expanding message %s: %w", m.id, err)
 	}
-	// Commit point 5. A crash before it leaves the published chunks. The next worker
-	// publishes the chunks that aren't recorded.
-	return w.publish(ctx, events.FanoutCompleted{MessageID: m.id, Deliveries: summary.Count, Chunks: summary.Chunks})
+	return nil
 }
 
 // progress reads the recorder's tables. Events that are not recorded yet are published
@@ -174,8 +165,10 @@ func (w *Worker) progress(ctx context.Context, id uuid.UUID) (progress, error) {
 	return p, nil
 }
 
-// publishChunks publishes the manifest's chunks, beginning with chunk skip.
-func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Key, summary Summary, skip int) error {
+// publish publishes the events of a frozen audience that are not recorded yet, in atomic batches:
+// audience.resolved with the first chunks, and fanout.completed with the last ones. So a small
+// message is one batch.
+func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, summary Summary, recorded progress) error {
 	manifest, err := w.Content.Get(ctx, content.ManifestOf(id), key)
 	if err != nil {
 		return fmt.Errorf("opening the manifest: %w", err)
@@ -186,49 +179,55 @@ func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Ke
 		return err
 	}
 	defer r.close()
-	var published []uint64 // the last sequence of each batch that may not be recorded yet
+	var published []uint64 // the last sequence of each batch
 	for done := false; !done; {
-		batch := make([]events.Event, 0, batchChunks)
-		for len(batch) < batchChunks && !done {
+		batch := make([]events.Event, 0, batchChunks+2)
+		if len(published) == 0 && !recorded.resolved {
+			batch, err = w.append(batch, events.AudienceResolved{MessageID: id, Count: summary.Count, Chunks: summary.Chunks,
+				ManifestDigest: summary.Digest, Included: summary.Included, Excluded: summary.Excluded})
+			if err != nil {
+				return err
+			}
+		}
+		for chunks := 0; chunks < batchChunks && !done; {
 			chunk, body, err := r.body()
 			switch {
 			case errors.Is(err, io.EOF):
 				done = true
 			case err != nil:
 				return err
-			case chunk >= skip:
+			case chunk >= recorded.chunks:
 				batch = append(batch, w.chunkEvent(id, chunk, summary.Chunks, body))
+				chunks++
 			}
 		}
-		if len(batch) == 0 {
-			continue
+		if done {
+			batch, err = w.append(batch, events.FanoutCompleted{MessageID: id, Deliveries: summary.Count, Chunks: summary.Chunks})
+			if err != nil {
+				return err
+			}
 		}
+		// Commit point 5 is the last batch. A crash before it leaves the batches before it; the
+		// next worker publishes the chunks that aren't recorded.
 		last, err := w.Facts.Send(ctx, batch...)
 		if err != nil {
 			return fmt.Errorf("publishing chunks: %w", err)
 		}
 		published = append(published, last)
-		if len(published) > aheadBatches {
-			if err := w.Position.Wait(ctx, published[0]); err != nil {
+		if len(published) > aheadBatches && !done {
+			if err := w.Position.Wait(ctx, published[len(published)-1-aheadBatches]); err != nil {
 				return err
 			}
-			published = published[1:]
 		}
 	}
 	return nil
 }
 
-func (w *Worker) chunkEvent(id uuid.UUID, chunk, of int, body []byte) events.Event {
-	return events.NewChunk(source, actor, w.Facts.Now(), id, events.ChunkRef{Index: chunk, Of: of}, body)
+func (w *Worker) append(batch []events.Event, body events.Body) ([]events.Event, error) {
+	e, err := events.New(source, actor, w.Facts.Now(), body)
+	return append(batch, e), err
 }
 
-func (w *Worker) publish(ctx context.Context, body events.Body) error {
-	e, err := events.New(source, actor, w.Facts.Now(), body)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Facts.Send(ctx, e); err != nil {
-		return fmt.Errorf("publishing %s of message %s: %w", e.Type, e.MessageID, err)
-	}
-	return nil
+func (w *Worker) chunkEvent(id uuid.UUID, chunk, of int, body []byte) events.Event {
+	return events.NewChunk(source, actor, w.Facts.Now(), id, events.ChunkRef{Index: chunk, Of: of}, body)
 }

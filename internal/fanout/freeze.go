@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/content"
 	audiences "postern/internal/directory/audience"
@@ -16,28 +17,22 @@ import (
 	"postern/internal/proof/salted"
 )
 
-// manifestKey returns the key of a message's manifest, and makes it if there is none. If
-// several workers make a key, the first one is stored, so that all of them read the same
-// manifest. The key is copied to the content store before the manifest is written. If
-// Postgres has lost the row and a worker has made another key, the copy counts.
+// manifestKey returns the key of a message's manifest, and makes it if there is none. The key is
+// stored in the content store before the manifest is written, and then in its row. If several
+// workers make a key, or Postgres has lost the row, the one in the content store counts, so that
+// all of them read the same manifest. A crash in between leaves a key that the next worker finds.
 func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Key, error) {
-	_, fresh, err := w.Content.NewKey(message)
-	if err != nil {
-		return content.Key{}, fmt.Errorf("making a key for the manifest: %w", err)
-	}
-	_, err = w.Pool.Exec(ctx, `INSERT INTO app.manifest_keys (message_id, wrapped_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-		message, fresh)
-	if err != nil {
-		return content.Key{}, fmt.Errorf("storing the manifest's key: %w", err)
-	}
 	var wrapped []byte
 	var copied bool
-	err = w.Pool.QueryRow(ctx, `SELECT wrapped_key, copied FROM app.manifest_keys WHERE message_id = $1`, message).Scan(&wrapped, &copied)
+	err := w.Pool.QueryRow(ctx, `SELECT wrapped_key, copied FROM app.manifest_keys WHERE message_id = $1`, message).Scan(&wrapped, &copied)
+	if errors.Is(err, pgx.ErrNoRows) {
+		_, wrapped, err = w.Content.NewKey(message)
+	}
 	if err != nil {
 		return content.Key{}, fmt.Errorf("loading the manifest's key: %w", err)
 	}
 	if !copied {
-		if wrapped, err = w.copyManifestKey(ctx, message, wrapped); err != nil {
+		if wrapped, err = w.storeManifestKey(ctx, message, wrapped); err != nil {
 			return content.Key{}, err
 		}
 	}
@@ -48,14 +43,14 @@ func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Ke
 	return key, nil
 }
 
-// copyManifestKey copies the key to the content store and returns the key that counts. After
-// a crash before the row is updated, this is repeated without an effect.
-func (w *Worker) copyManifestKey(ctx context.Context, message uuid.UUID, wrapped []byte) ([]byte, error) {
+// storeManifestKey stores a key in both places and returns the key that counts.
+func (w *Worker) storeManifestKey(ctx context.Context, message uuid.UUID, wrapped []byte) ([]byte, error) {
 	kept, err := w.Content.StoreKeys(ctx, content.ManifestKeysOf(message), message, content.Keys{WrappedKey: wrapped})
 	if err != nil {
 		return nil, fmt.Errorf("copying the manifest's key: %w", err)
 	}
-	_, err = w.Pool.Exec(ctx, `UPDATE app.manifest_keys SET wrapped_key = $2, copied = true WHERE message_id = $1`, message, kept.WrappedKey)
+	_, err = w.Pool.Exec(ctx, `INSERT INTO app.manifest_keys (message_id, wrapped_key, copied) VALUES ($1, $2, true)
+		ON CONFLICT (message_id) DO UPDATE SET wrapped_key = excluded.wrapped_key, copied = true`, message, kept.WrappedKey)
 	if err != nil {
 		return nil, fmt.Errorf("storing the manifest's key: %w", err)
 	}
