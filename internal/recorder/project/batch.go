@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/directory/block"
 	"postern/internal/events"
@@ -29,6 +32,8 @@ type batch struct {
 	ctx  context.Context // of the transaction; a batch lives no longer
 	tx   pgx.Tx
 	from uint64 // position before it
+
+	writes pgx.Batch // statements that wait to be sent, see queue
 
 	events     []*Prepared
 	parked     []parkedRow
@@ -109,8 +114,8 @@ func writeBatch(ctx context.Context, tx pgx.Tx, from uint64, run []*Prepared) ([
 	b := &batch{ctx: ctx, tx: tx, from: from, events: run,
 		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{}, delivered: map[blockKey]block.Members{},
 		exceptions: map[chunkKey]map[int32]*exceptionRow{}, reports: map[chunkKey]map[alertKey]*reportRow{}, dead: deadRows{}}
-	for _, step := range []func() error{b.move, b.load, b.projectAll, b.flushMessages, b.flushChunks, b.flushExceptions,
-		b.flushReports, b.flushRows, b.flushEvents, b.growTree} {
+	for _, step := range []func() error{b.load, b.projectAll, b.flushMessages, b.flushChunks, b.flushExceptions,
+		b.flushReports, b.flushRows, b.flushEvents, b.growTree, b.send} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -118,25 +123,67 @@ func writeBatch(ctx context.Context, tx pgx.Tx, from uint64, run []*Prepared) ([
 	return b.parked, nil
 }
 
-// move advances the position. It fails where another recorder has moved the position
-// since: of two recorders that start from the same position only one can move it.
-func (b *batch) move() error {
-	last := b.events[len(b.events)-1].Stored.Seq
-	tag, err := b.tx.Exec(b.ctx, `UPDATE position SET seq = $1 WHERE seq = $2`, last, b.from)
-	if err != nil {
-		return fmt.Errorf("moving the position: %w", err)
+// queue adds a statement that writes. Statements are sent together: one at a time, the round
+// trips of a small run would take most of its time.
+func (b *batch) queue(sql string, args ...any) { b.writes.Queue(sql, args...) }
+
+// send sends the queued statements, in order.
+func (b *batch) send() error {
+	if b.writes.Len() == 0 {
+		return nil
 	}
-	if tag.RowsAffected() != 1 {
-		return fmt.Errorf("moving the position from %d: %w", b.from, errOvertaken)
-	}
-	if _, err := b.tx.Exec(b.ctx, `SELECT pg_notify($1, $2::bigint::text)`, position.Channel, last); err != nil {
-		return fmt.Errorf("announcing the position: %w", err)
+	q := b.writes
+	b.writes = pgx.Batch{}
+	if err := b.tx.SendBatch(b.ctx, &q).Close(); err != nil {
+		return fmt.Errorf("writing rows: %w", err)
 	}
 	return nil
 }
 
-// load reads the rows that the events of the batch depend on: which events are
-// repeats, and the messages and chunks that the events refer to.
+// fewRows is the number of rows up to which they are inserted by queued statements. A COPY takes
+// three round trips.
+const fewRows = 32
+
+// insert adds rows to a table, after the statements that are queued.
+func (b *batch) insert(table string, columns []string, rows [][]any) error {
+	if len(rows) <= fewRows {
+		sql := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES ("
+		for i := range columns {
+			if i > 0 {
+				sql += ", "
+			}
+			sql += "$" + strconv.Itoa(i+1)
+		}
+		for _, row := range rows {
+			b.queue(sql+")", row...)
+		}
+		return nil
+	}
+	if err := b.send(); err != nil {
+		return err
+	}
+	if _, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows)); err != nil {
+		return fmt.Errorf("writing %s: %w", table, err)
+	}
+	return nil
+}
+
+// move advances the position. It fails where another recorder has moved the position
+// since: of two recorders that start from the same position only one can move it.
+func (b *batch) move(q *pgx.Batch) {
+	last := b.events[len(b.events)-1].Stored.Seq
+	q.Queue(`UPDATE position SET seq = $1 WHERE seq = $2`, last, b.from).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return fmt.Errorf("moving the position from %d: %w", b.from, errOvertaken)
+		}
+		return nil
+	})
+	q.Queue(`SELECT pg_notify($1, $2::bigint::text)`, position.Channel, last)
+}
+
+// load moves the position, and reads the rows that the events of the batch depend on: which
+// events are repeats, and the messages and chunks that the events refer to. It is one round
+// trip.
 func (b *batch) load() error {
 	ids := make([]uuid.UUID, 0, len(b.events))
 	var messages []uuid.UUID
@@ -168,39 +215,34 @@ func (b *batch) load() error {
 			}
 		}
 	}
-	seen, err := b.firstSeen(ids)
-	if err != nil {
-		return err
+	q := &pgx.Batch{}
+	seen := map[uuid.UUID]int64{}
+	b.move(q)
+	firstSeen(q, ids, seen)
+	b.loadMessages(q, messages)
+	b.loadChunks(q, chunkOf, chunkNo)
+	b.loadDelivered(q, within)
+	b.loadReports(q)
+	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
+		return fmt.Errorf("moving the position and loading rows: %w", err)
 	}
 	b.markRepeats(seen)
-	if err := b.loadMessages(messages); err != nil {
-		return err
-	}
-	if err := b.loadChunks(chunkOf, chunkNo); err != nil {
-		return err
-	}
-	if err := b.loadDelivered(within); err != nil {
-		return err
-	}
-	return b.loadReports()
+	return nil
 }
 
-func (b *batch) firstSeen(ids []uuid.UUID) (map[uuid.UUID]int64, error) {
-	rows, err := b.tx.Query(b.ctx, `SELECT id, min(seq) FROM events WHERE id = ANY($1) GROUP BY id`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("looking for repeats: %w", err)
-	}
-	seen := map[uuid.UUID]int64{}
-	var id uuid.UUID
-	var seq int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
-		seen[id] = seq
+func firstSeen(q *pgx.Batch, ids []uuid.UUID, seen map[uuid.UUID]int64) {
+	q.Queue(`SELECT id, min(seq) FROM events WHERE id = ANY($1) GROUP BY id`, ids).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+			seen[id] = seq
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("looking for repeats: %w", err)
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for repeats: %w", err)
-	}
-	return seen, nil
 }
 
 // markRepeats marks the events that have the same ID as an earlier one.
@@ -245,23 +287,23 @@ func (b *batch) projectAll() error {
 }
 
 func (b *batch) flushEvents() error {
-	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"events"},
-		[]string{"seq", "id", "type", "actor", "time", "message_id", "repeats", "projected", "leaf", "stored"},
-		pgx.CopyFromSlice(len(b.events), func(i int) ([]any, error) {
-			p, o := b.events[i], b.outcome[i]
-			var id, message *uuid.UUID
-			var at *time.Time
-			if p.Event.ID != uuid.Nil {
-				id, at = &p.Event.ID, &p.Event.Time
-			}
-			if p.Event.MessageID != uuid.Nil {
-				message = &p.Event.MessageID
-			}
-			return []any{p.Stored.Seq, id, string(p.Event.Type), p.Event.Actor, at, message,
-				o.repeats, o.projected, p.Leaf[:], p.packed}, nil
-		}))
+	rows := make([][]any, len(b.events))
+	for i, p := range b.events {
+		o := b.outcome[i]
+		var id, message *uuid.UUID
+		var at *time.Time
+		if p.Event.ID != uuid.Nil {
+			id, at = &p.Event.ID, &p.Event.Time
+		}
+		if p.Event.MessageID != uuid.Nil {
+			message = &p.Event.MessageID
+		}
+		rows[i] = []any{p.Stored.Seq, id, string(p.Event.Type), p.Event.Actor, at, message,
+			o.repeats, o.projected, p.Leaf[:], p.packed}
+	}
+	err := b.insert("events", []string{"seq", "id", "type", "actor", "time", "message_id", "repeats", "projected", "leaf", "stored"}, rows)
 	if err != nil {
-		return fmt.Errorf("keeping the events: %w", err)
+		return err
 	}
 	return b.flushChunkEvents()
 }
@@ -274,15 +316,7 @@ func (b *batch) flushChunkEvents() error {
 			rows = append(rows, []any{p.Stored.Seq, p.Event.MessageID, c.Index, c.Of})
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"chunk_events"},
-		[]string{"seq", "message_id", "chunk", "chunks"}, pgx.CopyFromRows(rows))
-	if err != nil {
-		return fmt.Errorf("writing chunk_events: %w", err)
-	}
-	return nil
+	return b.insert("chunk_events", []string{"seq", "message_id", "chunk", "chunks"}, rows)
 }
 
 func (b *batch) flushRows() error {
@@ -296,28 +330,26 @@ func (b *batch) flushRows() error {
 		{"opens", []string{"message_id", "portal_user_no", "opened_at"}, b.opens},
 		{"downloads", []string{"seq", "message_id", "portal_user_no", "attachment_id", "downloaded_at"}, b.downloads},
 	} {
-		if len(t.rows) == 0 {
-			continue
-		}
-		if _, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
-			return fmt.Errorf("writing %s: %w", t.name, err)
+		if err := b.insert(t.name, t.columns, t.rows); err != nil {
+			return err
 		}
 	}
-	return b.countOpens()
+	b.countOpens()
+	return nil
 }
 
 // countOpens adds the openings of the batch to the blocks of the inbox, so that a search for
 // those who have not opened a message passes over full blocks. An opening counts if its
 // delivery is before it in the record, also if both are in the batch.
-func (b *batch) countOpens() error {
+func (b *batch) countOpens() {
 	if len(b.opens) == 0 {
-		return nil
+		return
 	}
 	messages, nos := make([]uuid.UUID, len(b.opens)), make([]int32, len(b.opens))
 	for i, o := range b.opens {
 		messages[i], nos[i] = o[0].(uuid.UUID), o[1].(int32)
 	}
-	_, err := b.tx.Exec(b.ctx, `
+	b.queue(`
 		UPDATE inbox i SET opened = i.opened + counted.opens
 		FROM (SELECT message_id, block, part, count(*)::integer AS opens
 		      FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS o (message_id, no, seq)
@@ -326,83 +358,74 @@ func (b *batch) countOpens() error {
 		      WHERE block = record.block_of(o.no) AND record.has_member(members, record.place_of(o.no)) AND c.seq < o.seq
 		      GROUP BY message_id, block, part) AS counted
 		WHERE i.message_id = counted.message_id AND i.block = counted.block AND i.part = counted.part`, messages, nos, b.openSeqs)
-	if err != nil {
-		return fmt.Errorf("counting the openings: %w", err)
-	}
-	return nil
 }
 
-func (b *batch) loadMessages(ids []uuid.UUID) error {
-	rows, err := b.tx.Query(b.ctx, `
+func (b *batch) loadMessages(q *pgx.Batch, ids []uuid.UUID) {
+	if len(ids) == 0 {
+		return
+	}
+	q.Queue(`
 		SELECT message_id, status, released_at, cancelled_at, completed_at, recalled_at, recall_reason,
 		       manifest_digest, audience, delivered, opened, alert_accepted, alert_failed, alert_skipped, alert_unknown
-		FROM messages WHERE message_id = ANY($1)`, ids)
-	if err != nil {
-		return fmt.Errorf("loading messages: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		m := &messageRow{}
-		var accepted, failed, skipped, unknown int
-		if err := rows.Scan(&m.id, &m.status, &m.releasedAt, &m.cancelledAt, &m.completedAt, &m.recalledAt,
-			&m.recallReason, &m.manifest, &m.audience, &m.delivered, &m.opened, &accepted, &failed, &skipped, &unknown); err != nil {
-			return fmt.Errorf("loading messages: %w", err)
+		FROM messages WHERE message_id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			m := &messageRow{}
+			var accepted, failed, skipped, unknown int
+			if err := rows.Scan(&m.id, &m.status, &m.releasedAt, &m.cancelledAt, &m.completedAt, &m.recalledAt,
+				&m.recallReason, &m.manifest, &m.audience, &m.delivered, &m.opened, &accepted, &failed, &skipped, &unknown); err != nil {
+				return fmt.Errorf("loading messages: %w", err)
+			}
+			m.alerts = map[events.AlertState]int{events.AlertAccepted: accepted, events.AlertFailed: failed,
+				events.AlertSkipped: skipped, events.AlertUnknown: unknown}
+			b.messages[m.id] = m
 		}
-		m.alerts = map[events.AlertState]int{events.AlertAccepted: accepted, events.AlertFailed: failed,
-			events.AlertSkipped: skipped, events.AlertUnknown: unknown}
-		b.messages[m.id] = m
-	}
-	return rows.Err()
+		return rows.Err()
+	})
 }
 
-func (b *batch) loadChunks(messages []uuid.UUID, nos []int) error {
+func (b *batch) loadChunks(q *pgx.Batch, messages []uuid.UUID, nos []int) {
 	if len(messages) == 0 {
-		return nil
+		return
 	}
-	rows, err := b.tx.Query(b.ctx, `
+	q.Queue(`
 		SELECT c.message_id, c.chunk, c.first_no, c.last_no, c.deliveries, c.alert_state, c.alert_reason, c.alert_attempt, c.alert_at
 		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, chunk)
-		JOIN chunks c USING (message_id, chunk)`, messages, nos)
-	if err != nil {
-		return fmt.Errorf("loading chunks: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		c := &chunkRow{}
-		if err := rows.Scan(&c.key.message, &c.key.chunk, &c.firstNo, &c.lastNo, &c.deliveries,
-			&c.state, &c.reason, &c.attempt, &c.at); err != nil {
-			return fmt.Errorf("loading chunks: %w", err)
+		JOIN chunks c USING (message_id, chunk)`, messages, nos).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			c := &chunkRow{}
+			if err := rows.Scan(&c.key.message, &c.key.chunk, &c.firstNo, &c.lastNo, &c.deliveries,
+				&c.state, &c.reason, &c.attempt, &c.at); err != nil {
+				return fmt.Errorf("loading chunks: %w", err)
+			}
+			b.chunks[c.key] = c
 		}
-		b.chunks[c.key] = c
-	}
-	return rows.Err()
+		return rows.Err()
+	})
 }
 
 // loadDelivered reads who of some blocks has their message already.
-func (b *batch) loadDelivered(blocks []blockKey) error {
+func (b *batch) loadDelivered(q *pgx.Batch, blocks []blockKey) {
 	if len(blocks) == 0 {
-		return nil
+		return
 	}
 	messages, nos := make([]uuid.UUID, len(blocks)), make([]int32, len(blocks))
 	for i, k := range blocks {
 		messages[i], nos[i] = k.message, int32(k.block)
 	}
-	rows, err := b.tx.Query(b.ctx, `SELECT DISTINCT i.message_id, i.block, i.members
-		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, block) JOIN inbox i USING (message_id, block)`, messages, nos)
-	if err != nil {
-		return fmt.Errorf("loading blocks of the inbox: %w", err)
-	}
-	var k blockKey
-	var stored []byte
-	_, err = pgx.ForEachRow(rows, []any{&k.message, (*int32)(&k.block), &stored}, func() error {
-		members, err := block.Parse(stored)
-		b.deliver(k, members)
-		return err
+	q.Queue(`SELECT DISTINCT i.message_id, i.block, i.members
+		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, block) JOIN inbox i USING (message_id, block)`, messages, nos).Query(func(rows pgx.Rows) error {
+		var k blockKey
+		var stored []byte
+		_, err := pgx.ForEachRow(rows, []any{&k.message, (*int32)(&k.block), &stored}, func() error {
+			members, err := block.Parse(stored)
+			b.deliver(k, members)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("loading blocks of the inbox: %w", err)
+		}
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("loading blocks of the inbox: %w", err)
-	}
-	return nil
 }
 
 // deliver adds members to those of a block who have the message.
@@ -417,7 +440,6 @@ func (b *batch) deliver(k blockKey, members block.Members) {
 // flushMessages inserts the new messages and updates the others, in the order of
 // their ids, so that the work does not depend on the order of a map.
 func (b *batch) flushMessages() error {
-	q := &pgx.Batch{}
 	for _, m := range sortedBy(b.messages, func(x, y *messageRow) int { return bytes.Compare(x.id[:], y.id[:]) }) {
 		if m.isNew {
 			recipients, err := json.Marshal(m.sent.Recipients)
@@ -428,13 +450,13 @@ func (b *batch) flushMessages() error {
 			if err != nil {
 				return fmt.Errorf("encoding the attachments: %w", err)
 			}
-			q.Queue(`INSERT INTO messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest,
+			b.queue(`INSERT INTO messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest,
 				status, hold, bulk, sent_at, release_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)`,
 				m.id, m.seq, m.sent.SenderID, recipients, attachments, m.sent.SubjectDigest, m.sent.BodyDigest,
 				state.Initial(m.sent.Hold), string(m.sent.Hold), m.bulk, m.sentAt, m.sent.ReleaseAt)
 		}
 		if m.dirty {
-			q.Queue(`UPDATE messages SET status=$2, released_at=$3, cancelled_at=$4, completed_at=$5, recalled_at=$6,
+			b.queue(`UPDATE messages SET status=$2, released_at=$3, cancelled_at=$4, completed_at=$5, recalled_at=$6,
 				recall_reason=$7, manifest_digest=$8, audience=$9, delivered=$10, opened=$11,
 				alert_accepted=$12, alert_failed=$13, alert_skipped=$14, alert_unknown=$15 WHERE message_id=$1`,
 				m.id, m.status, m.releasedAt, m.cancelledAt, m.completedAt, m.recalledAt, m.recallReason, m.manifest,
@@ -442,15 +464,11 @@ func (b *batch) flushMessages() error {
 				m.alerts[events.AlertSkipped], m.alerts[events.AlertUnknown])
 		}
 	}
-	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
-		return fmt.Errorf("writing messages: %w", err)
-	}
 	return nil
 }
 
 func (b *batch) flushChunks() error {
 	var fresh [][]any
-	q := &pgx.Batch{}
 	for _, c := range sortedBy(b.chunks, func(x, y *chunkRow) int {
 		if d := bytes.Compare(x.key.message[:], y.key.message[:]); d != 0 {
 			return d
@@ -462,20 +480,12 @@ func (b *batch) flushChunks() error {
 			fresh = append(fresh, []any{c.key.message, c.key.chunk, c.seq, c.firstNo, c.lastNo, c.deliveries,
 				c.deliveredAt, string(c.state), c.reason, c.attempt, c.at})
 		case c.dirty:
-			q.Queue(`UPDATE chunks SET alert_state=$3, alert_reason=$4, alert_attempt=$5, alert_at=$6
+			b.queue(`UPDATE chunks SET alert_state=$3, alert_reason=$4, alert_attempt=$5, alert_at=$6
 				WHERE message_id=$1 AND chunk=$2`, c.key.message, c.key.chunk, string(c.state), c.reason, c.attempt, c.at)
 		}
 	}
-	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"chunks"},
-		[]string{"message_id", "chunk", "seq", "first_no", "last_no", "deliveries",
-			"delivered_at", "alert_state", "alert_reason", "alert_attempt", "alert_at"}, pgx.CopyFromRows(fresh))
-	if err != nil {
-		return fmt.Errorf("writing chunks: %w", err)
-	}
-	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
-		return fmt.Errorf("updating chunks: %w", err)
-	}
-	return nil
+	return b.insert("chunks", []string{"message_id", "chunk", "seq", "first_no", "last_no", "deliveries",
+		"delivered_at", "alert_state", "alert_reason", "alert_attempt", "alert_at"}, fresh)
 }
 
 func sortedBy[K comparable, V any](m map[K]V, cmp func(a, b V) int) []V {

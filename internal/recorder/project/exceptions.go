@@ -53,26 +53,26 @@ func (b *batch) except(chunk chunkKey, no int32, x *exceptionRow) {
 }
 
 // loadExceptions reads the exceptions of single deliveries.
-func (b *batch) loadExceptions(messages []uuid.UUID, nos []int32) error {
-	return b.readExceptions(`
+func (b *batch) loadExceptions(q *pgx.Batch, messages []uuid.UUID, nos []int32) {
+	q.Queue(`
 		SELECT DISTINCT x.message_id, x.chunk, x.portal_user_no, x.state, x.reason, x.attempt, x.at
 		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, portal_user_no)
-		JOIN alert_exceptions x USING (message_id, portal_user_no)`, messages, nos)
+		JOIN alert_exceptions x USING (message_id, portal_user_no)`, messages, nos).Query(b.readExceptions)
 }
 
 // loadExceptionsOf reads the exceptions of a whole chunk. It is rare, so it may query
 // Postgres in the middle of a batch. It keeps rows that the batch has changed.
 func (b *batch) loadExceptionsOf(chunk chunkKey) error {
-	return b.readExceptions(`
+	rows, err := b.tx.Query(b.ctx, `
 		SELECT message_id, chunk, portal_user_no, state, reason, attempt, at
 		FROM alert_exceptions WHERE message_id = $1 AND chunk = $2`, chunk.message, chunk.chunk)
-}
-
-func (b *batch) readExceptions(sql string, args ...any) error {
-	rows, err := b.tx.Query(b.ctx, sql, args...)
 	if err != nil {
 		return fmt.Errorf("loading exceptions: %w", err)
 	}
+	return b.readExceptions(rows)
+}
+
+func (b *batch) readExceptions(rows pgx.Rows) error {
 	defer rows.Close()
 	for rows.Next() {
 		var chunk chunkKey
@@ -90,33 +90,24 @@ func (b *batch) readExceptions(sql string, args ...any) error {
 
 func (b *batch) flushExceptions() error {
 	var fresh [][]any
-	q := &pgx.Batch{}
 	for chunk, all := range b.exceptions {
 		for no, x := range all {
 			switch {
 			case !x.dirty:
 			case x.stored && x.gone:
-				q.Queue(`DELETE FROM alert_exceptions WHERE message_id = $1 AND portal_user_no = $2`, chunk.message, no)
+				b.queue(`DELETE FROM alert_exceptions WHERE message_id = $1 AND portal_user_no = $2`, chunk.message, no)
 			case x.stored:
-				q.Queue(`UPDATE alert_exceptions SET state = $3, reason = $4, attempt = $5, at = $6
+				b.queue(`UPDATE alert_exceptions SET state = $3, reason = $4, attempt = $5, at = $6
 					WHERE message_id = $1 AND portal_user_no = $2`, chunk.message, no, string(x.state), x.reason, x.attempt, x.at)
 			case !x.gone:
 				fresh = append(fresh, []any{chunk.message, no, chunk.chunk, string(x.state), x.reason, x.attempt, x.at})
 			}
 		}
 	}
-	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
-		return fmt.Errorf("updating exceptions: %w", err)
-	}
 	// In the order of the key, which keeps the writes to the index together.
 	slices.SortFunc(fresh, func(x, y []any) int {
 		m, n := x[0].(uuid.UUID), y[0].(uuid.UUID)
 		return cmp.Or(bytes.Compare(m[:], n[:]), cmp.Compare(x[1].(int32), y[1].(int32)))
 	})
-	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"alert_exceptions"},
-		[]string{"message_id", "portal_user_no", "chunk", "state", "reason", "attempt", "at"}, pgx.CopyFromRows(fresh))
-	if err != nil {
-		return fmt.Errorf("writing exceptions: %w", err)
-	}
-	return nil
+	return b.insert("alert_exceptions", []string{"message_id", "portal_user_no", "chunk", "state", "reason", "attempt", "at"}, fresh)
 }

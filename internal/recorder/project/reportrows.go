@@ -35,7 +35,7 @@ func (d *deadRow) before(other *deadRow) bool {
 
 // loadReports reads the reports about the alerts that the batch reports on, and about all
 // alerts of the chunks whose outcome is in the batch.
-func (b *batch) loadReports() error {
+func (b *batch) loadReports(q *pgx.Batch) {
 	var messages []uuid.UUID
 	var chunks []int
 	var nos []int32
@@ -55,52 +55,45 @@ func (b *batch) loadReports() error {
 			nos = append(nos, everyPortalUser)
 		}
 	}
-	if len(messages) == 0 {
-		return nil
+	if len(messages) > 0 {
+		b.loadReportRows(q, messages, chunks, nos)
+		b.loadExceptions(q, messages, nos)
 	}
-	if err := b.loadReportRows(messages, chunks, nos); err != nil {
-		return err
-	}
-	return b.loadExceptions(messages, nos)
 }
 
 // everyPortalUser stands for all portal users of a chunk: numbers begin at 1.
 const everyPortalUser = 0
 
-func (b *batch) loadReportRows(messages []uuid.UUID, chunks []int, nos []int32) error {
-	rows, err := b.tx.Query(b.ctx, `
+func (b *batch) loadReportRows(q *pgx.Batch, messages []uuid.UUID, chunks []int, nos []int32) {
+	q.Queue(`
 		SELECT DISTINCT r.message_id, r.chunk, r.portal_user_no, r.attempt, r.failed, r.reason, r.at, r.report_id
 		FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS wanted (message_id, chunk, no)
 		JOIN reports r ON r.message_id = wanted.message_id AND r.chunk = wanted.chunk
-		    AND (wanted.no = 0 OR r.portal_user_no = wanted.no)`, messages, chunks, nos)
-	if err != nil {
-		return fmt.Errorf("loading reports: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var chunk chunkKey
-		var key alertKey
-		r := &reportRow{stored: true}
-		if err := rows.Scan(&chunk.message, &chunk.chunk, &key.no, &key.attempt, &r.failed, &r.reason, &r.at, &r.id); err != nil {
-			return fmt.Errorf("loading reports: %w", err)
+		    AND (wanted.no = 0 OR r.portal_user_no = wanted.no)`, messages, chunks, nos).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var chunk chunkKey
+			var key alertKey
+			r := &reportRow{stored: true}
+			if err := rows.Scan(&chunk.message, &chunk.chunk, &key.no, &key.attempt, &r.failed, &r.reason, &r.at, &r.id); err != nil {
+				return fmt.Errorf("loading reports: %w", err)
+			}
+			b.keep(chunk, key, r)
 		}
-		b.keep(chunk, key, r)
-	}
-	return rows.Err()
+		return rows.Err()
+	})
 }
 
 func (b *batch) flushReports() error {
 	var fresh [][]any
-	q := &pgx.Batch{}
 	for chunk, alerts := range b.reports {
 		for key, r := range alerts {
 			switch {
 			case !r.dirty:
 			case r.stored && r.gone:
-				q.Queue(`DELETE FROM reports WHERE message_id = $1 AND chunk = $2 AND portal_user_no = $3 AND attempt = $4`,
+				b.queue(`DELETE FROM reports WHERE message_id = $1 AND chunk = $2 AND portal_user_no = $3 AND attempt = $4`,
 					chunk.message, chunk.chunk, key.no, key.attempt)
 			case r.stored:
-				q.Queue(`UPDATE reports SET failed = $5, reason = $6, at = $7, report_id = $8
+				b.queue(`UPDATE reports SET failed = $5, reason = $6, at = $7, report_id = $8
 					WHERE message_id = $1 AND chunk = $2 AND portal_user_no = $3 AND attempt = $4`,
 					chunk.message, chunk.chunk, key.no, key.attempt, r.failed, r.reason, r.at, r.id)
 			case !r.gone:
@@ -108,29 +101,17 @@ func (b *batch) flushReports() error {
 			}
 		}
 	}
-	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
-		return fmt.Errorf("updating reports: %w", err)
-	}
-	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"reports"}, []string{"message_id", "chunk", "portal_user_no", "attempt",
-		"failed", "reason", "at", "report_id"}, pgx.CopyFromRows(fresh))
-	if err != nil {
-		return fmt.Errorf("writing reports: %w", err)
-	}
-	return b.flushDead()
+	b.flushDead()
+	return b.insert("reports", []string{"message_id", "chunk", "portal_user_no", "attempt", "failed", "reason", "at", "report_id"}, fresh)
 }
 
-func (b *batch) flushDead() error {
-	q := &pgx.Batch{}
+func (b *batch) flushDead() {
 	for no, d := range b.dead {
-		q.Queue(`INSERT INTO dead_addresses AS known (portal_user_no, address_version, since, reason, report_id)
+		b.queue(`INSERT INTO dead_addresses AS known (portal_user_no, address_version, since, reason, report_id)
 			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (portal_user_no) DO UPDATE SET address_version = excluded.address_version,
 				since = excluded.since, reason = excluded.reason, report_id = excluded.report_id
 			WHERE (-excluded.address_version, excluded.since, excluded.report_id COLLATE "C")
 				< (-known.address_version, known.since, known.report_id)`,
 			no, d.version, d.since, d.reason, d.id)
 	}
-	if err := b.tx.SendBatch(b.ctx, q).Close(); err != nil {
-		return fmt.Errorf("writing dead addresses: %w", err)
-	}
-	return nil
 }

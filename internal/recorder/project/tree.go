@@ -2,6 +2,7 @@ package project
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -28,10 +29,7 @@ func (b *batch) growTree() error {
 			next++
 		}
 	}
-	if _, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"hashes"}, []string{"idx", "hash"}, pgx.CopyFromRows(rows)); err != nil {
-		return fmt.Errorf("growing the tree: %w", err)
-	}
-	return nil
+	return b.insert("hashes", []string{"idx", "hash"}, rows)
 }
 
 // BuildTree builds the tree of a record that was kept before there was a tree, in one
@@ -58,7 +56,7 @@ func BuildTree(ctx context.Context, conn *pgx.Conn, db Beginner, position uint64
 	}
 	err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		b.tx = tx
-		return b.growTree()
+		return errors.Join(b.growTree(), b.send())
 	})
 	if err != nil {
 		return fmt.Errorf("building the tree: %w", err)
