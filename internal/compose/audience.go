@@ -66,8 +66,16 @@ func (c *Composer) count(ctx context.Context, chosen audience.Selection) (counts
 	return counts, err
 }
 
-// exists reports whether an audience has a recipient. It takes its turn with count.
+// exists reports whether an audience has a recipient. It takes its turn with count. Portal users
+// who are chosen by id are recipients if they exist, so for them it needs no snapshot.
 func (c *Composer) exists(ctx context.Context, chosen audience.Selection) (found bool, err error) {
+	if len(chosen.Groups) == 0 {
+		unknown, err := directory.CheckIDs(ctx, c.pool, chosen.PortalUserIDs)
+		if err == nil && len(unknown) > 0 {
+			err = &audience.UnknownPortalUsers{IDs: unknown}
+		}
+		return len(chosen.PortalUserIDs) > 0, err
+	}
 	err = c.inTurn(ctx, chosen, func() error {
 		found, err = audience.Exists(ctx, c.pool, chosen, c.cfg.Facts.Now())
 		return err
@@ -169,6 +177,9 @@ func namePortalUsers(err error, chosen audience.Selection) error {
 
 // checkBcc adds a fault for each id that is not a staff member, or a disabled one.
 func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) error {
+	if len(named) == 0 {
+		return nil
+	}
 	rows, err := c.pool.Query(ctx, `SELECT staff_id, disabled_at IS NOT NULL FROM record.staff WHERE staff_id = ANY($1)`, slices.DeleteFunc(slices.Clone(named), func(id string) bool { return !isID(id) }))
 	if err != nil {
 		return fmt.Errorf("looking staff up: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
@@ -33,6 +34,7 @@ type claim struct {
 	sentAt, releaseAt time.Time
 	keys              content.Keys // empty if the content was erased or the row is lost
 	erased            bool         // recorded as erased
+	fresh             bool         // made by this request, not by an earlier try
 }
 
 // find returns the claim of a sender's key, or nil.
@@ -74,34 +76,28 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 		return nil, err
 	}
 	cl.keys.WrappedKey = wrapped
-	var mine bool
 	// Step 2 begins. A crash before this commit leaves nothing. A crash after it leaves
 	// a claim that a retry finds; the message is not sent.
-	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		mine, err = cl.insert(ctx, tx, staff, key)
-		return err
-	})
-	if err != nil {
+	if cl.fresh, err = cl.insert(ctx, c.pool, staff, key); err != nil {
 		return nil, fmt.Errorf("claiming the send: %w", err)
 	}
-	if mine {
+	if cl.fresh {
 		return &cl, nil
 	}
 	return c.find(ctx, staff, key)
 }
 
-func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, key string) (mine bool, err error) {
+// insert writes the two rows of the claim with one statement. mine is false if another request
+// with the same key has made it.
+func (cl *claim) insert(ctx context.Context, pool *pgxpool.Pool, staff policy.Subject, key string) (mine bool, err error) {
 	// This waits for a concurrent insert of the same key.
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING`,
-		staff.ID, key, cl.requestDigest, cl.id, cl.status, cl.sentAt, cl.releaseAt)
-	if err != nil || tag.RowsAffected() == 0 {
-		return false, err
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) VALUES ($1, $2, $3, $4)`,
-		cl.id, cl.keys.WrappedKey, cl.keys.Sealed, cl.sentAt)
-	return true, err
+	tag, err := pool.Exec(ctx, `
+		WITH mine AS (
+		    INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
+		    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING RETURNING message_id, sent_at)
+		INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) SELECT message_id, $8, $9, sent_at FROM mine`,
+		staff.ID, key, cl.requestDigest, cl.id, cl.status, cl.sentAt, cl.releaseAt, cl.keys.WrappedKey, cl.keys.Sealed)
+	return tag.RowsAffected() == 1, err
 }
 
 // open returns the key and the header of the claim. It fails with [ErrKeyReused] if the

@@ -145,8 +145,10 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	if cl.status == statusPublished {
 		return answer, nil
 	}
-	if err := c.mustBeRecordable(ctx); err != nil {
-		return Answer{}, err
+	if !cl.fresh { // otherwise prepare has checked it
+		if err := c.mustBeRecordable(ctx); err != nil {
+			return Answer{}, err
+		}
 	}
 	if err := c.store(ctx, cl, secret, r.Body); err != nil {
 		return Answer{}, err

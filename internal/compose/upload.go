@@ -68,6 +68,9 @@ func (c *Composer) insertUpload(ctx context.Context, staff policy.Subject, up at
 // Uploads returns the uploads with the ids, in the order of ids, without those of other
 // senders.
 func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
+	if len(ids) == 0 {
+		return []message.Attachment{}, nil
+	}
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
@@ -84,6 +87,9 @@ func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid
 // attachments returns the sender's uploads in the order of ids, and adds a fault for each
 // one that does not exist.
 func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
+	if len(ids) == 0 {
+		return []message.Attachment{}, nil
+	}
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
