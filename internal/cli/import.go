@@ -83,8 +83,7 @@ func (env *environment) makeRosters(ctx context.Context, s *system) error {
 		return err
 	}
 	defer closeStore()
-	_, err = rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept, Vacuum: s.vacuum}).Pass(ctx)
-	return err
+	return rosterstore.New(rosterstore.Config{Pool: s.pool, Content: kept, Vacuum: s.vacuum}).Finish(ctx)
 }
 
 // mostLines returns how many wrong lines and warnings are listed: more for a program than for a

@@ -1148,6 +1148,7 @@ CREATE TABLE app.rosters (
     CONSTRAINT rosters_secret_check CHECK ((length(secret) > 32))
 );
 GRANT SELECT, INSERT ON app.rosters TO postern_api, postern_fanout;
+GRANT UPDATE (kept) ON app.rosters TO postern_api;
 GRANT UPDATE (kept) ON app.rosters TO postern_fanout;
 GRANT SELECT (root, block, content, facts, names) ON app.rosters TO postern_notify;
 

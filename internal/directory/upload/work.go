@@ -154,7 +154,7 @@ func (u *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subje
 			u.warn("an imported file could not be deleted yet", err)
 		}
 	}
-	if _, err := u.rosters.Pass(ctx); err != nil {
+	if err := u.rosters.Finish(ctx); err != nil {
 		u.warn("the rosters of an import could not be made yet", err)
 	}
 	return nil

@@ -56,7 +56,8 @@ func (s *Store) restoreOn(ctx context.Context, restored *string) error {
 // shortly after it has locked the marks, for which imports wait.
 const (
 	waitForRead = `SET LOCAL idle_in_transaction_session_timeout = '5min'`
-	lockPasses  = `SELECT pg_try_advisory_xact_lock(` + store.LockRosters + `)`
+	tryPasses   = `SELECT pg_try_advisory_xact_lock(` + store.LockRosters + `)`
+	lockPasses  = `SELECT pg_advisory_xact_lock(` + store.LockRosters + `)`
 	waitForLast = `SET LOCAL idle_in_transaction_session_timeout = '15s'`
 )
 
@@ -67,16 +68,45 @@ const (
 // The pass is one transaction. A crash at any line leaves the blocks dirty, and the next pass
 // makes the same rosters.
 func (s *Store) Pass(ctx context.Context) (made int, err error) {
+	if made, _, err = s.pass(ctx); err != nil {
+		return 0, wrapped(err)
+	}
+	if made >= vacuumFrom {
+		s.copyNames(ctx)
+		s.vacuum(ctx)
+	}
+	return made, nil
+}
+
+// Finish is [Store.Pass] for the end of an import. If another pass is running, it waits until that
+// one is done, with what follows it, and then makes what is left: the next message to a group
+// does neither.
+func (s *Store) Finish(ctx context.Context) error {
+	made, mine := 0, false
+	for !mine {
+		var err error
+		if made, mine, err = s.pass(ctx); err != nil {
+			return wrapped(err)
+		}
+		s.copyNames(ctx) // waits for the other pass
+	}
+	if made >= vacuumFrom {
+		s.vacuum(ctx)
+	}
+	return nil
+}
+
+// pass is [Store.Pass] without what follows it. mine is false if another pass is running.
+func (s *Store) pass(ctx context.Context) (made int, mine bool, err error) {
 	var any bool
 	if err := s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.dirty_blocks)`).Scan(&any); err != nil || !any {
-		return 0, wrapped(err)
+		return 0, true, err
 	}
 	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, waitForRead); err != nil {
 			return err
 		}
-		var mine bool
-		if err := tx.QueryRow(ctx, lockPasses).Scan(&mine); err != nil || !mine {
+		if err := tx.QueryRow(ctx, tryPasses).Scan(&mine); err != nil || !mine {
 			return err
 		}
 		rosters, dirty, err := s.buildDirty(ctx)
@@ -93,15 +123,53 @@ func (s *Store) Pass(ctx context.Context) (made int, err error) {
 		made = len(rosters)
 		return setCurrent(ctx, tx, dirty, rosters, roots)
 	})
-	if err != nil {
-		return 0, wrapped(err)
-	}
-	if made >= vacuumFrom && s.Vacuum != nil {
-		if err := s.Vacuum(ctx, "app.roster_facts", "app.roster_names", "app.rosters", "app.block_rosters", "app.dirty_blocks"); err != nil {
-			s.Logger.Warn("the tables of the rosters were not vacuumed", "error", err)
+	return made, mine, err
+}
+
+// copyNames does after a pass what the next message to a group would do: it copies rosters to the
+// content store, one process at a time. If it fails, the message does it.
+func (s *Store) copyNames(ctx context.Context) {
+	err := pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		for _, sql := range []string{waitForRead, lockPasses} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
 		}
+		return s.keepNames(ctx)
+	})
+	if err != nil {
+		s.Logger.Warn("the rosters were not copied to the content store: the next message to a group does it", "error", err)
 	}
-	return made, nil
+}
+
+// vacuum does what autovacuum would do during the next message to a group.
+func (s *Store) vacuum(ctx context.Context) {
+	if s.Vacuum == nil {
+		return
+	}
+	if err := s.Vacuum(ctx, "app.roster_facts", "app.roster_names", "app.rosters", "app.block_rosters", "app.dirty_blocks"); err != nil {
+		s.Logger.Warn("the tables of the rosters were not vacuumed", "error", err)
+	}
+}
+
+// keepNames copies the current rosters whose names have no copy, if they are many: people who
+// were imported, and will get messages. Rosters of which only the facts are new are copied when
+// they are cited: a daily feed makes them for most blocks, and most are never cited.
+func (s *Store) keepNames(ctx context.Context) error {
+	rows, err := s.Pool.Query(ctx, `SELECT r.root FROM app.block_rosters b JOIN app.rosters r ON r.root = b.root
+		WHERE r.kept IS NULL AND NOT EXISTS (SELECT FROM app.rosters o WHERE o.block = r.block AND o.names = r.names AND o.kept IS NOT NULL)`)
+	if err != nil {
+		return err
+	}
+	raw, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil || len(raw) < vacuumFrom {
+		return err
+	}
+	roots := make([]roster.Digest, len(raw))
+	for i := range raw {
+		roots[i] = roster.Digest(raw[i])
+	}
+	return s.Keep(ctx, roots)
 }
 
 func wrapped(err error) error {

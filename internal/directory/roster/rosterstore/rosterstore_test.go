@@ -352,6 +352,61 @@ func TestTwoPassesAtOnce(t *testing.T) {
 	}
 }
 
+// After an import of many people, their rosters have copies in the content store, so that the
+// first message to them does not make them. Rosters of which only the facts are new have none
+// until they are cited.
+func TestRostersOfNewPeopleAreCopied(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	for _, role := range []store.Role{store.RoleAPI, store.RoleFanout} {
+		s := rosterstoretest.New(t, storetest.Open(t, url, role))
+		without := func() (n int) {
+			t.Helper()
+			must(t, admin.QueryRow(t.Context(), `SELECT count(*) FROM app.block_rosters JOIN app.rosters USING (root) WHERE kept IS NULL`).Scan(&n))
+			return n
+		}
+		exec(t, admin, `INSERT INTO app.portal_users (portal_user_id, name, active) SELECT $1 || '-' || i, '', true FROM generate_series(1, 15000) i`, string(role))
+		must(t, s.Finish(t.Context()))
+		if n := without(); n != 0 {
+			t.Errorf("%s: %d rosters of new people have no copy", role, n)
+		}
+		exec(t, admin, `UPDATE app.portal_users SET active = NOT active`)
+		must(t, s.Finish(t.Context()))
+		if n := without(); n < 60 {
+			t.Errorf("%s: only %d rosters with new facts have no copy", role, n)
+		}
+		exec(t, admin, `UPDATE app.portal_users SET active = NOT active`)
+		must(t, s.Finish(t.Context()))
+		mustSay(t, admin, 0)
+	}
+}
+
+// The end of an import waits for the pass of another process, and makes what is left.
+func TestAnImportWaitsForThePassOfAnother(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAdmin)
+	s := rosterstoretest.New(t, pool)
+	exec(t, pool, town)
+	other, err := pool.Begin(t.Context())
+	must(t, err)
+	_, err = other.Exec(t.Context(), `SELECT pg_advisory_xact_lock(`+store.LockRosters+`)`)
+	must(t, err)
+	finished := make(chan error, 1)
+	go func() { finished <- s.Finish(t.Context()) }()
+	for waits := false; !waits; {
+		must(t, pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory')`).Scan(&waits))
+		select {
+		case err := <-finished:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+	}
+	must(t, other.Rollback(t.Context()))
+	must(t, <-finished)
+	mustSay(t, pool, 0)
+}
+
 // A change in the middle of a pass leaves its block dirty: the old roster never becomes current,
 // wherever in the pass the change comes. Before the last COMMIT, a change would wait for it.
 func TestAPassThatIsOvertaken(t *testing.T) {
