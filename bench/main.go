@@ -51,12 +51,12 @@ type Figures struct {
 	DeliverFreshRatio float64            `json:"deliver_fresh_ratio"`
 	DeliverRatio      float64            `json:"deliver_ratio"`
 	AlertRatio        float64            `json:"alert_ratio"`
-	PreviewS          float64            `json:"preview_s"`    // of all portal users
-	SmallP99MS        float64            `json:"small_p99_ms"` // a message to one, during a blast: from the POST until it can be read
-	InboxP99MS        float64            `json:"inbox_p99_ms"` // a page of an inbox, 200 a second in all, during a blast
-	BytesFirst        float64            `json:"bytes_per_delivery_first"`
-	BytesPerDelivery  float64            `json:"bytes_per_delivery"` // of a further blast: the stream, Postgres and the content store
-	StandinCPUS       float64            `json:"standin_cpu_s"`      // processor time of the stand-in, and of this program, during a blast
+	PreviewS          float64            `json:"preview_s"`                // of all portal users
+	SmallP99MS        float64            `json:"small_p99_ms"`             // a message to one, during a blast: from the POST until it can be read
+	InboxP99MS        float64            `json:"inbox_p99_ms"`             // a page of an inbox, 200 a second in all, during a blast
+	BytesFirst        float64            `json:"bytes_per_delivery_first"` // with the rosters, which the import has made
+	BytesPerDelivery  float64            `json:"bytes_per_delivery"`       // of a further blast: the stream, Postgres and the content store
+	StandinCPUS       float64            `json:"standin_cpu_s"`            // processor time of the stand-in, and of this program, during a blast
 	PeakRSSMiB        map[string]float64 `json:"peak_rss_mib"`
 	Events            int64              `json:"events"`
 	RecordBytes       int64              `json:"record_bytes"`
