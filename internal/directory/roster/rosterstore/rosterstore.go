@@ -26,7 +26,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -219,13 +218,40 @@ func (s *Store) giveRoot(t *toStore) (err error) {
 // Secret returns the secret of a roster. Errors wrap [cited.ErrDamaged] if there is no such roster,
 // and [content.ErrChanged] if the secret can't be decrypted.
 func (s *Store) Secret(ctx context.Context, root roster.Digest) (roster.Secret, error) {
-	var sealed []byte
-	err := s.Pool.QueryRow(ctx, `SELECT secret FROM app.rosters WHERE root = $1`, root[:]).Scan(&sealed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return roster.Secret{}, fmt.Errorf("%w: %s", cited.ErrDamaged, root)
-	}
+	sealed, err := s.SealedSecrets(ctx, []roster.Digest{root})
 	if err != nil {
-		return roster.Secret{}, fmt.Errorf("reading the secret of a roster: %w", err)
+		return roster.Secret{}, err
+	}
+	return s.OpenSecret(root, sealed)
+}
+
+// SealedSecrets returns the encrypted secrets of rosters, as far as they are stored.
+func (s *Store) SealedSecrets(ctx context.Context, roots []roster.Digest) (map[roster.Digest][]byte, error) {
+	raw := make([][]byte, len(roots))
+	for i := range roots {
+		raw[i] = roots[i][:]
+	}
+	rows, err := s.Pool.Query(ctx, `SELECT root, secret FROM app.rosters WHERE root = ANY($1)`, raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading the secrets of rosters: %w", err)
+	}
+	sealed := make(map[roster.Digest][]byte, len(roots))
+	var root, secret []byte
+	if _, err := pgx.ForEachRow(rows, []any{&root, &secret}, func() error {
+		sealed[roster.Digest(root)] = bytes.Clone(secret)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading the secrets of rosters: %w", err)
+	}
+	return sealed, nil
+}
+
+// OpenSecret decrypts the secret of a roster, one of [Store.SealedSecrets]. It returns the same
+// errors as [Store.Secret].
+func (s *Store) OpenSecret(root roster.Digest, of map[roster.Digest][]byte) (roster.Secret, error) {
+	sealed, stored := of[root]
+	if !stored {
+		return roster.Secret{}, fmt.Errorf("%w: %s", cited.ErrDamaged, root)
 	}
 	raw, err := s.Content.OpenSecret(purpose, root.String(), sealed)
 	if err != nil {

@@ -147,6 +147,10 @@ func (v *Check) Evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := v.secrets(ctx, rosters)
+	if err != nil {
+		return err
+	}
 	found := make([]map[*citation][]string, len(rosters))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -155,7 +159,7 @@ func (v *Check) Evaluate(ctx context.Context) error {
 			found[i] = map[*citation][]string{}
 			those := byRoot[r.root]
 			if !v.seen[r.root] {
-				what, err := v.checkRoot(ctx, r)
+				what, err := v.checkRoot(r, secrets)
 				if err != nil || what != "" {
 					found[i][those[0]] = []string{what}
 					return err
@@ -244,13 +248,31 @@ func (v *Check) misses(c *citation) {
 	v.Missing(c.seq, fmt.Sprintf("roster %s of block %d, on which the audience of message %s was evaluated, is missing or was changed", c.root, c.block, c.id))
 }
 
+func (v *Check) store() *rosterstore.Store {
+	return rosterstore.New(rosterstore.Config{Pool: v.Pool, Content: v.Content})
+}
+
+// secrets reads the secrets of the rosters whose roots were not checked yet.
+func (v *Check) secrets(ctx context.Context, rosters []citedRoster) (map[roster.Digest][]byte, error) {
+	var roots []roster.Digest
+	for _, r := range rosters {
+		if !v.seen[r.root] {
+			roots = append(roots, r.root)
+		}
+	}
+	if v.Content == nil || len(roots) == 0 {
+		return nil, nil
+	}
+	return v.store().SealedSecrets(ctx, roots)
+}
+
 // checkRoot compares the root of a roster with the one under which it is stored. That needs the
 // key of the secrets.
-func (v *Check) checkRoot(ctx context.Context, r citedRoster) (what string, err error) {
+func (v *Check) checkRoot(r citedRoster, secrets map[roster.Digest][]byte) (what string, err error) {
 	if v.Content == nil {
 		return "", nil
 	}
-	secret, err := rosterstore.New(rosterstore.Config{Pool: v.Pool, Content: v.Content}).Secret(ctx, r.root)
+	secret, err := v.store().OpenSecret(r.root, secrets)
 	if errors.Is(err, content.ErrChanged) {
 		return fmt.Sprintf("the secret of roster %s of block %d can't be decrypted", r.root, r.Block), nil
 	}
