@@ -27,14 +27,17 @@ import (
 // The number of events of each lane that a worker handles concurrently. A bulk event is a whole
 // blast for fan-out, and a chunk of a thousand alerts for notify.
 const (
-	fanoutSlots       = 4
+	fanoutBulkSlots = 4
+	// A small message is mostly waiting for Postgres and the disk. With few slots, small messages
+	// would queue while a blast makes each of them slow.
+	fanoutDirectSlots = 16
 	notifyBulkSlots   = notify.Slots
 	notifyDirectSlots = 4
 )
 
 // Fanout runs the fan-out worker, and makes the rosters of the directory after each change.
 func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
-	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 12, tell, logger)
+	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 24, tell, logger)
 	if err != nil {
 		return err
 	}
@@ -55,8 +58,8 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		}
 	}
 	return b.run(ctx, append(b.consume(tell,
-		consume.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), rosters.Run, b.ensureEntryKey(kept))...)
+		consume.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutBulkSlots, Handle: lane(true)},
+		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutDirectSlots, Handle: lane(false)}), b.serveHealth(readyWorker...), rosters.Run, b.ensureEntryKey(kept))...)
 }
 
 // Notify runs the notify worker.

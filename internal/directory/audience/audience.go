@@ -61,6 +61,7 @@ func (e *UnknownPortalUsers) Error() string {
 
 // selected is a [Selection] on a day, with ids resolved to numbers.
 type selected struct {
+	q      directory.Querier // reads the portal users of a selection without groups
 	day    int32
 	chosen rule.Set
 	added  []int32 // ascending; numbers already passed are removed
@@ -78,7 +79,7 @@ func resolveSelection(ctx context.Context, q directory.Querier, sel Selection, o
 	if len(unknown) > 0 {
 		return nil, &UnknownPortalUsers{IDs: unknown}
 	}
-	return &selected{field.Day(on), chosen, added}, nil
+	return &selected{q, field.Day(on), chosen, added}, nil
 }
 
 // after removes the added portal users up to and including a number.
@@ -100,11 +101,11 @@ func (s *selected) classify(p *roster.Person) (in, out Reason) {
 
 // visit calls visit for every person after a number whom the selection may concern, in order,
 // with the reason why included or excluded, until visit returns false. b is the person's block,
-// nil in a selection without groups.
+// nil in a selection without groups, which needs no snapshot.
 func (s *selected) visit(ctx context.Context, snapshot *rosterstore.Snapshot, after int32, visit func(b *rosterstore.Block, p *roster.Person, in, out Reason) bool) error {
 	s.after(after)
 	if s.chosen == 0 {
-		return people.Numbered(ctx, snapshot.Tx, s.added, func(p *roster.Person) bool { return visit(nil, p, Added, "") })
+		return people.Numbered(ctx, s.q, s.added, func(p *roster.Person) bool { return visit(nil, p, Added, "") })
 	}
 	from, _ := block.Of(after + 1)
 	var failed error

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"postern/internal/directory"
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
@@ -54,7 +56,7 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 	a := &Audience{}
 	var built []roster.Roster // of the blocks in a.Blocks that have no root yet
 	var included, excluded tally
-	err := evaluate(ctx, rosters.Pool, sel, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+	add := func(snapshot *rosterstore.Snapshot, s *selected) error {
 		a.Day = s.day
 		return s.visit(ctx, snapshot, 0, func(b *rosterstore.Block, p *roster.Person, in, out Reason) bool {
 			if in == "" {
@@ -84,8 +86,8 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 			}
 			return true
 		})
-	})
-	if err != nil {
+	}
+	if err := evaluateOn(ctx, rosters.Pool, sel, on, add); err != nil {
 		return nil, fmt.Errorf("finding the audience: %w", err)
 	}
 	a.Included, a.Excluded = included.counts(), excluded.counts()
@@ -101,6 +103,19 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 		}
 	}
 	return a, nil
+}
+
+// evaluateOn is evaluate without a snapshot for a selection without groups: one query reads it, and
+// an id has one number for ever.
+func evaluateOn(ctx context.Context, pool *pgxpool.Pool, sel Selection, on time.Time, do func(*rosterstore.Snapshot, *selected) error) error {
+	if len(sel.Groups) > 0 {
+		return evaluate(ctx, pool, sel, on, do)
+	}
+	s, err := resolveSelection(ctx, pool, sel, on)
+	if err != nil {
+		return err
+	}
+	return do(nil, s)
 }
 
 // Count returns the number of recipients.

@@ -55,10 +55,15 @@ var (
 	inBlocks    = fmt.Sprintf(some, `unnest($1::integer[], $2::integer[]) AS of(first, last) JOIN app.portal_users u ON u.portal_user_no BETWEEN of.first AND of.last`)
 )
 
+// Querier runs queries: a pool, a connection or a transaction of pgx.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // Numbered calls visit for each portal user with one of the numbers, each given once, in order,
-// until visit returns false. The person is valid only until visit returns; ids may be kept.
-func Numbered(ctx context.Context, tx pgx.Tx, nos []int32, visit func(*roster.Person) bool) error {
-	return visitFound(ctx, tx, visit, withNumbers, nos)
+// until visit returns false. The person is valid only until visit returns; ids may be kept. It is one query, so it reads one moment.
+func Numbered(ctx context.Context, q Querier, nos []int32, visit func(*roster.Person) bool) error {
+	return visitFound(ctx, q, visit, withNumbers, nos)
 }
 
 // InBlocks is like [Numbered], for all portal users of some blocks, each given once.
@@ -71,8 +76,8 @@ func InBlocks(ctx context.Context, tx pgx.Tx, blocks []block.No, visit func(*ros
 	return visitFound(ctx, tx, visit, inBlocks, first, last)
 }
 
-func visitFound(ctx context.Context, tx pgx.Tx, visit func(*roster.Person) bool, query string, args ...any) error {
-	rows, err := tx.Query(ctx, query, append([]any{binaryResults}, args...)...)
+func visitFound(ctx context.Context, q Querier, visit func(*roster.Person) bool, query string, args ...any) error {
+	rows, err := q.Query(ctx, query, append([]any{binaryResults}, args...)...)
 	if err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
