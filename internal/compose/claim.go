@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
@@ -78,7 +77,11 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 	cl.keys.WrappedKey = wrapped
 	// Step 2 begins. A crash before this commit leaves nothing. A crash after it leaves
 	// a claim that a retry finds; the message is not sent.
-	if cl.fresh, err = cl.insert(ctx, c.pool, staff, key); err != nil {
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		cl.fresh, err = cl.insert(ctx, tx, staff, key)
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("claiming the send: %w", err)
 	}
 	if cl.fresh {
@@ -89,9 +92,9 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 
 // insert writes the two rows of the claim with one statement. mine is false if another request
 // with the same key has made it.
-func (cl *claim) insert(ctx context.Context, pool *pgxpool.Pool, staff policy.Subject, key string) (mine bool, err error) {
+func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, key string) (mine bool, err error) {
 	// This waits for a concurrent insert of the same key.
-	tag, err := pool.Exec(ctx, `
+	tag, err := tx.Exec(ctx, `
 		WITH mine AS (
 		    INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
 		    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING RETURNING message_id, sent_at)
