@@ -216,8 +216,7 @@ func TestATraceFollowsAMessage(t *testing.T) {
 		"api: POST /v1/messages":                   "",
 		"api: publish message.sent":                "POST /v1/messages",
 		"fanout-worker: handle message.sent":       "POST /v1/messages",
-		"fanout-worker: publish audience.resolved": "handle message.sent", "fanout-worker: publish deliveries.created": "handle message.sent",
-		"fanout-worker: publish fanout.completed":  "handle message.sent",
+		"fanout-worker: publish audience.resolved": "handle message.sent", // with the rest of a small message
 		"notify-worker: handle deliveries.created": "POST /v1/messages",
 		"notify-worker: send alerts":               "handle deliveries.created", "notify-worker: publish alerts.accepted": "handle deliveries.created",
 		"recorder: record message.sent": "POST /v1/messages", "recorder: record audience.resolved": "POST /v1/messages",

@@ -68,7 +68,7 @@ var commitPoints = []struct {
 	{name: "5 publish deliveries.created", part: partFanout, crash: crash{publish: events.TypeDeliveriesCreated}},
 	{name: "5 publish fanout.completed", part: partFanout, crash: crash{publish: events.TypeFanoutCompleted}},
 	{name: "5 acknowledge message.sent", part: partFanout, crash: crash{line: acked(eventlog.FanoutBulk)}},
-	{name: "6 commit deliveries", part: partRecorder, crash: crash{sql: "commit", since: `copy "inbox"`}},
+	{name: "6 commit deliveries", part: partRecorder, crash: crash{sql: "commit", since: "deliveries.created"}},
 	{name: "7 claim a request", part: partNotify, crash: crash{sql: "INSERT INTO app.attempts"}, after: true},
 	{name: "7 call SendGrid", part: partNotify, crash: crash{call: true}, before: true, after: true},
 	{name: "7 keep the answer", part: partNotify, crash: crash{sql: "UPDATE app.attempts"}, before: true},

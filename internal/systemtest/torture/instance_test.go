@@ -26,7 +26,7 @@ import (
 // Postgres, at a request to SendGrid or at other bytes to NATS. It happens before the
 // effect is persisted, or after it, before the caller learns that.
 type crash struct {
-	publish  events.Type // the type of the first event
+	publish  events.Type // the type of one of the events
 	sql      string      // part of the statement
 	since    string      // the crash can happen only after these bytes were sent; "": at once
 	call     bool        // at a request to SendGrid
@@ -160,7 +160,9 @@ func isClosed(c <-chan struct{}) bool {
 
 // publish is [eventlog.Log.Publish] in this instance.
 func (l *instance) publish(ctx context.Context, all ...events.Event) (uint64, error) {
-	here := func(c *crash) bool { return c.publish != "" && c.publish == all[0].Type }
+	here := func(c *crash) bool {
+		return c.publish != "" && slices.ContainsFunc(all, func(e events.Event) bool { return e.Type == c.publish })
+	}
 	if l.at(here, false, nil) {
 		return 0, eventlog.ErrUnavailable
 	}
