@@ -406,7 +406,7 @@ func (s *System) freeze(t testing.TB, message uuid.UUID) (events.MessageSent, *a
 	if err := s.Admin.QueryRow(t.Context(), `SELECT seq, stored FROM record.messages JOIN record.events USING (seq) WHERE record.messages.message_id = $1`, message).Scan(&seq, &stored); err != nil {
 		t.Fatal(err)
 	}
-	event, err := merkle.Unpack(uint64(seq), stored)
+	event, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
 	if err != nil {
 		t.Fatal(err)
 	}
