@@ -116,8 +116,9 @@ func noPatient(no int32) error {
 	return fmt.Errorf("a link has patient number %d, which is not in the directory", no)
 }
 
-// window is the range of portal user numbers that is read at a time.
-const window = 1 << 15
+// window is the range of portal user numbers that is read at a time. While one is visited, each
+// reader has two more: a million people need no more memory than ten thousand.
+const window = 1 << 13
 
 // All calls visit for every portal user, in order, until visit returns false. The person is
 // valid only until visit returns; ids may be kept. It needs memory for a few windows of people,
@@ -146,7 +147,7 @@ func All(ctx context.Context, txs []pgx.Tx, visit func(*roster.Person) bool) err
 	parts := make(chan patientsRead, len(txs))
 	readers := make([]chan *windowReader, len(txs))
 	for i, tx := range txs {
-		readers[i] = make(chan *windowReader, 2)
+		readers[i] = make(chan *windowReader, 1)
 		group.Go(func() error {
 			defer close(readers[i])
 			some, err := readPatients(ctx, tx, bounds[i], bounds[i+1])
