@@ -44,7 +44,7 @@ func CloseTelemetry(tell *telemetry.Telemetry) {
 // softMemoryLimit is the memory of the Go runtime that a process should not exceed for a blast of
 // any size: near it, the garbage collector works harder. The program itself, about 45 MiB, comes on
 // top. The limit of the operating system or container should be much higher.
-const softMemoryLimit = 200 << 20
+const softMemoryLimit = 140 << 20
 
 // gcPercent lets the heap grow to two and a half times of what lives before it is collected: about a
 // tenth less processor time for a blast to a million than with the runtime's 100, at a peak of 163 MiB

@@ -331,7 +331,7 @@ func drawModel(t *rapid.T) model {
 	bools := func(label string, n int) []bool { return rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, label) }
 	nos := func(label string, n int) []int32 {
 		near := rapid.Int32Range(1, 20)
-		const numbersAtOnce, patientPageSize = 1 << 13, 1 << 12 // window and patientPage of package people
+		const numbersAtOnce, patientPageSize = 1 << 13, 1 << 12 // window and pageSize of package people
 		windows := rapid.SampledFrom([]int32{numbersAtOnce - 1, numbersAtOnce, numbersAtOnce + 1, 2 * numbersAtOnce, 5*numbersAtOnce + 7, patientPageSize, math.MaxInt32 - 1, math.MaxInt32})
 		return slices.Sorted(slices.Values(rapid.SliceOfNDistinct(rapid.OneOf(near, windows), n, n, rapid.ID).Draw(t, label)))
 	}

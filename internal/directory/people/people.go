@@ -7,12 +7,15 @@
 package people
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
@@ -122,7 +125,7 @@ const window = 1 << 13
 
 // All calls visit for every portal user, in order, until visit returns false. The person is
 // valid only until visit returns; ids may be kept. It needs memory for a few windows of people,
-// and about sixty bytes for each patient of the directory, because a link can lead to any of
+// and about seventeen bytes for each patient of the directory, because a link can lead to any of
 // them.
 //
 // Its speed is limited by Postgres sending rows. With a second transaction of the same
@@ -230,55 +233,132 @@ func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int,
 	return nil
 }
 
-// patient holds the data of a patient that a roster says.
-type patient struct {
-	id                          string
-	known, discharged, deceased bool
-}
-
 // patients holds every patient by number, in pages. A gap in the numbers, for example
 // from a failed import, then takes no memory.
-type patients [][]patient
+type patients []*patientPage
 
-const patientPage = 1 << 12
+const pageSize = 1 << 12
 
-func (ps *patients) add(no int32, p patient) {
-	page := int(no / patientPage)
-	for len(*ps) <= page {
-		*ps = append(*ps, nil)
-	}
-	if (*ps)[page] == nil {
-		(*ps)[page] = make([]patient, patientPage)
-	}
-	(*ps)[page][no%patientPage] = p
+// patientPage holds what a roster says of pageSize patients: seventeen bytes of each whose id is a
+// UUID, as in most directories.
+type patientPage struct {
+	state [pageSize]state
+	uuids *[pageSize]uuid.UUID // nil: no id is a UUID
+	texts *[pageSize]string    // nil: every id is a UUID
 }
 
-// find returns nil for a number that no patient has.
-func (ps patients) find(no int32) *patient {
-	page := int(no / patientPage)
-	if page >= len(ps) || ps[page] == nil || !ps[page][no%patientPage].known {
-		return nil
+// state is what is known of a patient; 0: there is none.
+type state byte
+
+const (
+	known state = 1 << iota
+	hasUUID
+	discharged
+	deceased
+)
+
+func (ps *patients) add(no int32, id []byte, s state) {
+	at, in := int(no/pageSize), no%pageSize
+	for len(*ps) <= at {
+		*ps = append(*ps, nil)
 	}
-	return &ps[page][no%patientPage]
+	if (*ps)[at] == nil {
+		(*ps)[at] = &patientPage{}
+	}
+	page := (*ps)[at]
+	s |= known
+	if u, ok := canonical(id); ok {
+		if page.uuids == nil {
+			page.uuids = &[pageSize]uuid.UUID{}
+		}
+		s |= hasUUID
+		page.uuids[in] = u
+	} else {
+		page.setText(in, string(id))
+	}
+	page.state[in] = s
+}
+
+func (p *patientPage) setText(in int32, id string) {
+	if p.texts == nil {
+		p.texts = &[pageSize]string{}
+	}
+	p.texts[in] = id
+}
+
+// canonical returns the UUID of an id in the form that [appendUUID] gives.
+func canonical(id []byte) (u uuid.UUID, ok bool) {
+	if len(id) != 36 {
+		return u, false
+	}
+	u, err := uuid.ParseBytes(id)
+	if err != nil {
+		return u, false
+	}
+	var text [36]byte
+	return u, bytes.Equal(appendUUID(text[:0], u), id)
+}
+
+func appendUUID(dst []byte, u uuid.UUID) []byte {
+	for i, part := range [][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, part)
+	}
+	return dst
+}
+
+// complete adds to a link what is known of its patient. It returns false if there is none.
+func (ps patients) complete(l *roster.Link, ids *idBlock) bool {
+	at, in := int(l.PatientNo/pageSize), l.PatientNo%pageSize
+	if at >= len(ps) || ps[at] == nil || ps[at].state[in]&known == 0 {
+		return false
+	}
+	page := ps[at]
+	s := page.state[in]
+	if s&hasUUID != 0 {
+		var text [36]byte
+		l.PatientID = ids.add(appendUUID(text[:0], page.uuids[in]))
+	} else {
+		l.PatientID = page.texts[in]
+	}
+	l.Discharged, l.Deceased = s&discharged != 0, s&deceased != 0
+	return true
 }
 
 // take adds the patients of another part.
 func (ps *patients) take(part patients) {
-	for i, page := range part {
+	for at, page := range part {
 		switch {
 		case page == nil:
-		case i >= len(*ps):
-			*ps = append(*ps, make(patients, i-len(*ps)+1)...)
+		case at >= len(*ps):
+			*ps = append(*ps, make(patients, at-len(*ps)+1)...)
 			fallthrough
-		case (*ps)[i] == nil:
-			(*ps)[i] = page
+		case (*ps)[at] == nil:
+			(*ps)[at] = page
 		default:
-			for j := range page {
-				if page[j].known {
-					(*ps)[i][j] = page[j]
-				}
-			}
+			(*ps)[at].take(page)
 		}
+	}
+}
+
+// take adds the patients of the page of another part.
+func (p *patientPage) take(other *patientPage) {
+	for in := range int32(pageSize) {
+		s := other.state[in]
+		switch {
+		case s&known == 0:
+			continue
+		case s&hasUUID == 0:
+			p.setText(in, other.texts[in])
+		case p.uuids == nil:
+			p.uuids = &[pageSize]uuid.UUID{}
+			fallthrough
+		default:
+			p.uuids[in] = other.uuids[in]
+		}
+		p.state[in] = s
 	}
 }
 
@@ -317,10 +397,16 @@ func readPatients(ctx context.Context, tx pgx.Tx, first, end int64) (patients, e
 	}
 	defer rows.Close()
 	var found patients
-	var ids idBlock
 	for rows.Next() {
 		raw := rows.RawValues()
-		found.add(rawInt(raw[0]), patient{ids.add(raw[1]), true, rawBool(raw[2]), rawBool(raw[3])})
+		var s state
+		if rawBool(raw[2]) {
+			s |= discharged
+		}
+		if rawBool(raw[3]) {
+			s |= deceased
+		}
+		found.add(rawInt(raw[0]), raw[1], s)
 	}
 	return found, rows.Err()
 }
@@ -383,16 +469,15 @@ func (w *windowReader) readLinks(ctx context.Context, first, last int32) error {
 // deliver visits each person with its links, completed with the data of their patients.
 func (w *windowReader) deliver(found patients, visit func(*roster.Person) bool) (more bool, err error) {
 	at := 0
+	var ids idBlock
 	for i := range w.people {
 		p := &w.people[i]
 		begin := at
 		for ; at < len(w.links) && w.owners[at] == p.No; at++ {
 			l := &w.links[at]
-			of := found.find(l.PatientNo)
-			if of == nil {
+			if !found.complete(l, &ids) {
 				return false, noPatient(l.PatientNo)
 			}
-			l.PatientID, l.Discharged, l.Deceased = of.id, of.discharged, of.deceased
 		}
 		p.Links = w.links[begin:at:at]
 		if !visit(p) {
