@@ -113,9 +113,10 @@ func (t *statement) text(e events.Event, entries []salted.Proof) ([]string, erro
 		}
 		return t.sending(b)
 	case events.TypeDeliveriesCreated:
-		if !e.IsByBlock() {
-			return t.delivery(e, entries)
+		if e.IsByBlock() && len(entries) == 0 {
+			return t.deliveryToGroup(e)
 		}
+		return t.delivery(e, entries)
 	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
 		b, err := events.DecodeShown[events.AlertOutcome](e, entries)
 		if err != nil {
@@ -132,6 +133,11 @@ func (t *statement) text(e events.Event, entries []salted.Proof) ([]string, erro
 	if len(entries) > 0 {
 		return nil, errors.New("it has no entries")
 	}
+	return t.whole(e)
+}
+
+// whole describes an event that names at most one person.
+func (t *statement) whole(e events.Event) ([]string, error) {
 	switch e.Type {
 	case events.TypeStaffCreated:
 		return one(events.Decode[events.StaffCreated](e))(func(b events.StaffCreated) string {
@@ -143,8 +149,6 @@ func (t *statement) text(e events.Event, entries []salted.Proof) ([]string, erro
 		return one(events.Decode[events.AudienceResolved](e))(func(b events.AudienceResolved) string {
 			return fmt.Sprintf("The audience is frozen: %d portal users, manifest %s", b.Count, b.ManifestDigest)
 		})
-	case events.TypeDeliveriesCreated:
-		return t.deliveryToGroup(e)
 	case events.TypeDeliveryOpened:
 		b, err := events.Decode[events.DeliveryOpened](e)
 		return t.own(b.PortalUserID, "The portal user opens the message for the first time", err)
