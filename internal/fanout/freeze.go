@@ -14,7 +14,6 @@ import (
 	"postern/internal/directory/field"
 	"postern/internal/directory/roster"
 	"postern/internal/events"
-	"postern/internal/proof/salted"
 )
 
 // manifestKey returns the key of a message's manifest, and makes it if there is none. The key is
@@ -118,11 +117,9 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 	if err != nil {
 		return Summary{}, err
 	}
-	var key *salted.PublicKey
-	if w.Facts.EntryKey != nil {
-		if key, err = w.Facts.EntryKey(ctx); err != nil {
-			return Summary{}, err
-		}
+	key, err := w.Facts.Key(ctx)
+	if err != nil {
+		return Summary{}, err
 	}
 	manifest, err := newManifestWriter(to, m.id, key)
 	if err != nil {

@@ -74,10 +74,18 @@ func (p Publisher) Time() time.Time { return p.Now().UTC().Truncate(time.Microse
 // Process is the actor of events that no known person caused: "process:api".
 func (p Publisher) Process() string { return "process:" + path.Base(p.Source) }
 
+// Key returns the result of EntryKey, nil without one.
+func (p Publisher) Key(ctx context.Context) (*salted.PublicKey, error) {
+	if p.EntryKey == nil {
+		return nil, nil
+	}
+	return p.EntryKey(ctx)
+}
+
 // Event makes the event of a body, with the people that it names hidden.
 func (p Publisher) Event(ctx context.Context, actor string, at time.Time, body events.Body) (events.Event, error) {
-	if _, names := body.(events.Hiding); names && p.EntryKey != nil {
-		key, err := p.EntryKey(ctx)
+	if _, names := body.(events.Hiding); names {
+		key, err := p.Key(ctx)
 		if err != nil {
 			return events.Event{}, err
 		}
