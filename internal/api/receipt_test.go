@@ -55,7 +55,7 @@ func TestWhatAReviewerTakesAway(t *testing.T) {
 		ada.get(p).is(http.StatusForbidden)
 		pat.get(p).is(http.StatusUnauthorized)
 	}
-	// Whoever has a receipt can get the key.
+	// A portal user with a receipt can get the key.
 	if public := pat.get("/v1/record/key").is(http.StatusOK); string(public.body) != string(key.body) {
 		t.Errorf("a portal user gets the key %s", public.body)
 	}
@@ -63,8 +63,8 @@ func TestWhatAReviewerTakesAway(t *testing.T) {
 	rui.get("/v1/messages/" + uuid.NewString() + "/deliveries/pu-1/receipt").is(http.StatusNotFound)
 }
 
-// A portal user gets the receipt of their own message, without opening it. It names nobody else:
-// neither other recipients, nor the staff who got a copy. It is on the record that they did.
+// A portal user gets the receipt of their own message, without opening it. It names
+// neither other recipients nor the staff who got a copy. It is on the record that they did.
 func TestAPortalUserTakesTheirOwnReceipt(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)

@@ -131,8 +131,8 @@ func TestWhomAnEventHidesIsReadBack(t *testing.T) {
 	})
 }
 
-// What a receipt may show of an event names nobody, and the one that it is about only by the
-// entry: not the others, not the staff who got a copy, nor a digest by which they can be guessed.
+// The public part of an event, which a receipt shows, has no portal user, no staff who got a copy,
+// and no digest by which they could be guessed.
 func TestThePublicPartNamesNobody(t *testing.T) {
 	t.Parallel()
 	key := keyPair(t)

@@ -77,7 +77,7 @@ const (
 type work struct {
 	chunkRef
 	with       *member // see membership
-	notDue     string  // why no recipient gets an alert, whoever it is; "" where it depends on the recipient
+	notDue     string  // why none of the recipients gets an alert; "" where it depends on the recipient
 	held       bool    // by a pause
 	done       bool    // the outcome is recorded
 	recipients []recipient

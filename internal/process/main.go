@@ -46,9 +46,9 @@ func CloseTelemetry(tell *telemetry.Telemetry) {
 // top. The limit of the operating system or container should be much higher.
 const softMemoryLimit = 140 << 20
 
-// gcPercent lets the heap grow to two and a half times of what lives before it is collected: about a
-// tenth less processor time for a blast to a million than with the runtime's 100, at a peak of 163 MiB
-// instead of 139. With 200 or 400 the time is about the same, and the peak 217 and 232.
+// gcPercent lets the heap grow to two and a half times of what lives before it is collected. A blast
+// to a million took 3.5 core-seconds and 139 MiB with the runtime's 100, 2.8 and 163 MiB with 150, and
+// 3.0 and 217 MiB with 200. The runs were on a busy machine, so the times compare only roughly.
 const gcPercent = 150
 
 // LimitMemory sets the limit and the collector, unless GOMEMLIMIT or GOGC sets another. Call it

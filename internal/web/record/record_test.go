@@ -266,7 +266,7 @@ func TestDisclosures(t *testing.T) {
 	c.reader.Get("/record/patients/pt-pat?before=x").Is(http.StatusUnprocessableEntity)
 }
 
-// The page of a message says why somebody got it, or not, as the directory was then.
+// The page of a message says why a portal user got it, or not, as the directory was then.
 func TestWhySomebodyGotAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)

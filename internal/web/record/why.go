@@ -13,7 +13,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// explanation is the page that says why somebody got a message, or did not.
+// explanation is the page that says why a portal user got a message, or did not.
 type explanation struct {
 	Message  string
 	ID, Name string // of the portal user; "" to ask for one
