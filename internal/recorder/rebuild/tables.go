@@ -16,7 +16,8 @@ import (
 const rebuildSchema = "record_rebuild"
 
 // rebuildTables are empty tables with the columns, checks, indexes, storage and grants of
-// the real ones, and a connection that writes to them.
+// the real ones, and a connection that writes to them. Of the events, which are never exchanged,
+// they have only the indexes that a replay reads: the others would take a third of its time.
 type rebuildTables struct {
 	conn   *pgx.Conn
 	logged bool // whether the tables survive a crash, as the real ones do
@@ -63,6 +64,7 @@ func (b *rebuildTables) make(ctx context.Context) error {
 		       format('ALTER TABLE %s.%I ADD CONSTRAINT ', $1::text, relname) || quote_ident(conname) || ' ' || pg_get_constraintdef(c.oid),
 		       replace(pg_get_indexdef(indexrelid), ' ON record.', ' ON ' || $1::text || '.'))
 		FROM t JOIN pg_index ON indrelid = t.oid LEFT JOIN pg_constraint c ON conindid = indexrelid AND contype IN ('p', 'u')
+		WHERE relname <> 'events' OR indexrelid IN ('record.events_pkey'::regclass, 'record.events_id'::regclass)
 		UNION ALL
 		SELECT 3, format('GRANT %s ON %s.%I TO %s', privilege_type, $1::text, relname, coalesce(quote_ident(rolname), 'PUBLIC'))
 		FROM t, aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner
