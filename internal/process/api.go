@@ -27,6 +27,9 @@ const (
 	// drainTimeout is how long running requests may take after the process is told to stop.
 	drainTimeout = 15 * time.Second
 	sweepEvery   = 5 * time.Minute
+	// apiConns and lookupConns are the connections to Postgres: more would only wait for its
+	// processors. See [WebConfig].
+	apiConns, lookupConns = 20, 8
 )
 
 // Front has the additions of a process that serves more than the API. Each field may be nil.
@@ -55,11 +58,16 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	b, err := open(ctx, c, config.API, store.RoleAPI, 24, tell, logger)
+	b, err := open(ctx, c, config.API, store.RoleAPI, apiConns, tell, logger)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	lookups, err := store.OpenLookups(ctx, c.DatabaseURL, store.RoleAPI, lookupConns, b.logger)
+	if err != nil {
+		return err
+	}
+	defer lookups.Close()
 	if err := b.mustBelong(ctx); err != nil {
 		return err
 	}
@@ -82,7 +90,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
 	if err != nil {

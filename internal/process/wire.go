@@ -58,11 +58,15 @@ import (
 	"postern/internal/web/signin"
 )
 
-// WebConfig has the dependencies of a [Web]. Only Scanner, Organisation, FactorRequired, Secure,
-// Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Telemetry and Logger may be zero.
+// WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Organisation, FactorRequired,
+// Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
+	// Lookups is such a pool for the portal and for the content of messages, whose statements find
+	// rows by their keys ([store.OpenLookups]): portal users never wait for a connection that a
+	// search of the staff holds. Nil: Pool.
+	Lookups *pgxpool.Pool
 	// Content stores bodies and attachments; Scanner scans every upload.
 	Content *content.Store
 	Scanner *clamd.Client
@@ -141,6 +145,9 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Lookups == nil {
+		cfg.Lookups = cfg.Pool
+	}
 	if cfg.Fail == nil {
 		cfg.Fail = web.Unavailable
 	}
@@ -157,12 +164,12 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	}
 	cfg.Letters.Gate = gate
 	w := &Web{Gate: gate}
-	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
+	w.Reader = reader.New(reader.Config{Pool: cfg.Lookups, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
 		Facts: publisher, Intact: cfg.Position.Intact})
 	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
 	w.Messages = messages.New(cfg.Pool)
-	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Lookups, Reader: w.Reader, Facts: publisher})
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})

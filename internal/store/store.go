@@ -39,11 +39,23 @@ func (r Role) applicationName() string {
 // logs each reason once. If waiting does not help, as with a malformed URL or a wrong password,
 // it fails immediately.
 func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, log *slog.Logger) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, role, maxConns, log, func(*pgx.ConnConfig) {})
+}
+
+// OpenLookups is [Open] for statements that find rows by their keys. The best plan of such a
+// statement is the same for all arguments, and takes longer to make than to carry out. Each
+// connection makes it once (https://www.postgresql.org/docs/15/runtime-config-query.html, plan_cache_mode).
+func OpenLookups(ctx context.Context, databaseURL string, role Role, maxConns int32, log *slog.Logger) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, role, maxConns, log, func(cfg *pgx.ConnConfig) { cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan" })
+}
+
+func open(ctx context.Context, databaseURL string, role Role, maxConns int32, log *slog.Logger, adjust func(*pgx.ConnConfig)) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("reading DATABASE_URL: %w", err) // pgx leaves the password out
 	}
 	configure(cfg.ConnConfig, role)
+	adjust(cfg.ConnConfig)
 	cfg.AfterConnect = durable
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns

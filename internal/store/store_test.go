@@ -226,3 +226,25 @@ func TestTryMigrateOutlivesADatabaseThatGoesAway(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connection for lookups plans a statement once, and not for each argument.
+func TestLookupsArePlannedOnce(t *testing.T) {
+	pool, err := store.OpenLookups(t.Context(), storetest.New(t), store.RoleAPI, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	const query = `SELECT count(*) FROM app.portal_users WHERE portal_user_no = ANY($1)`
+	for n := range 3 {
+		if _, err := pool.Exec(t.Context(), query, make([]int32, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var once, again int
+	if err := pool.QueryRow(t.Context(), `SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1`, query).Scan(&once, &again); err != nil {
+		t.Fatal(err)
+	}
+	if once != 3 || again != 0 {
+		t.Errorf("Postgres used a plan for all arguments %d times, and made one for the given arguments %d times", once, again)
+	}
+}
