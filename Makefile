@@ -1,6 +1,7 @@
 # `make help` lists the targets. All of them work from a fresh clone with Go.
 
 N         ?= 100000
+D         ?= 500000000
 TESTFLAGS ?=
 # The number of packages tested in parallel. It is above the number of cores, because
 # some tests mostly wait.
@@ -11,7 +12,7 @@ SLOWEST   := ./internal/systemtest/torture ./internal/web ./internal/cli ./inter
 GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook
+.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook bench-onto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ bench-pages: postgres build ## every list, search and record page, with a millio
 
 bench-record: postgres build ## the record: append, verify, receipt, rebuild, exports (N=1000000 deliveries)
 	go run ./bench -record -n $(if $(filter command line environment,$(origin N)),$(N),1000000)
+
+bench-onto: postgres build ## blasts and inboxes after D=500000000 earlier deliveries (N=1000000 recipients)
+	go run ./bench -n $(if $(filter command line environment,$(origin N)),$(N),1000000) -onto $(D)
 
 bench-export: postgres ## a million rows of the record as CSV: rows a second, and constant memory
 	go test ./internal/record/export -run TestMemoryDoesNotGrow -count 1 -v -timeout 30m -rows 1000000

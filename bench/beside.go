@@ -47,7 +47,7 @@ func (s *system) measureBeside(ctx context.Context, n int, fake *sendgridfake.Fa
 	clients := make([]*http.Client, readers)
 	var to string // the recipient of the small messages
 	for i := range clients {
-		reader := random("portal user", i*n/readers)
+		reader := readerID(n, i)
 		client, err := s.signInReader(ctx, reader)
 		if err != nil {
 			return err
@@ -274,6 +274,9 @@ func percentile(sorted []time.Duration, of int) time.Duration {
 // connections reuses the connections of many requests at once. The default transport keeps two
 // for each host, and would open a new one for nearly every request.
 var connections = &http.Transport{MaxIdleConns: 256, MaxIdleConnsPerHost: 256}
+
+// readerID returns the id of one of the readers, of n portal users.
+func readerID(n, i int) string { return random("portal user", i*n/readers) }
 
 // signInReader gives a portal user a password and returns a client that is signed in.
 func (s *system) signInReader(ctx context.Context, id string) (*http.Client, error) {

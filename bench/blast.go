@@ -89,17 +89,19 @@ func (s *system) measureMemory(f *Figures) (err error) {
 	return err
 }
 
-// sent are the figures of one blast: seconds from the POST until all is delivered, until the
+// sent are a blast's id and its figures: seconds from the POST until all is delivered, until the
 // last alert is accepted, and the processor time of this program, in which the stand-in runs.
-type sent struct{ deliver, alert, standin float64 }
+type sent struct {
+	id                      string
+	deliver, alert, standin float64
+}
 
 // send sends one message to all portal users, and returns when every alert is accepted and
 // recorded.
 func (s *system) send(ctx context.Context, n int, fake *sendgridfake.Fake) (one sent, err error) {
 	want, cpu := fake.Count()+n, processorTime()
 	taken := stopwatch()
-	id, err := s.sendTo(ctx, toAll)
-	if err != nil {
+	if one.id, err = s.sendTo(ctx, toAll); err != nil {
 		return one, err
 	}
 	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
@@ -116,7 +118,7 @@ func (s *system) send(ctx context.Context, n int, fake *sendgridfake.Fake) (one 
 	// Polling slows down the measured system. This interval is short enough for an error of a
 	// few per cent.
 	pause := max(5*time.Millisecond, time.Duration(n/100)*time.Microsecond)
-	if err := s.await(ctx, id, pause, func(p progress) bool { return p.Delivered >= n }); err != nil {
+	if err := s.await(ctx, one.id, pause, func(p progress) bool { return p.Delivered >= n }); err != nil {
 		return one, err
 	}
 	one.deliver = taken()
@@ -126,7 +128,7 @@ func (s *system) send(ctx context.Context, n int, fake *sendgridfake.Fake) (one 
 		return one, err
 	}
 	one.standin = processorTime() - cpu
-	return one, s.await(ctx, id, 100*time.Millisecond, func(p progress) bool { return p.Alerted >= n })
+	return one, s.await(ctx, one.id, 100*time.Millisecond, func(p progress) bool { return p.Alerted >= n })
 }
 
 // sendTo sends a message and returns its id.

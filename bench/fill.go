@@ -36,26 +36,30 @@ type clinic struct {
 
 // fill creates the clinic and then runs VACUUM ANALYZE, as autovacuum would in time.
 func (c *clinic) fill(ctx context.Context) error {
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
+	return fillAll(ctx, []filling{
 		{"staff", c.fillStaff},
 		{"directory", c.fillDirectory},
 		{"messages", c.fillMessages},
 		{"messages in the record", c.fillSent},
 		{"deliveries", c.fillDeliveries},
 		{"record", c.fillRecord},
-		{"statistics", func(ctx context.Context) error {
-			_, err := c.conn.Exec(ctx, `VACUUM ANALYZE`)
-			return err
-		}},
-	} {
+		{"statistics", func(ctx context.Context) error { return execAll(ctx, c.conn, `VACUUM ANALYZE`) }},
+	})
+}
+
+// filling fills in a part of the data.
+type filling struct {
+	what string
+	do   func(context.Context) error
+}
+
+func fillAll(ctx context.Context, parts []filling) error {
+	for _, part := range parts {
 		taken := stopwatch()
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("filling in the %s: %w", step.what, err)
+		if err := part.do(ctx); err != nil {
+			return fmt.Errorf("filling in the %s: %w", part.what, err)
 		}
-		fmt.Printf("filled in the %s in %.0f s\n", step.what, taken())
+		fmt.Printf("filled in the %s in %.0f s\n", part.what, taken())
 	}
 	return nil
 }
@@ -117,7 +121,7 @@ func (c *clinic) fillMessages(ctx context.Context) error {
 	var messages, secrets, bcc [][]any
 	for i := range c.messages {
 		at := begin.Add(time.Duration(i) * step).UTC().Truncate(time.Microsecond)
-		id := c.idAt(at)
+		id := idAt(c.random, at)
 		sender, status, recipients, count := c.sender, "sent", fmt.Sprintf(`{"portal_user_ids": ["u%d"], "groups": []}`, 1+c.random.IntN(c.users)), 1+i%3
 		switch {
 		case i%100 == 1:
@@ -180,17 +184,8 @@ func messageRow(id uuid.UUID, seq int, sender, recipients, status string, at tim
 
 // seal returns the row of app.message_content for a message, with its own key.
 func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
-	key, wrapped, err := c.content.NewKey(id)
-	if err != nil {
-		return nil, err
-	}
 	word := func() string { return subjects[c.random.IntN(len(subjects))] }
-	plain, err := json.Marshal(message.Header{Subject: fmt.Sprintf("About your %s and %s %d", word(), word(), c.random.IntN(10_000)),
-		Attachments: []message.Attachment{}, StaffBcc: []string{}, Salt: make([]byte, 16)})
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := key.Seal("header", plain)
+	key, wrapped, sealed, err := sealHeader(c.content, id, fmt.Sprintf("About your %s and %s %d", word(), word(), c.random.IntN(10_000)))
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +196,19 @@ func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 		}
 	}
 	return []any{id, wrapped, sealed, true}, nil // copied is true, or the api would copy the keys during the measurement
+}
+
+// sealHeader makes the key of a message, and returns it with its wrapped form and the sealed header.
+func sealHeader(store *content.Store, id uuid.UUID, subject string) (key content.Key, wrapped, sealed []byte, err error) {
+	if key, wrapped, err = store.NewKey(id); err != nil {
+		return key, nil, nil, err
+	}
+	plain, err := json.Marshal(message.Header{Subject: subject, Attachments: []message.Attachment{}, StaffBcc: []string{}, Salt: make([]byte, 16)})
+	if err != nil {
+		return key, nil, nil, err
+	}
+	sealed, err = key.Seal("header", plain)
+	return key, wrapped, sealed, err
 }
 
 // fillDeliveries creates the deliveries of the messages that are not in the record. It
@@ -234,8 +242,12 @@ func (c *clinic) fillDeliveries(ctx context.Context) error {
 }
 
 func (c *clinic) exec(ctx context.Context, statements ...string) error {
+	return execAll(ctx, c.conn, statements...)
+}
+
+func execAll(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 	for _, sql := range statements {
-		if _, err := c.conn.Exec(ctx, sql); err != nil {
+		if _, err := conn.Exec(ctx, sql); err != nil {
 			return err
 		}
 	}
@@ -243,9 +255,9 @@ func (c *clinic) exec(ctx context.Context, statements ...string) error {
 }
 
 // idAt returns a message id (UUIDv7) with that time.
-func (c *clinic) idAt(at time.Time) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|c.random.Uint64N(1<<12)) // #nosec G115 -- after 1970
-	binary.BigEndian.PutUint64(id[8:], c.random.Uint64())
+func idAt(random *rand.Rand, at time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|random.Uint64N(1<<12)) // #nosec G115 -- after 1970
+	binary.BigEndian.PutUint64(id[8:], random.Uint64())
 	id[6] = 0x70 | id[6]&0x0f
 	id[8] = 0x80 | id[8]&0x3f
 	return id

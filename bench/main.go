@@ -14,6 +14,10 @@
 // every page of the record over HTTP. It fails if a page takes more than 100 ms at the
 // median or if a query reads a large table from end to end.
 //
+// With -onto it sends the same blasts before and after it has written the tables of so many
+// earlier deliveries by SQL, as copies of one blast (see history), and then measures pages of
+// inboxes of some hundred messages and of the recipients who have not opened a message.
+//
 // With -record it measures the cost of the record and the speed of its proofs.
 //
 // With -webhook it sends SendGrid's reports on every alert of a blast, in signed batches
@@ -70,6 +74,7 @@ func main() {
 	keep := flag.Bool("keep", false, "keep the data folder")
 	beside := flag.Bool("beside", false, "measure only small messages and inboxes beside a blast")
 	record := flag.Bool("record", false, "measure the record instead: append, verify, receipt, rebuild")
+	onto := flag.Int("onto", 0, "measure blasts and pages after so many earlier deliveries instead, at least as many as recipients")
 	webhook := flag.Bool("webhook", false, "measure SendGrid's event webhook instead")
 	pages := flag.Bool("pages", false, "measure the pages of a large clinic instead")
 	users := flag.Int("users", 1_000_000, "portal users of that clinic")
@@ -93,6 +98,11 @@ func main() {
 	if *record {
 		measure = func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
 			return measureRecord(ctx, s, dir, fake, *n)
+		}
+	}
+	if *onto > 0 {
+		measure = func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
+			return measureOnto(ctx, s, dir, fake, *n, *onto)
 		}
 	}
 	if *webhook {

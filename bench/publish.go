@@ -15,6 +15,7 @@ import (
 type batch struct {
 	log  *eventlog.Log
 	some []events.Event
+	last uint64 // the sequence of the last event that was published
 	err  error
 }
 
@@ -40,7 +41,7 @@ func (b *batch) publish(ctx context.Context, since time.Time, n int, say func(i 
 
 func (b *batch) flush(ctx context.Context) {
 	if b.err == nil && len(b.some) > 0 {
-		_, b.err = b.log.Publish(ctx, b.some...)
+		b.last, b.err = b.log.Publish(ctx, b.some...)
 	}
 	b.some = b.some[:0]
 }
