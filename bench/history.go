@@ -18,21 +18,23 @@ import (
 )
 
 // A history is what earlier blasts left in the tables: copies of one blast that was delivered
-// and alerted. It is written directly by SQL, and has every row that the blast left in
+// and alerted. It is written directly by SQL, with every row that the blast left in
 //
 //	record.messages, record.inbox, record.chunks
 //	app.sends, app.message_content, app.manifest_keys, app.attempts
 //
-// and, besides, record.opens for one recipient in fifty, and for nearly all of one message. The
-// events of the blasts can't be copied, because they are leaves of the tree. In place of each
-// one a sign-in is published, so that record.events, record.hashes and the stream get as many
-// rows. Nothing is written to record.chunk_events, and neither bodies nor manifests to the
-// content store. So `postern verify` and `postern rebuild` fail on this data, and receipts, the
-// record and exports of the copies are not measured.
+// and with rows in record.opens for one recipient in fifty, and for nearly all of one message.
 //
-// The directory changes in the course of a history, and a changed block has a new roster. The
-// copies cite the rosters of the blast, but in the blocks of those who read their inboxes each
-// copy cites one of its own. A page of an inbox then reads as many rosters as it has messages.
+// The directory changes over the years, and a changed block has a new roster. So in the blocks
+// of those who read their inboxes each copy cites a roster of its own, in app.rosters and
+// app.roster_facts, and a page of an inbox reads as many rosters as it has messages. In the other
+// blocks the copies cite the rosters of the blast.
+//
+// The events of the blast can't be copied, because they are leaves of the tree. In place of each
+// one a sign-in is published, so that record.events, record.hashes and the stream get as many
+// rows. Nothing is written to record.chunk_events, nor bodies and manifests to the content
+// store. So `postern verify` and `postern rebuild` fail on this data, and nothing that reads the
+// events of the copies is measured: their record, receipts and exports.
 type history struct {
 	system  *system
 	conn    *pgx.Conn
@@ -102,36 +104,36 @@ func (h *history) fillRosters(ctx context.Context) error {
 		return err
 	}
 	rows, err := h.conn.Query(ctx, `
-		SELECT u.no, f.facts, n.names
+		SELECT u.no, r.root, f.facts, n.names
 		FROM (SELECT min(portal_user_no) AS no FROM app.portal_users WHERE portal_user_id = ANY($2) GROUP BY record.block_of(portal_user_no)) u
 		JOIN record.inbox i ON i.message_id = $1 AND i.block = record.block_of(u.no)
 		JOIN app.rosters r ON r.root = i.roster JOIN app.roster_facts f ON f.digest = r.facts JOIN app.roster_names n ON n.digest = r.names`, h.of, h.readers)
 	if err != nil {
 		return err
 	}
-	var no int32
-	var facts, names []byte
-	var all []roster.Roster
-	var nos []int32
-	_, err = pgx.ForEachRow(rows, []any{&no, &facts, &names}, func() error {
-		r, err := roster.Parse(facts, names)
-		all, nos = append(all, r), append(nos, no)
-		facts, names = nil, nil
-		return err
-	})
+	type found struct {
+		Reader             int32
+		Root, Facts, Names []byte
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
 	if err != nil {
 		return err
 	}
-	for i := range all {
-		if err := h.varyRoster(ctx, &all[i], nos[i]); err != nil {
+	for _, f := range all {
+		r, err := roster.Parse(f.Facts, f.Names)
+		if err != nil {
+			return err
+		}
+		if err := h.varyRoster(ctx, &r, f.Root, f.Reader); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// varyRoster writes the rosters of a block. All have the names of the roster that is given.
-func (h *history) varyRoster(ctx context.Context, of *roster.Roster, reader int32) error {
+// varyRoster writes the rosters of a block. They have the names and the secret of the roster that
+// is given.
+func (h *history) varyRoster(ctx context.Context, of *roster.Roster, root []byte, reader int32) error {
 	var people []roster.Person
 	var other *roster.Link
 	err := of.Visit(func(p *roster.Person) bool {
@@ -156,14 +158,13 @@ func (h *history) varyRoster(ctx context.Context, of *roster.Roster, reader int3
 		if err != nil {
 			return err
 		}
-		facts, names := r.FactsDigest(), r.NamesDigest()
-		said := roster.Content(r.Block, facts, names)
-		root := sha256.Sum256(said[:]) // the real one depends on the secret salts
+		facts := r.FactsDigest()
+		said := roster.Content(r.Block, facts, r.NamesDigest())
+		varied := sha256.Sum256(said[:]) // the real root depends on salts
 		q.Queue(`INSERT INTO app.roster_facts (digest, facts) VALUES ($1, $2) ON CONFLICT DO NOTHING`, facts[:], r.Facts)
 		q.Queue(`INSERT INTO app.rosters (root, block, content, facts, names, secret, kept)
-			SELECT $1, block, $3, $4, names, secret, kept FROM app.rosters WHERE block = $2 AND names = $5 AND NOT restored ORDER BY made_at LIMIT 1`,
-			root[:], int32(r.Block), said[:], facts[:], names[:])
-		q.Queue(`INSERT INTO history_rosters (nth, block, root) VALUES ($1, $2, $3)`, nth, int32(r.Block), root[:])
+			SELECT $1, block, $2, $3, names, secret, kept FROM app.rosters WHERE root = $4`, varied[:], said[:], facts[:], root)
+		q.Queue(`INSERT INTO history_rosters (nth, block, root) VALUES ($1, $2, $3)`, nth, int32(r.Block), varied[:])
 	}
 	return h.conn.SendBatch(ctx, q).Close()
 }

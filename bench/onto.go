@@ -54,7 +54,8 @@ func measureOnto(ctx context.Context, s *system, dir string, fake *sendgridfake.
 	compared("alerted", first.alert, before.AlertS, after.AlertS)
 	figure("bytes a delivery", "%.1f of a further blast, before %.1f", after.BytesPerDelivery, before.BytesPerDelivery)
 	figure("bytes a delivery of the history", "%.1f in the tables that it is written to", h.bytesPerDelivery)
-	return errors.Join(s.measureInboxes(ctx, n, len(h.blasts)+1+2*furtherBlasts), s.measureUnopened(ctx, h.nearlyOpened()))
+	return errors.Join(s.measureInboxes(ctx, n, len(h.blasts)+1+2*furtherBlasts),
+		s.measureUnopened(ctx, "few opened", h.blasts[0].id), s.measureUnopened(ctx, "nearly all opened", h.nearlyOpened()))
 }
 
 // inboxPage is a page of an inbox.
@@ -122,7 +123,7 @@ func (s *system) readInboxPage(ctx context.Context, client *http.Client, cursor 
 }
 
 // measureUnopened reads the first page of the recipients who have not opened a message.
-func (s *system) measureUnopened(ctx context.Context, message uuid.UUID) error {
+func (s *system) measureUnopened(ctx context.Context, which string, message uuid.UUID) error {
 	const limit = 50
 	var times []time.Duration
 	for range 20 * rounds {
@@ -140,7 +141,7 @@ func (s *system) measureUnopened(ctx context.Context, message uuid.UUID) error {
 			return fmt.Errorf("a page of unopened recipients has %d of %d", len(page.Items), limit)
 		}
 	}
-	return figureOf(fmt.Sprintf("%d unopened recipients", limit), times, maxUnopened)
+	return figureOf(fmt.Sprintf("%d unopened, %s", limit, which), times, maxUnopened)
 }
 
 // figureOf prints the durations of a request. It fails if the median is above the most.

@@ -162,7 +162,7 @@ var imports = map[string]string{
 	"cmd/notify-worker": "config process",
 	"cmd/postern":       "cli process",
 	"cmd/recorder":      "config process",
-	"bench":             "access/policy content content/message directory directory/block eventlog events inbox/authority notify/sendgridfake proof/receipt recorder/position",
+	"bench":             "access/policy content content/message directory directory/block directory/field directory/roster eventlog events inbox/authority notify/sendgridfake proof/receipt recorder/position",
 	"systemtest/layout": "",
 }
 
