@@ -160,9 +160,13 @@ func (s *system) await(ctx context.Context, id string, pause time.Duration, is f
 // sendFurther sends further blasts and takes the medians of their figures.
 func (s *system) sendFurther(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
 	fmt.Println("sending again …")
-	var deliver, alert, standin, bytes []float64
+	var deliver, alert, standin, cpu, bytes []float64
 	for range furtherBlasts {
 		before, err := s.bytes(ctx)
+		if err != nil {
+			return err
+		}
+		worked, err := s.processorTime()
 		if err != nil {
 			return err
 		}
@@ -170,15 +174,20 @@ func (s *system) sendFurther(ctx context.Context, n int, fake *sendgridfake.Fake
 		if err != nil {
 			return err
 		}
+		working, err := s.processorTime()
+		if err != nil {
+			return err
+		}
 		after, err := s.bytes(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  delivered in %.2f s, alerted in %.2f s\n", one.deliver, one.alert)
+		cpu = append(cpu, working-worked)
+		fmt.Printf("  delivered in %.2f s, alerted in %.2f s, with %.2f s of processor time\n", one.deliver, one.alert, working-worked)
 		deliver, alert, standin = append(deliver, one.deliver), append(alert, one.alert), append(standin, one.standin)
 		bytes = append(bytes, float64(after-before)/float64(n))
 	}
-	f.DeliverS, f.AlertS, f.StandinCPUS, f.BytesPerDelivery = median(deliver), median(alert), median(standin), median(bytes)
+	f.DeliverS, f.AlertS, f.StandinCPUS, f.SystemCPUS, f.BytesPerDelivery = median(deliver), median(alert), median(standin), median(cpu), median(bytes)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,6 +92,7 @@ func (s *system) writeHistory(ctx context.Context, of string, n, copies int) (*h
 		{fmt.Sprintf("%d blasts", copies), func(ctx context.Context) error { return h.fillBlasts(ctx, n) }},
 		{"events", h.fillEvents},
 		{"statistics", func(ctx context.Context) error {
+			defer syscall.Sync() // or the blasts would wait for the disk to write the history
 			return execAll(ctx, conn, `VACUUM ANALYZE`, `CHECKPOINT`)
 		}},
 	})

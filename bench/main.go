@@ -61,6 +61,7 @@ type Figures struct {
 	BytesFirst        float64            `json:"bytes_per_delivery_first"` // with the rosters, which the import has made
 	BytesPerDelivery  float64            `json:"bytes_per_delivery"`       // of a further blast: the stream, Postgres and the content store
 	StandinCPUS       float64            `json:"standin_cpu_s"`            // processor time of the stand-in, and of this program, during a blast
+	SystemCPUS        float64            `json:"system_cpu_s"`             // processor time of postern and Postgres, during a blast
 	PeakRSSMiB        map[string]float64 `json:"peak_rss_mib"`
 	Events            int64              `json:"events"`
 	RecordBytes       int64              `json:"record_bytes"`

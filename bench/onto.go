@@ -52,6 +52,7 @@ func measureOnto(ctx context.Context, s *system, dir string, fake *sendgridfake.
 	}
 	compared("delivered", first.deliver, before.DeliverS, after.DeliverS)
 	compared("alerted", first.alert, before.AlertS, after.AlertS)
+	figure("processor time of a blast", "%.2f s, before %.2f: ratio %.2f", after.SystemCPUS, before.SystemCPUS, after.SystemCPUS/before.SystemCPUS)
 	figure("bytes a delivery", "%.1f of a further blast, before %.1f", after.BytesPerDelivery, before.BytesPerDelivery)
 	figure("bytes a delivery of the history", "%.1f in the tables that it is written to", h.bytesPerDelivery)
 	return errors.Join(s.measureInboxes(ctx, n, len(h.blasts)+1+2*furtherBlasts),

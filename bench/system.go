@@ -186,6 +186,46 @@ func peakRSS(pid int) (float64, error) {
 	return 0, errors.New("/proc has no VmHWM, the peak memory of the process")
 }
 
+// processorTime returns the processor time in seconds of the system: postern and the processes of
+// its Postgres. It depends less than a duration on what else runs on the machine.
+func (s *system) processorTime() (float64, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	type process struct {
+		parent int
+		ticks  float64
+	}
+	all := map[int]process{}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path) // #nosec G304 -- of proc(5)
+		if err != nil {
+			continue // the process has ended
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the third on
+		p := process{}
+		p.parent, _ = strconv.Atoi(fields[1])
+		for _, field := range fields[11:15] { // its own time, and that of its children that have ended
+			ticks, _ := strconv.ParseFloat(field, 64)
+			p.ticks += ticks
+		}
+		all[pid] = p
+	}
+	ticks := 0.0
+	for pid, p := range all {
+		for pid != s.cmd.Process.Pid && pid > 1 {
+			pid = all[pid].parent
+		}
+		if pid == s.cmd.Process.Pid {
+			ticks += p.ticks
+		}
+	}
+	const second = 100 // ticks, on Linux
+	return ticks / second, nil
+}
+
 func sizeOf(dir string) (total int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
