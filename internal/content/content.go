@@ -16,6 +16,8 @@
 //	rosters          app.rosters, under the KEK itself    roster-keys/<bundle>
 //	seeds of entries app.entry_keys                       entry-keys/<pair>
 //
+// States of the directory, in directories/, have no key: they name no one.
+//
 // A failover of Postgres to a replica that lags loses rows. The keys of sent messages are
 // restored from the copies ([Keys]). A draft, an attachment that was not sent yet or an
 // import that was not run yet must be made again.

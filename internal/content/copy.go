@@ -30,6 +30,7 @@ const (
 	rosters      = "rosters/"
 	rosterKeys   = "roster-keys/"
 	entryKeys    = "entry-keys/"
+	directories  = "directories/"
 )
 
 // KeysOf returns the name of the copy of a message's keys: those of its body, its header

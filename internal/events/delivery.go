@@ -16,7 +16,7 @@ const (
 )
 
 var deliveryTypes = []Descriptor{{
-	Type: TypeAudienceResolved, Version: 1, Label: "Audience frozen",
+	Type: TypeAudienceResolved, Version: ofDirectory, Label: "Audience frozen",
 	When:       "fan-out has frozen the audience",
 	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: summary(AudienceResolved.summary),
@@ -52,11 +52,26 @@ type AudienceResolved struct {
 	ManifestDigest string         `json:"manifest_digest"`
 	Included       map[string]int `json:"included"`
 	Excluded       map[string]int `json:"excluded"`
+	// Directory is "sha256:" and the digest, in hexadecimal, of the state of the whole directory
+	// on which groups were evaluated (roster.State), and Day the calendar day, such as
+	// 2026-11-29. They are empty in version 1: for chosen people, and before version 2.
+	Directory string `json:"directory,omitempty"`
+	Day       string `json:"day,omitempty"`
 }
+
+// ofDirectory is the version of an audience.resolved that cites the directory.
+const ofDirectory = 2
 
 func (AudienceResolved) EventType() Type      { return TypeAudienceResolved }
 func (b AudienceResolved) Key() []string      { return []string{b.MessageID.String()} }
 func (b AudienceResolved) Message() uuid.UUID { return b.MessageID }
+
+func (b AudienceResolved) version() int {
+	if b.Directory == "" {
+		return 1
+	}
+	return ofDirectory
+}
 
 func (b AudienceResolved) summary(Names) string {
 	return "froze the audience: " + number.Of(b.Count, "portal user", "portal users") + " in " + number.Of(b.Chunks, "chunk", "chunks")

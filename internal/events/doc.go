@@ -37,7 +37,7 @@
 //	message.released       1        a held or scheduled message is due                                                          recorder            fanout-worker  messages
 //	message.cancelled      1        a staff member cancels a held or scheduled message                                          api                 -              messages
 //	message.recalled       1        a staff member recalls a message                                                            api                 -              messages
-//	audience.resolved      1        fan-out has frozen the audience                                                             fanout-worker       -              messages
+//	audience.resolved      2        fan-out has frozen the audience                                                             fanout-worker       -              messages
 //	deliveries.created     3        the deliveries of one chunk are recorded                                                    fanout-worker       notify-worker  messages, chunks, inbox
 //	fanout.completed       1        the deliveries of all chunks are recorded                                                   fanout-worker       -              messages
 //	delivery.opened        1        a portal user opens a message for the first time                                            api                 -              messages, opens, inbox

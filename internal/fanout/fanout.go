@@ -183,8 +183,7 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 	for done := false; !done; {
 		batch := make([]events.Event, 0, batchChunks+2)
 		if len(published) == 0 && !recorded.resolved {
-			batch, err = w.append(batch, events.AudienceResolved{MessageID: id, Count: summary.Count, Chunks: summary.Chunks,
-				ManifestDigest: summary.Digest, Included: summary.Included, Excluded: summary.Excluded})
+			batch, err = w.append(batch, summary.resolved(id))
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -136,10 +137,16 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 	return manifest.close(frozen.Included, frozen.Excluded)
 }
 
-// cite adds the audience of groups to a manifest. The rosters that it cites are copied to the
-// content store first: from then on a loss of Postgres does not make the recipients unknown.
-// After a crash here the next worker freezes again.
+// cite adds the audience of groups to a manifest. The state of the directory and the rosters of the
+// recipients are copied to the content store first: from then on a loss of Postgres does not make
+// the recipients unknown. After a crash here the next worker freezes again, on a state of its own.
 func (w *Worker) cite(ctx context.Context, m sending, frozen *audiences.Audience, to *manifestWriter) error {
+	state, err := w.rosters.KeepState(ctx, frozen.Directory)
+	if err != nil {
+		return err
+	}
+	day := field.Time(frozen.Day)
+	to.summary.Directory, to.summary.Day = "sha256:"+state.String(), day.Format(time.DateOnly)
 	blocks, roots := make([]events.CitedBlock, len(frozen.Blocks)), make([]roster.Digest, len(frozen.Blocks))
 	for i, b := range frozen.Blocks {
 		blocks[i], roots[i] = events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members}, b.Root
@@ -147,7 +154,7 @@ func (w *Worker) cite(ctx context.Context, m sending, frozen *audiences.Audience
 	if err := w.rosters.Keep(ctx, roots); err != nil {
 		return err
 	}
-	return to.addBlocks(events.DeliveriesByBlock{MessageID: m.id, Day: field.Time(frozen.Day), Groups: m.recipients.Groups, Selection: m.selection}, blocks)
+	return to.addBlocks(events.DeliveriesByBlock{MessageID: m.id, Day: day, Groups: m.recipients.Groups, Selection: m.selection}, blocks)
 }
 
 // name adds chosen portal users to a manifest.

@@ -33,6 +33,16 @@ type Summary struct {
 	Digest   string         `json:"digest"`
 	Included map[string]int `json:"included"`
 	Excluded map[string]int `json:"excluded"`
+	// Directory and Day are those of [events.AudienceResolved]. They are empty if the message is to
+	// chosen people, or was frozen before version 2 of that event.
+	Directory string `json:"directory,omitempty"`
+	Day       string `json:"day,omitempty"`
+}
+
+// resolved is the event of the summary.
+func (s Summary) resolved(message uuid.UUID) events.AudienceResolved {
+	return events.AudienceResolved{MessageID: message, Count: s.Count, Chunks: s.Chunks, ManifestDigest: s.Digest,
+		Included: s.Included, Excluded: s.Excluded, Directory: s.Directory, Day: s.Day}
 }
 
 // A manifestWriter divides an audience into chunks. A manifest is one zstd stream with, for

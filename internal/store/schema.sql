@@ -804,6 +804,18 @@ CREATE TABLE app.directory_imports (
 CREATE INDEX directory_imports_old ON app.directory_imports USING btree (touched_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.directory_imports TO postern_api;
 
+CREATE TABLE app.directory_states (
+    digest bytea NOT NULL,
+    state bytea NOT NULL,
+    copied boolean NOT NULL,
+    made_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT directory_states_pkey PRIMARY KEY (digest),
+    CONSTRAINT directory_states_check CHECK ((digest = sha256(state)))
+);
+ALTER TABLE app.directory_states ALTER COLUMN state SET STORAGE EXTERNAL;
+GRANT SELECT, INSERT ON app.directory_states TO postern_fanout;
+GRANT UPDATE (state, copied) ON app.directory_states TO postern_fanout;
+
 CREATE TABLE app.dirty_blocks (
     block integer NOT NULL,
     mark bigint NOT NULL,

@@ -20,6 +20,9 @@ import (
 type Audience struct {
 	// Day is the day on which the rule was evaluated, as field.Day counts it.
 	Day int32
+	// Directory is the state of the directory on which the groups were evaluated. Its rosters are
+	// stored. It is empty in a selection without groups.
+	Directory roster.State
 	// Blocks are the blocks with recipients, in ascending order.
 	Blocks []Block
 	// Included counts the recipients by reason, Excluded the portal users who belong to a chosen
@@ -33,8 +36,8 @@ type Audience struct {
 // Block is the part of an audience in one block.
 type Block struct {
 	No block.No
-	// Root is the root of the roster on which the members were evaluated. It is stored. It is
-	// zero in a selection without groups, which is not evaluated on rosters.
+	// Root is the root of the roster on which the members were evaluated, as Directory has it. It
+	// is zero in a selection without groups, which is not evaluated on rosters.
 	Root roster.Digest
 	// Members are the recipients. ByID are those of them who are in none of the chosen groups:
 	// they were chosen by id. The others are what the rule gives on the roster and the day.
@@ -50,15 +53,22 @@ type Recipient struct {
 	Patients []Tie
 }
 
-// Freeze returns the audience of a selection on the calendar day of on, with the roots of
-// stored rosters. It returns the same errors as [Preview].
+// Freeze returns the audience of a selection on the calendar day of on, with the state of the
+// directory. It returns the same errors as [Preview].
 func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on time.Time) (*Audience, error) {
 	a := &Audience{}
-	var built []roster.Roster // of the blocks in a.Blocks that have no root yet
+	var built []roster.Roster // of the blocks in a.Directory that have no root yet
 	var included, excluded tally
 	add := func(snapshot *rosterstore.Snapshot, s *selected) error {
 		a.Day = s.day
 		return s.visit(ctx, snapshot, 0, func(b *rosterstore.Block, p *roster.Person, in, out Reason) bool {
+			no, place := block.Of(p.No)
+			if b != nil && (len(a.Directory) == 0 || a.Directory[len(a.Directory)-1].Block != no) {
+				a.Directory = append(a.Directory, roster.BlockRoot{Block: no, Root: b.Root})
+				if b.Built() {
+					built = append(built, b.Roster)
+				}
+			}
 			if in == "" {
 				if out != "" {
 					excluded.add(out)
@@ -66,15 +76,8 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 				return true
 			}
 			included.add(in)
-			no, place := block.Of(p.No)
 			if len(a.Blocks) == 0 || a.Blocks[len(a.Blocks)-1].No != no {
 				a.Blocks = append(a.Blocks, Block{No: no})
-				if b != nil {
-					a.Blocks[len(a.Blocks)-1].Root = b.Root
-				}
-				if b != nil && b.Built() {
-					built = append(built, b.Roster)
-				}
 			}
 			last := &a.Blocks[len(a.Blocks)-1]
 			last.Members.Add(place)
@@ -91,15 +94,21 @@ func Freeze(ctx context.Context, rosters *rosterstore.Store, sel Selection, on t
 		return nil, fmt.Errorf("finding the audience: %w", err)
 	}
 	a.Included, a.Excluded = included.counts(), excluded.counts()
-	// The snapshot has ended. A roster that was built in it is stored, so that its root can be
-	// cited; it does not become current. A crash here leaves rosters that nothing cites.
+	// The snapshot has ended. The rosters that were built in it are stored, so that their roots can
+	// be cited; they do not become current. A crash here leaves rosters that nothing cites.
 	roots, err := rosters.Put(ctx, built)
 	if err != nil {
 		return nil, fmt.Errorf("finding the audience: %w", err)
 	}
-	for i := range a.Blocks {
-		if len(a.Chosen) == 0 && a.Blocks[i].Root == (roster.Digest{}) {
-			a.Blocks[i].Root, roots = roots[0], roots[1:]
+	at := 0 // in a.Blocks
+	for i := range a.Directory {
+		b := &a.Directory[i]
+		if b.Root == (roster.Digest{}) {
+			b.Root, roots = roots[0], roots[1:]
+		}
+		if at < len(a.Blocks) && a.Blocks[at].No == b.Block {
+			a.Blocks[at].Root = b.Root
+			at++
 		}
 	}
 	return a, nil

@@ -78,6 +78,8 @@ var examples = []Example{
 	{ada, events.MessageRecalled{MessageID: someID, StaffID: "s1", Reason: "wrong document", Opened: 2}, "Ada Admin recalled the message after 2 portal users had opened it"},
 	{fanout, events.AudienceResolved{MessageID: someID, Count: 3, Chunks: 1, ManifestDigest: digest,
 		Included: map[string]int{"added": 3}, Excluded: map[string]int{"deceased": 1}}, "The process fanout-worker froze the audience: 3 portal users in 1 chunk"},
+	{fanout, events.AudienceResolved{MessageID: someID, Count: 3, Chunks: 1, ManifestDigest: digest,
+		Included: map[string]int{"active_patient": 3}, Excluded: map[string]int{"deceased": 1}, Directory: digest, Day: "2026-03-01"}, "The process fanout-worker froze the audience: 3 portal users in 1 chunk"},
 	{fanout, events.DeliveriesCreated{MessageID: someID, Recipients: []events.Recipient{
 		{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{{PatientID: "pt-1", PatientNo: 1, Relationship: "self"}}}}}, "The process fanout-worker recorded 1 delivery"},
 	{fanout, events.DeliveriesByBlock{MessageID: someID, Day: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Groups: []string{"active_patients"}, Selection: digest,

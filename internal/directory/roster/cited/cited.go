@@ -1,8 +1,9 @@
-// Package cited reads the rosters that events cite, from Postgres.
+// Package cited reads the rosters and the states of the directory that events cite, from Postgres.
 package cited
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,25 @@ type Querier interface {
 // ErrDamaged is wrapped by the error if a roster, or an object of it, is missing or was changed.
 var ErrDamaged = errors.New("a stored roster is missing or was changed")
 
+// ErrNoState is wrapped by the error if a state of the directory is missing or was changed.
+var ErrNoState = errors.New("a stored state of the directory is missing or was changed")
+
+// State reads a state of the directory. Errors wrap [ErrNoState] if it is missing or was changed.
+func State(ctx context.Context, q Querier, digest roster.Digest) (roster.State, error) {
+	rows, err := q.Query(ctx, `SELECT state FROM app.directory_states WHERE digest = $1`, digest[:])
+	if err != nil {
+		return nil, fmt.Errorf("reading a state of the directory: %w", err)
+	}
+	stored, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("reading a state of the directory: %w", err)
+	}
+	if sha256.Sum256(stored) != digest {
+		return nil, fmt.Errorf("%w: %s", ErrNoState, digest)
+	}
+	return roster.ParseState(stored)
+}
+
 // atOnce is the number of rosters that are in memory at a time: about two megabytes.
 const atOnce = 256
 
@@ -28,9 +48,9 @@ const atOnce = 256
 // or was changed.
 func Each(ctx context.Context, q Querier, roots []roster.Digest, visit func(*roster.Roster) error) error {
 	for some := range slices.Chunk(roots, atOnce) {
-		found, err := readSome(ctx, q, some)
+		found, err := Whole(ctx, q, some)
 		if err != nil {
-			return fmt.Errorf("reading rosters: %w", err)
+			return err
 		}
 		for _, root := range some {
 			r, ok := found[root]
@@ -45,8 +65,9 @@ func Each(ctx context.Context, q Querier, roots []roster.Digest, visit func(*ros
 	return nil
 }
 
-// readSome reads rosters whose block and objects have the digest of their content.
-func readSome(ctx context.Context, q Querier, roots []roster.Digest) (map[roster.Digest]*roster.Roster, error) {
+// Whole returns those of the rosters with these roots, with their names, that are neither missing
+// nor were changed: their blocks and objects have the digest of their content.
+func Whole(ctx context.Context, q Querier, roots []roster.Digest) (map[roster.Digest]*roster.Roster, error) {
 	raw := make([][]byte, len(roots))
 	for i := range roots {
 		raw[i] = roots[i][:]
@@ -56,7 +77,7 @@ func readSome(ctx context.Context, q Querier, roots []roster.Digest) (map[roster
 		FROM app.rosters r JOIN app.roster_facts f ON f.digest = r.facts JOIN app.roster_names n ON n.digest = r.names
 		WHERE r.root = ANY($1)`, raw)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading rosters: %w", err)
 	}
 	defer rows.Close()
 	found := make(map[roster.Digest]*roster.Roster, len(roots))
@@ -64,13 +85,16 @@ func readSome(ctx context.Context, q Querier, roots []roster.Digest) (map[roster
 		var root, content []byte
 		r := &roster.Roster{}
 		if err := rows.Scan(&root, &r.Block, &content, &r.Facts, &r.Names); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading rosters: %w", err)
 		}
 		if roster.Content(r.Block, r.FactsDigest(), r.NamesDigest()) == roster.Digest(content) {
 			found[roster.Digest(root)] = r
 		}
 	}
-	return found, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading rosters: %w", err)
+	}
+	return found, nil
 }
 
 // Want is a portal user in a roster.

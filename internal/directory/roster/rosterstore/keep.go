@@ -107,10 +107,13 @@ func (s *Store) writeBundle(ctx context.Context, to io.Writer, roots [][]byte) e
 	return w.Flush()
 }
 
-// Restore inserts the rosters of the content store that Postgres has lost. None becomes current.
-// A bundle that a roster names is not lost, and is not read. pool connects as postern_fanout or
-// as the login user.
+// Restore inserts the rosters and the states of the directory of the content store that Postgres
+// has lost. No roster becomes current. A bundle that a roster names is not lost, and is not read.
+// pool connects as postern_fanout or as the login user.
 func Restore(ctx context.Context, pool *pgxpool.Pool, from *content.Store) error {
+	if err := restoreStates(ctx, pool, from); err != nil {
+		return err
+	}
 	for id, err := range from.Rosters(ctx) {
 		if err != nil {
 			return fmt.Errorf("listing the rosters of the content store: %w", err)
