@@ -5,8 +5,9 @@
 //   - the stream: every sequence and schema, every leaf with the copy in Postgres, and the
 //     tree of the leaves with every checkpoint ever signed, in Postgres and in the archive;
 //   - the events with one another: a delivery needs an audience, an audience a sent message,
-//     an alert a delivery ([trace]), and the members of a group are those whom the rule gives
-//     on the cited rosters, whose roots are recomputed if Content is given (package audiences);
+//     an alert a delivery ([trace]), and the members of a group are those whom the rule gives on
+//     the cited state of the directory; the roots of its rosters are recomputed if Content is given
+//     (package audiences);
 //   - if Content is given, the people whom each event hides are those of the root of its entries (package entries);
 //   - Postgres: every projected table with a replay, and the copy with its leaves;
 //   - the archive: every segment with the same leaves;
@@ -61,7 +62,7 @@ type Verifier struct {
 	startTree *merkle.Tree // the tree at the start of the walk
 	copied    leaves
 	trace     trace
-	audiences audiences.Check
+	audiences *audiences.Check
 	entries   entries.Check
 	// misdirected is the number of reported faults of audiences.
 	misdirected int
@@ -99,8 +100,11 @@ type Report struct {
 	MissingContent []Fault `json:"missing_content,omitempty"` // the first of them
 
 	Rosters        int     `json:"rosters"`                   // on which audiences were evaluated
-	RostersMissing int     `json:"rosters_missing"`           // those that are missing or were changed
+	RostersMissing int     `json:"rosters_missing"`           // rosters and states of the directory that are missing or were changed
 	MissingRosters []Fault `json:"missing_rosters,omitempty"` // the first of them
+	// AudiencesInPart are those of groups that cite no state of the directory: only the blocks that
+	// have recipients were evaluated.
+	AudiencesInPart int `json:"audiences_in_part"`
 }
 
 // maxFaults is the maximum number of reported faults. The first ones show where to look.
@@ -160,7 +164,7 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 		if err := v.audiences.Evaluate(ctx); err != nil {
 			return v.report, err
 		}
-		v.report.Rosters = v.audiences.Rosters()
+		v.report.Rosters, v.report.AudiencesInPart = v.audiences.Rosters(), v.audiences.InPart()
 		v.checkEnd(v.report.To)
 		if err := v.copies(ctx, segments); err != nil {
 			return v.report, err
@@ -212,7 +216,7 @@ func (v *Verifier) loadTree(ctx context.Context) error {
 	if v.Content != nil {
 		v.entries.Keys = entrykey.Opens(v.Pool, v.Content)
 	}
-	v.audiences = audiences.Check{Pool: v.Pool, Content: v.Content, Fault: v.misdirects, Missing: v.missesRoster}
+	v.audiences = audiences.New(audiences.Config{Pool: v.Pool, Content: v.Content, Fault: v.misdirects, Missing: v.missesRoster})
 	v.tree, v.startTree, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
 	if v.Since == nil {
 		return nil
@@ -321,8 +325,23 @@ func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 	if err := v.entries.Event(ctx, e.Seq, e.Event); err != nil {
 		return err
 	}
-	if m := v.trace[e.Event.MessageID]; m != nil && e.Event.IsByBlock() {
-		return v.audiences.Cite(ctx, e.Seq, e.Event, m.to)
+	return v.checkAudience(ctx, e)
+}
+
+// checkAudience evaluates the audience of a delivery again, and with the last one the rest of the
+// directory.
+func (v *Verifier) checkAudience(ctx context.Context, e rebuild.Replayed) error {
+	m := v.trace[e.Event.MessageID]
+	if m == nil {
+		return nil
+	}
+	if e.Event.Type == events.TypeDeliveriesCreated {
+		if err := v.audiences.Cite(ctx, e.Seq, e.Event, m.to); err != nil {
+			return err
+		}
+	}
+	if m.expanded() {
+		return v.audiences.Complete(ctx, m.to)
 	}
 	return nil
 }
