@@ -350,8 +350,14 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	t.Helper()
 	sent, frozen := s.freeze(t, message)
 	cites := events.DeliveriesByBlock{MessageID: message, Day: field.Time(frozen.Day), Groups: sent.Recipients.Groups, Selection: sent.SelectionDigest()}
+	resolved := events.AudienceResolved{}
 	var chunks []events.Body
 	if len(cites.Groups) > 0 {
+		state, err := s.rosters(s.Admin).KeepState(t.Context(), frozen.Directory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolved.Directory, resolved.Day = "sha256:"+state.String(), cites.Day.Format(time.DateOnly)
 		inChunk := 0
 		end := func() {
 			if inChunk > 0 {
@@ -376,7 +382,7 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	for some := range slices.Chunk(recipients, events.ChunkSize) {
 		chunks = append(chunks, events.DeliveriesCreated{MessageID: message, Chunk: len(chunks), Recipients: some})
 	}
-	s.deliver(t, message, frozen.Count(), chunks, s.event)
+	s.deliver(t, message, frozen.Count(), resolved, chunks, s.event)
 }
 
 // DeliverInFormat1 is [System.Deliver] as it was before events hid people and cited rosters.
@@ -394,7 +400,7 @@ func (s *System) DeliverInFormat1(t testing.TB, message uuid.UUID) {
 	for some := range slices.Chunk(recipients, events.ChunkSize) {
 		chunks = append(chunks, events.DeliveriesCreated{MessageID: message, Chunk: len(chunks), Recipients: some})
 	}
-	s.deliver(t, message, len(recipients), chunks, s.whole)
+	s.deliver(t, message, len(recipients), events.AudienceResolved{}, chunks, s.whole)
 }
 
 // freeze returns a sent message and its audience.
@@ -422,11 +428,15 @@ func (s *System) freeze(t testing.TB, message uuid.UUID) (events.MessageSent, *a
 	for _, g := range sent.Recipients.Groups {
 		selection.Groups = append(selection.Groups, audience.Group(g))
 	}
-	frozen, err := audience.Freeze(t.Context(), rosterstore.New(rosterstore.Config{Pool: s.Pool, Content: s.Content}), selection, s.Clock.Now())
+	frozen, err := audience.Freeze(t.Context(), s.rosters(s.Pool), selection, s.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return sent, frozen
+}
+
+func (s *System) rosters(pool *pgxpool.Pool) *rosterstore.Store {
+	return rosterstore.New(rosterstore.Config{Pool: pool, Content: s.Content})
 }
 
 func recipientOf(r audience.Recipient) events.Recipient {
@@ -437,11 +447,12 @@ func recipientOf(r audience.Recipient) events.Recipient {
 	return one
 }
 
-// deliver records the deliveries of a message.
-func (s *System) deliver(t testing.TB, message uuid.UUID, count int, chunks []events.Body, event func(testing.TB, string, events.Body) events.Event) {
+// deliver records the deliveries of a message. resolved has what its audience cites.
+func (s *System) deliver(t testing.TB, message uuid.UUID, count int, resolved events.AudienceResolved, chunks []events.Body, event func(testing.TB, string, events.Body) events.Event) {
 	t.Helper()
-	s.Record(t, "process:test", events.AudienceResolved{MessageID: message, Count: count, Chunks: len(chunks),
-		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
+	resolved.MessageID, resolved.Count, resolved.Chunks = message, count, len(chunks)
+	resolved.ManifestDigest, resolved.Included, resolved.Excluded = "sha256:"+strings.Repeat("0", 64), map[string]int{}, map[string]int{}
+	s.Record(t, "process:test", resolved)
 	for i, body := range chunks {
 		e := event(t, "process:test", body)
 		e.Chunk = &events.ChunkRef{Index: i, Of: len(chunks)}

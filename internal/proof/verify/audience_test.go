@@ -30,6 +30,8 @@ type cited struct {
 	content *content.Store
 	rosters []roster.Roster
 	roots   []roster.Digest
+	// directory is the state of the directory, as events cite it.
+	directory string
 }
 
 const citedBlocks = 3
@@ -45,7 +47,22 @@ func newCited(t *testing.T) *cited {
 		c.rosters = append(c.rosters, fullRoster(t, no))
 	}
 	c.roots = must(c.store().Put(t.Context(), c.rosters))(t)
+	c.directory = c.state(t, nil)
 	return c
+}
+
+// state stores the state of the directory that change makes of the right one, and returns it as
+// events cite it.
+func (c *cited) state(t testing.TB, change func(roster.State) roster.State) string {
+	t.Helper()
+	var state roster.State
+	for no, root := range c.roots {
+		state = append(state, roster.BlockRoot{Block: block.No(no), Root: root})
+	}
+	if change != nil {
+		state = change(state)
+	}
+	return "sha256:" + must(c.store().KeepState(t.Context(), state))(t).String()
 }
 
 func (c *cited) store() *rosterstore.Store {
@@ -63,10 +80,27 @@ func fullRoster(t testing.TB, no block.No) roster.Roster {
 	return must(roster.Make(no, people))(t)
 }
 
+// sending is a message to groups in one chunk.
+type sending struct {
+	sent     events.MessageSent
+	resolved events.AudienceResolved
+	body     events.DeliveriesByBlock
+}
+
 // message is all events of a message to the discharged patients and to portal user 1, with the
 // deliveries that change makes of the right ones. The audience that was frozen is the changed
 // one, so that nothing else is wrong.
 func (c *cited) message(t testing.TB, change func(*events.DeliveriesByBlock)) []events.Event {
+	t.Helper()
+	return c.changed(t, func(s *sending) {
+		if change != nil {
+			change(&s.body)
+		}
+	})
+}
+
+// changed is message with other changes. Without blocks, the message has no chunk.
+func (c *cited) changed(t testing.TB, change func(*sending)) []events.Event {
 	t.Helper()
 	m := uuid.Must(uuid.NewV7())
 	sent := events.MessageSent{MessageID: m, SenderID: "s1", SubjectDigest: digest, BodyDigest: digest, Attachments: []events.AttachmentFact{},
@@ -81,18 +115,23 @@ func (c *cited) message(t testing.TB, change func(*events.DeliveriesByBlock)) []
 		}
 		body.Blocks = append(body.Blocks, b)
 	}
-	if change != nil {
-		change(&body)
-	}
+	s := sending{sent, events.AudienceResolved{MessageID: m, Included: map[string]int{}, Excluded: map[string]int{}, Directory: c.directory, Day: noon.Format(time.DateOnly)}, body}
+	change(&s)
 	count := 0
-	for i := range body.Blocks {
-		count += body.Blocks[i].Members.Count()
+	for i := range s.body.Blocks {
+		count += s.body.Blocks[i].Members.Count()
 	}
-	chunk := sha256.Sum256(must(json.Marshal(body))(t))
-	manifest := sha256.Sum256(chunk[:])
+	manifest := sha256.New()
+	bodies := []events.Body{s.sent, &s.resolved}
+	if count > 0 {
+		chunk := sha256.Sum256(must(json.Marshal(s.body))(t))
+		manifest.Write(chunk[:])
+		bodies = append(bodies, s.body)
+		s.resolved.Chunks = 1
+	}
+	s.resolved.Count, s.resolved.ManifestDigest = count, "sha256:"+hex.EncodeToString(manifest.Sum(nil))
 	all := []events.Event{}
-	for i, b := range []events.Body{sent, events.AudienceResolved{MessageID: m, Count: count, Chunks: 1, ManifestDigest: "sha256:" + hex.EncodeToString(manifest[:]),
-		Included: map[string]int{}, Excluded: map[string]int{}}, body, events.FanoutCompleted{MessageID: m, Deliveries: count, Chunks: 1}} {
+	for i, b := range append(bodies, events.FanoutCompleted{MessageID: m, Deliveries: count, Chunks: s.resolved.Chunks}) {
 		e := must(events.New("/test", "process:test", noon.Add(time.Duration(i)*time.Second), b))(t)
 		if e.IsByBlock() {
 			e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
@@ -113,6 +152,11 @@ func (c *cited) verified() (report verify.Report) {
 	return report
 }
 
+// says reports whether a fault of the report says something.
+func says(report verify.Report, what string) bool {
+	return slices.ContainsFunc(report.Faults, func(f verify.Fault) bool { return strings.Contains(f.What, what) })
+}
+
 // The audience of a group is evaluated again on the rosters that were cited. A portal user who
 // got the message without a reason, or did not get it against one, is named.
 func TestAudiencesAreEvaluatedAgain(t *testing.T) {
@@ -126,7 +170,7 @@ func TestAudiencesAreEvaluatedAgain(t *testing.T) {
 		"a member removed": {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[2].Members.Remove(9) }, "not delivered to portal user pu-510 (number 510), who on 2026-03-01 was in one of the groups"},
 		"one chosen by id removed": {func(_ *cited, b *events.DeliveriesByBlock) { b.Blocks[0].Members.Remove(0) },
 			"not delivered to portal user pu-1 (number 1), who was chosen by id"},
-		"another day": {func(_ *cited, b *events.DeliveriesByBlock) { b.Day = time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC) }, "on 2025-12-31 that person was in none"},
+		"another day": {func(_ *cited, b *events.DeliveriesByBlock) { b.Day = time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC) }, "of another day than its audience, which is of 2026-03-01"},
 		"other groups": {func(_ *cited, b *events.DeliveriesByBlock) { b.Groups = []string{"all_portal_users"} },
 			"for other groups or recipients than message"},
 		"an unknown group":  {func(_ *cited, b *events.DeliveriesByBlock) { b.Groups = []string{"everybody"} }, `unknown group "everybody"`},
@@ -149,7 +193,7 @@ func TestAudiencesAreEvaluatedAgain(t *testing.T) {
 				}
 				return
 			}
-			if report.OK || report.Faults[0].Where != "event 3" || !strings.Contains(report.Faults[0].What, c.says) {
+			if report.OK || report.Faults[0].Where != "event 3" || !says(report, c.says) {
 				t.Errorf("it says %+v", report.Faults)
 			}
 			if !strings.Contains(report.Advice, "the record is what was written") {
@@ -227,5 +271,149 @@ func TestAudiencesSinceACheckpoint(t *testing.T) {
 	}
 	if report := c.verify(c.url, c.newest()); !report.OK {
 		t.Errorf("after that it says %+v", report.Faults)
+	}
+}
+
+// drop takes the deliveries of a block out of a message.
+func drop(s *sending, no block.No) {
+	s.body.Blocks = slices.DeleteFunc(s.body.Blocks, func(b events.CitedBlock) bool { return b.No == no })
+}
+
+// The rest of the directory that an audience cites is evaluated too: a portal user who was left out
+// where no one else of the block got the message is named, in a group or chosen by id.
+func TestTheRestOfTheDirectoryIsEvaluated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*cited, *sending)
+		where  string // the first fault
+		says   []string
+	}{
+		"an empty directory": {func(c *cited, s *sending) {
+			s.sent.Recipients.Groups = []string{"active_patients"}
+			s.body.Groups, s.body.Selection = s.sent.Recipients.Groups, s.sent.Recipients.Digest()
+			s.body.Blocks = nil
+			s.sent.Recipients.PortalUserIDs = []string{}
+			s.resolved.Directory = c.state(c.t, func(roster.State) roster.State { return nil })
+		}, "", nil},
+		"a block left out": {func(_ *cited, s *sending) { drop(s, 2) }, "event 2",
+			[]string{"is not delivered to portal user pu-502 (number 502), who on 2026-03-01 was in one of the groups [discharged_patients] (discharged_patient)"}},
+		"everyone left out": {func(_ *cited, s *sending) { s.body.Blocks = nil }, "event 2",
+			[]string{"is not delivered to portal user pu-2 (number 2), who on 2026-03-01 was in one of the groups"}},
+		"one chosen by id whom no one else joins": {func(_ *cited, s *sending) {
+			s.body.Day = time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC) // no link has begun
+			s.resolved.Day = "2025-12-31"
+			s.sent.Recipients.PortalUserIDs = []string{"pu-1", "pu-251"}
+			s.body.Selection = s.sent.Recipients.Digest()
+			s.body.Blocks = s.body.Blocks[:1]
+			s.body.Blocks[0].Members = block.Members{}
+			s.body.Blocks[0].Members.Add(0)
+		}, "event 2", []string{"is not delivered to portal user pu-251, who was chosen by id"}},
+		"a block that the state does not have": {func(c *cited, s *sending) {
+			s.resolved.Directory = c.state(c.t, func(state roster.State) roster.State { return state[:2] })
+		}, "event 3", []string{"cite block 2, which its audience's state of the directory"}},
+		"another roster of a block": {func(c *cited, s *sending) {
+			s.resolved.Directory = c.state(c.t, func(state roster.State) roster.State { state[1].Root = state[0].Root; return state })
+		}, "event 3", []string{"cite for block 1 the roster"}},
+		"a roster of another block in the rest": {func(c *cited, s *sending) {
+			s.resolved.Directory = c.state(c.t, func(state roster.State) roster.State { state[2].Root = state[1].Root; return state })
+			drop(s, 2)
+		}, "event 2", []string{"it cites for block 2 the roster"}},
+		"the state of another day": {func(_ *cited, s *sending) { s.resolved.Day = "2026-03-02" }, "event 3", []string{"are of another day than its audience, which is of 2026-03-02"}},
+		"no audience of groups": {func(_ *cited, s *sending) {
+			s.sent.Recipients.Groups, s.body.Blocks = []string{}, nil
+		}, "event 2", []string{"cites the directory, and the message was sent to the groups []"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clinic := newCited(t)
+			clinic.publish(clinic.changed(t, func(s *sending) { c.change(clinic, s) })...)
+			report := clinic.verified()
+			if report.RostersMissing > 0 || report.AudiencesInPart > 0 {
+				t.Errorf("it says %+v", report)
+			}
+			if report.OK != (c.where == "") {
+				t.Fatalf("it says %+v", report.Faults)
+			}
+			if !report.OK && report.Faults[0].Where != c.where {
+				t.Errorf("it says %+v", report.Faults)
+			}
+			for _, what := range c.says {
+				if !says(report, what) {
+					t.Errorf("of %q it says nothing: %+v", what, report.Faults)
+				}
+			}
+		})
+	}
+}
+
+// An audience of before, which cites no state of the directory, is evaluated on the blocks of its
+// deliveries, and counted.
+func TestAudiencesOfVersion1(t *testing.T) {
+	t.Parallel()
+	c := newCited(t)
+	of1 := func(change func(*sending)) []events.Event {
+		return c.changed(t, func(s *sending) {
+			s.resolved.Directory, s.resolved.Day = "", ""
+			change(s)
+		})
+	}
+	c.publish(of1(func(*sending) {})...)
+	c.publish(of1(func(s *sending) { drop(s, 2) })...)
+	if report := c.verified(); !report.OK || report.AudiencesInPart != 2 {
+		t.Errorf("it says %+v", report)
+	}
+	c.publish(of1(func(s *sending) { drop(s, 0) })...)
+	report := c.verified()
+	if report.OK || len(report.Faults) != 1 || !says(report, "is not delivered to portal user pu-1, who was chosen by id") {
+		t.Errorf("of one who was chosen by id it says %+v", report)
+	}
+}
+
+// Without the state that it cites, or with a state that was changed, the audience is evaluated on
+// the blocks of its deliveries, and the state is listed as missing. So is a roster of the rest
+// that was never copied to the content store.
+func TestAMissingStateIsListed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ lose, says string }{
+		"missing": {`DELETE FROM app.directory_states`, "state sha256:"},
+		"changed": {`ALTER TABLE app.directory_states DROP CONSTRAINT directory_states_check; UPDATE app.directory_states SET state = state || '\x00'`, "state sha256:"},
+		"of another directory": {`ALTER TABLE app.directory_states DROP CONSTRAINT directory_states_check;
+			UPDATE app.directory_states SET state = substr(state, 1, length(state) - 36)`, "state sha256:"},
+		"a roster of the rest": {`DELETE FROM app.rosters WHERE block = 2`, "of block 2, on which the audience"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clinic := newCited(t)
+			for range 2 {
+				clinic.publish(clinic.changed(t, func(s *sending) { drop(s, 2); s.body.Blocks[1].Members.Add(0) })...)
+			}
+			clinic.exec(c.lose)
+			report := clinic.verified()
+			if report.RostersMissing != 1 || report.MissingRosters[0].Where != "event 2" || !strings.Contains(report.MissingRosters[0].What, c.says) {
+				t.Errorf("it says %+v", report.MissingRosters)
+			}
+			if len(report.Faults) != 2 || !says(report, "pu-251 (number 251) without a reason") {
+				t.Errorf("of the deliveries it says %+v", report.Faults)
+			}
+		})
+	}
+}
+
+// From a checkpoint on, the rest of the directory is evaluated for the messages whose last delivery
+// comes later.
+func TestTheRestSinceACheckpoint(t *testing.T) {
+	t.Parallel()
+	c := newCited(t)
+	all := c.changed(t, func(s *sending) { drop(s, 2) })
+	c.publish(all[:2]...)
+	before := c.newest()
+	c.publish(all[2])
+	after := c.newest()
+	c.publish(all[3])
+	if report := c.verify(c.url, before); report.OK || report.Faults[0].Where != "event 2" || !says(report, "pu-502 (number 502), who on") {
+		t.Errorf("it says %+v", report)
+	}
+	if report := c.verify(c.url, after); !report.OK {
+		t.Errorf("after the last delivery it says %+v", report)
 	}
 }

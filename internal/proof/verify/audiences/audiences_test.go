@@ -1,0 +1,179 @@
+package audiences_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/directory/block"
+	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/rosterstore"
+	"postern/internal/directory/roster/rosterstore/rosterstoretest"
+	"postern/internal/events"
+	"postern/internal/proof/verify/audiences"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// town is a directory of three blocks with ten portal users each, whose patients are discharged
+// in block 1 and active elsewhere.
+type town struct {
+	t     testing.TB
+	state roster.State
+	cites string
+	check *audiences.Check
+	// reads is the number of queries that read rosters.
+	reads           atomic.Int32
+	faults, missing []string
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newTown(t testing.TB) *town {
+	t.Helper()
+	c := &town{t: t}
+	url := storetest.New(t)
+	kept := rosterstoretest.Content(t)
+	rosters := rosterstore.New(rosterstore.Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept})
+	for no := range block.No(3) {
+		var people []roster.Person
+		for place := range 10 {
+			n := no.At(place)
+			people = append(people, roster.Person{No: n, ID: fmt.Sprint("pu-", n), Active: true,
+				Links: []roster.Link{{PatientNo: n, PatientID: fmt.Sprint("pt-", n), Self: true, Discharged: no == 1}}})
+		}
+		made, err := roster.Make(no, people)
+		must(t, err)
+		roots, err := rosters.Put(t.Context(), []roster.Roster{made})
+		must(t, err)
+		c.state = append(c.state, roster.BlockRoot{Block: no, Root: roots[0]})
+	}
+	digest, err := rosters.KeepState(t.Context(), c.state)
+	must(t, err)
+	c.cites = "sha256:" + digest.String()
+	counted := rosterstoretest.Hooked(t, url, store.RoleAdmin, func(sql string) error {
+		if strings.Contains(sql, "app.roster_names") {
+			c.reads.Add(1)
+		}
+		return nil
+	})
+	c.check = audiences.New(audiences.Config{Pool: counted, Content: kept,
+		Fault:   func(seq uint64, what string) { c.faults = append(c.faults, fmt.Sprintf("%d: %s", seq, what)) },
+		Missing: func(seq uint64, what string) { c.missing = append(c.missing, fmt.Sprintf("%d: %s", seq, what)) }})
+	return c
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// message gives a message to a group, with an event for each of the blocks. The first of them are
+// trusted.
+func (c *town) message(group string, day time.Time, trusted int, blocks ...block.No) {
+	c.t.Helper()
+	sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{group}}}
+	m := audiences.To(sent)
+	m.Resolved(2, events.AudienceResolved{Directory: c.cites, Day: day.Format(time.DateOnly), Chunks: len(blocks)})
+	for i, no := range blocks {
+		b := events.CitedBlock{No: no, Roster: c.state[no].Root}
+		for place := range 10 {
+			b.Members.Add(place)
+		}
+		e, err := events.New("/test", "process:test", noon, events.DeliveriesByBlock{MessageID: sent.MessageID, Chunk: i, Day: day, Groups: sent.Recipients.Groups,
+			Selection: sent.SelectionDigest(), Blocks: []events.CitedBlock{b}, Nonce: events.NewNonce()})
+		must(c.t, err)
+		seq := uint64(3 + i) // #nosec G115 -- small
+		if i < trusted {
+			m.Before(seq, e, i+1 == len(blocks))
+			continue
+		}
+		must(c.t, c.check.Cite(c.t.Context(), seq, e, m))
+	}
+	if trusted < len(blocks) {
+		must(c.t, c.check.Complete(c.t.Context(), m))
+	}
+}
+
+func (c *town) evaluated(faults ...string) {
+	c.t.Helper()
+	must(c.t, c.check.Evaluate(c.t.Context()))
+	if len(c.missing) > 0 || len(c.faults) != len(faults) {
+		c.t.Fatalf("missing: %q, faults: %q", c.missing, c.faults)
+	}
+	for i, says := range faults {
+		if !strings.Contains(c.faults[i], says) {
+			c.t.Errorf("it says %s, want %s", c.faults[i], says)
+		}
+	}
+	c.faults = nil
+}
+
+// Rosters are read once, however many messages of however many days cite a state of the directory:
+// blasts to all of it, and messages to few. A person who was left out is found all the same.
+func TestRostersAreReadOnce(t *testing.T) {
+	t.Parallel()
+	c := newTown(t)
+	for n := range 50 {
+		day := noon.AddDate(0, 0, n%25)
+		c.message("all_portal_users", day, 0, 0, 1, 2)
+		c.message("discharged_patients", day, 0, 1)
+		if n%10 == 0 {
+			c.evaluated()
+		}
+	}
+	c.evaluated()
+	if n := c.reads.Load(); n != 1 || c.check.Rosters() != 3 {
+		t.Errorf("%d rosters were read by %d queries", c.check.Rosters(), n)
+	}
+	c.message("active_patients", noon, 0, 0)
+	must(t, c.check.Evaluate(t.Context()))
+	if len(c.faults) != 10 || !strings.HasPrefix(c.faults[0], "2: ") || !strings.Contains(c.faults[9], "pu-510 (number 510), who on 2026-03-01 was in one of the groups") {
+		t.Errorf("of block 2 it says %q", c.faults)
+	}
+}
+
+// Deliveries from before a checkpoint are not evaluated, and their blocks are not of the rest.
+func TestDeliveriesBeforeACheckpoint(t *testing.T) {
+	t.Parallel()
+	c := newTown(t)
+	c.message("all_portal_users", noon, 1, 0, 1, 2)
+	c.evaluated()
+	if n := c.check.Rosters(); n != 2 {
+		t.Errorf("%d rosters were evaluated", n)
+	}
+	c.message("all_portal_users", noon, 2, 0, 2) // all before: nothing is evaluated
+	c.evaluated()
+	c.message("active_patients", noon, 1, 0, 2)
+	c.evaluated()
+	c.message("active_patients", noon, 1, 2, 1)
+	must(t, c.check.Evaluate(t.Context()))
+	if len(c.faults) != 20 { // ten who were left out of block 0, ten who got it in block 1
+		t.Errorf("it says %q", c.faults)
+	}
+}
+
+// A message whose deliveries name people cites no directory.
+func TestDeliveriesThatNamePeople(t *testing.T) {
+	t.Parallel()
+	c := newTown(t)
+	sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{"all_portal_users"}, PortalUserIDs: []string{"pu-1"}}}
+	e, err := events.New("/test", "process:test", noon, events.DeliveriesCreated{MessageID: sent.MessageID,
+		Recipients: []events.Recipient{{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{}}}})
+	must(t, err)
+	for directory, faults := range map[string][]string{c.cites: {"3: the deliveries of message " + sent.MessageID.String() + " name people"}, "": nil} {
+		m := audiences.To(sent)
+		m.Resolved(2, events.AudienceResolved{Directory: directory, Day: "2026-03-01"})
+		must(t, c.check.Cite(t.Context(), 3, e, m))
+		must(t, c.check.Complete(t.Context(), m))
+		c.evaluated(faults...)
+	}
+}
