@@ -637,3 +637,36 @@ func TestPutKeepsTheOrder(t *testing.T) {
 		t.Error(none, err)
 	}
 }
+
+// A state of the directory is stored once. One that was changed is not read, and is restored when
+// it is stored again. One that Postgres has lost is restored from the content store.
+func TestStatesAreRestored(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	s := rosterstoretest.New(t, storetest.Open(t, url, store.RoleFanout))
+	state := roster.State{{Block: 3, Root: roster.Digest{1}}, {Block: 9, Root: roster.Digest{2}}}
+	keep := func() (digest roster.Digest) {
+		t.Helper()
+		for range 2 {
+			var err error
+			digest, err = s.KeepState(t.Context(), state)
+			must(t, err)
+			got, err := cited.State(t.Context(), admin, digest)
+			must(t, err)
+			if diff := cmp.Diff(state, got); diff != "" || digest != state.Digest() {
+				t.Errorf("(-stored +read):\n%s", diff)
+			}
+		}
+		return digest
+	}
+	digest := keep()
+	exec(t, admin, `ALTER TABLE app.directory_states DROP CONSTRAINT directory_states_check; UPDATE app.directory_states SET state = state || '\x00'`)
+	if _, err := cited.State(t.Context(), admin, digest); !errors.Is(err, cited.ErrNoState) {
+		t.Errorf("it is read though it was changed: %v", err)
+	}
+	keep()
+	exec(t, admin, `DELETE FROM app.directory_states`)
+	must(t, rosterstore.Restore(t.Context(), s.Pool, s.Content))
+	keep()
+}
