@@ -20,8 +20,8 @@ func (env *environment) verifyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Verify the whole record with all signed checkpoints", Args: cobra.NoArgs,
 		Long: "Walks the stream from the first event: sequences, schemas, hashes against every checkpoint ever signed,\n" +
 			"each delivery traced to an audience and a send, each alert to a delivery. It compares Postgres's tables\n" +
-			"and copy, and the archive's segments, with the stream. It evaluates the audience of every group again, on the rosters\n" +
-			"that the deliveries cite. It prints the first fault and its place, and exits 1.\n" +
+			"and copy, and the archive's segments, with the stream. It evaluates the audience of every group again, on the state of\n" +
+			"the directory that it cites. It prints the first fault and its place, and exits 1.\n" +
 			"If CONTENT_URL and CONTENT_KEY_FILE are set, it also looks for the content of every message that was not\n" +
 			"erased, and exits 1 if some is missing.\n\n" +
 			"It trusts the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
@@ -153,11 +153,15 @@ func verifiedText(r verify.Report, whose string) string {
 		}
 	}
 	if r.RostersMissing > 0 {
-		fmt.Fprintf(&b, "\n%d rosters are MISSING: who was in these audiences, and why, can't be recomputed. The fan-out worker restores rosters\n"+
-			"from the content store when it starts:", r.RostersMissing)
+		fmt.Fprintf(&b, "\n%d rosters or states of the directory are MISSING: who should have been in these audiences, and why, can't be recomputed.\n"+
+			"The fan-out worker restores those that have a copy in the content store when it starts:", r.RostersMissing)
 		for _, f := range r.MissingRosters {
 			fmt.Fprintf(&b, "\n%s", f)
 		}
+	}
+	if r.AudiencesInPart > 0 {
+		fmt.Fprintf(&b, "\n%d audiences of groups cite no state of the directory: a person who was left out of one is found only\n"+
+			"if another person of the same block of 250 got the message", r.AudiencesInPart)
 	}
 	if r.Unprojected > 0 {
 		fmt.Fprintf(&b, "\n%d events change nothing: they are of a type that this version does not know, or malformed", r.Unprojected)

@@ -203,8 +203,10 @@ func (s *Stores) accept(ctx context.Context, r Recovery) error {
 func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part) error {
 	_, err := pool.Exec(ctx, `INSERT INTO app.losses (part, accepted_by) SELECT part, $2 FROM unnest($1::text[]) part`, parts, actor)
 	if err == nil && slices.Contains(parts, Content) {
-		// The next message that cites a roster copies it to the new content store.
-		_, err = pool.Exec(ctx, `UPDATE app.rosters SET kept = NULL WHERE kept IS NOT NULL`)
+		// The next message that cites a roster or a state of the directory copies it to the new
+		// content store.
+		_, err = pool.Exec(ctx, `WITH rosters AS (UPDATE app.rosters SET kept = NULL WHERE kept IS NOT NULL)
+			UPDATE app.directory_states SET copied = false`)
 	}
 	if err != nil {
 		return fmt.Errorf("storing which parts are lost: %w", err)

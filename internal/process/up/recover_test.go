@@ -91,6 +91,9 @@ func TestALostDatabaseGetsItsRostersBack(t *testing.T) {
 	if err == nil {
 		err = rosters.Keep(t.Context(), roots)
 	}
+	if err == nil {
+		_, err = rosters.KeepState(t.Context(), roster.State{{Block: of, Root: roots[0]}})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,16 +111,16 @@ func TestALostDatabaseGetsItsRostersBack(t *testing.T) {
 	}
 	// Rosters are copied again once the content store is given up.
 	copied := func() (n int) {
-		if err := rosters.Pool.QueryRow(t.Context(), `SELECT count(*) FROM app.rosters WHERE kept IS NOT NULL`).Scan(&n); err != nil {
+		if err := rosters.Pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.rosters WHERE kept IS NOT NULL) + (SELECT count(*) FROM app.directory_states WHERE copied)`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	if err := Accept(t.Context(), rosters.Pool, "operator:test", []Part{Archive}); err != nil || copied() != 1 {
-		t.Errorf("%d rosters are copied (%v)", copied(), err)
+	if err := Accept(t.Context(), rosters.Pool, "operator:test", []Part{Archive}); err != nil || copied() != 2 {
+		t.Errorf("%d of a roster and a state are copied (%v)", copied(), err)
 	}
 	if err := Accept(t.Context(), rosters.Pool, "operator:test", []Part{Content}); err != nil || copied() != 0 {
-		t.Errorf("%d rosters are copied to a store that was given up (%v)", copied(), err)
+		t.Errorf("%d of a roster and a state are copied to a store that was given up (%v)", copied(), err)
 	}
 	for name, from := range map[string]*content.Store{"restored": kept, "lost": nil} {
 		pool := storetest.Pool(t, store.RoleAdmin)
@@ -126,7 +129,10 @@ func TestALostDatabaseGetsItsRostersBack(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		var bo, next int
+		var bo, next, states int
+		if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM app.directory_states`).Scan(&states); err != nil || (states == 1) != (from != nil) {
+			t.Errorf("%s: %d states of the directory (%v)", name, states, err)
+		}
 		if err := pool.QueryRow(t.Context(), `WITH new AS (INSERT INTO app.portal_users (portal_user_id, name, active) VALUES ('new', '', true) RETURNING portal_user_no)
 			SELECT (SELECT count(*) FROM app.portal_users WHERE portal_user_no = $1 AND portal_user_id = 'bo'), portal_user_no FROM new`, no).Scan(&bo, &next); err != nil {
 			t.Fatal(err)

@@ -147,7 +147,11 @@ func (t *statement) whole(e events.Event) ([]string, error) {
 		return []string{"The message, which had been held, is let go"}, nil
 	case events.TypeAudienceResolved:
 		return one(events.Decode[events.AudienceResolved](e))(func(b events.AudienceResolved) string {
-			return fmt.Sprintf("The audience is frozen: %d portal users, manifest %s", b.Count, b.ManifestDigest)
+			frozen := fmt.Sprintf("The audience is frozen: %d portal users, manifest %s", b.Count, b.ManifestDigest)
+			if b.Directory != "" {
+				frozen += fmt.Sprintf(", on %s from the state %s of the directory", b.Day, b.Directory)
+			}
+			return frozen
 		})
 	case events.TypeDeliveryOpened:
 		b, err := events.Decode[events.DeliveryOpened](e)
