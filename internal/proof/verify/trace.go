@@ -33,7 +33,6 @@ type messageState struct {
 	deliveries int       // in all chunks
 	manifest   hash.Hash // over the digests of the chunks; nil after it was compared
 	to         *audiences.Sent
-	whole      bool // all chunks were there; see expanded
 }
 
 func (t trace) add(e rebuild.Replayed) error {
@@ -55,7 +54,7 @@ func (t trace) add(e rebuild.Replayed) error {
 	}
 	switch t := e.Event.Type; {
 	case t == events.TypeAudienceResolved:
-		return m.resolve(e)
+		return m.resolve(e.Event)
 	case t == events.TypeDeliveriesCreated:
 		return m.deliver(e)
 	case t == events.TypeFanoutCompleted:
@@ -66,22 +65,12 @@ func (t trace) add(e rebuild.Replayed) error {
 	return nil
 }
 
-func (m *messageState) resolve(e rebuild.Replayed) error {
-	a, err := events.Decode[events.AudienceResolved](e.Event)
+func (m *messageState) resolve(e events.Event) error {
+	a, err := events.Decode[events.AudienceResolved](e)
 	if err == nil && m.audience == nil {
 		m.audience = &a
-		m.to.Resolved(e.Seq, a)
 	}
 	return err
-}
-
-// expanded reports, once, that all chunks of the audience are there.
-func (m *messageState) expanded() bool {
-	if m.whole || m.audience == nil || len(m.chunks) < m.audience.Chunks {
-		return false
-	}
-	m.whole = true
-	return true
 }
 
 func (m *messageState) deliver(e rebuild.Replayed) error {
@@ -159,7 +148,7 @@ func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.C
 			return fmt.Errorf("event %d, from before the checkpoint: %w", r.Seq, err)
 		}
 		if m := t[e.Event.MessageID]; m != nil {
-			m.to.Before(e.Seq, e.Event, m.expanded() || m.whole)
+			m.to.Before(e.Seq, e.Event)
 		}
 	}
 	return nil

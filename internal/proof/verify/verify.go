@@ -325,23 +325,8 @@ func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 	if err := v.entries.Event(ctx, e.Seq, e.Event); err != nil {
 		return err
 	}
-	return v.checkAudience(ctx, e)
-}
-
-// checkAudience evaluates the audience of a delivery again, and with the last one the rest of the
-// directory.
-func (v *Verifier) checkAudience(ctx context.Context, e rebuild.Replayed) error {
-	m := v.trace[e.Event.MessageID]
-	if m == nil {
-		return nil
-	}
-	if e.Event.Type == events.TypeDeliveriesCreated {
-		if err := v.audiences.Cite(ctx, e.Seq, e.Event, m.to); err != nil {
-			return err
-		}
-	}
-	if m.expanded() {
-		return v.audiences.Complete(ctx, m.to)
+	if m := v.trace[e.Event.MessageID]; m != nil {
+		return v.audiences.Event(ctx, e.Seq, e.Event, m.to)
 	}
 	return nil
 }

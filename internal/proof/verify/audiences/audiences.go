@@ -31,6 +31,8 @@ type Sent struct {
 	chosen    map[string]bool // the portal users who were chosen by id beside the groups
 
 	resolved  uint64 // the sequence of audience.resolved
+	chunks    int    // of the audience
+	delivered int    // chunks so far
 	directory string // the state and the day that it cites, "" in version 1
 	day       string
 	cited     []citedBlock // by the deliveries so far
@@ -47,7 +49,7 @@ type citedBlock struct {
 	seq uint64
 }
 
-// To returns to whom a message was sent.
+// To returns to whom a message was sent. Its later events are for [Check.Event].
 func To(m events.MessageSent) *Sent {
 	sent := &Sent{id: m.MessageID, groups: m.Recipients.Groups, selection: m.SelectionDigest(), chosen: map[string]bool{}}
 	if len(m.Recipients.Groups) > 0 {
@@ -59,22 +61,33 @@ func To(m events.MessageSent) *Sent {
 	return sent
 }
 
-// Resolved notes the audience of the message.
-func (m *Sent) Resolved(seq uint64, a events.AudienceResolved) {
-	m.resolved, m.directory, m.day = seq, a.Directory, a.Day
+// complete reports whether the audience and all its deliveries were there.
+func (m *Sent) complete() bool { return m.resolved > 0 && m.delivered >= m.chunks }
+
+// follow notes an audience, or the number of a delivery.
+func (m *Sent) follow(seq uint64, e events.Event) {
+	switch e.Type {
+	case events.TypeAudienceResolved:
+		if a, err := events.Decode[events.AudienceResolved](e); err == nil && m.resolved == 0 {
+			m.resolved, m.chunks, m.directory, m.day = seq, a.Chunks, a.Directory, a.Day
+		}
+	case events.TypeDeliveriesCreated:
+		if e.Chunk.Index == m.delivered { // otherwise it is a repeated one
+			m.delivered++
+		}
+	}
 }
 
-// Before notes an event that is trusted, and is not evaluated. complete says that no delivery
-// follows.
-func (m *Sent) Before(seq uint64, e events.Event, complete bool) {
-	switch {
-	case complete:
-		m.cited = nil
-	case e.Type == events.TypeDeliveriesCreated:
+// Before notes an event of the message that is trusted, and is not evaluated.
+func (m *Sent) Before(seq uint64, e events.Event) {
+	if e.IsByBlock() {
 		m.unevaluated = true
-		if body, err := events.Decode[events.DeliveriesByBlock](e); err == nil && e.IsByBlock() {
+		if body, err := events.Decode[events.DeliveriesByBlock](e); err == nil {
 			m.note(seq, body)
 		}
+	}
+	if m.follow(seq, e); m.complete() {
+		m.cited = nil
 	}
 }
 
@@ -172,8 +185,24 @@ const (
 	mostStates = 64
 )
 
-// Cite checks the audience of a delivery, now or with later ones. m is its message's.
-func (v *Check) Cite(ctx context.Context, seq uint64, e events.Event, m *Sent) error {
+// Event checks what an event says about the audience of a message, now or with later ones. Events
+// that are out of order must not be given: see package verify.
+func (v *Check) Event(ctx context.Context, seq uint64, e events.Event, m *Sent) error {
+	complete := m.complete()
+	m.follow(seq, e)
+	if e.Type == events.TypeDeliveriesCreated {
+		if err := v.cite(ctx, seq, e, m); err != nil {
+			return err
+		}
+	}
+	if !complete && m.complete() {
+		return v.checkRest(ctx, m)
+	}
+	return nil
+}
+
+// cite checks the audience of a delivery.
+func (v *Check) cite(ctx context.Context, seq uint64, e events.Event, m *Sent) error {
 	if !e.IsByBlock() {
 		if m.directory != "" {
 			m.named = true

@@ -82,24 +82,27 @@ func (c *town) message(group string, day time.Time, trusted int, blocks ...block
 	c.t.Helper()
 	sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{group}}}
 	m := audiences.To(sent)
-	m.Resolved(2, events.AudienceResolved{Directory: c.cites, Day: day.Format(time.DateOnly), Chunks: len(blocks)})
+	follow := func(seq uint64, body events.Body, trusted bool) {
+		c.t.Helper()
+		e, err := events.New("/test", "process:test", noon, body)
+		must(c.t, err)
+		if e.IsByBlock() {
+			e.Chunk = &events.ChunkRef{Index: int(seq) - 3, Of: len(blocks)} // #nosec G115 -- small
+		}
+		if trusted {
+			m.Before(seq, e)
+		} else {
+			must(c.t, c.check.Event(c.t.Context(), seq, e, m))
+		}
+	}
+	follow(2, events.AudienceResolved{MessageID: sent.MessageID, Directory: c.cites, Day: day.Format(time.DateOnly), Chunks: len(blocks)}, trusted > 0)
 	for i, no := range blocks {
 		b := events.CitedBlock{No: no, Roster: c.state[no].Root}
 		for place := range 10 {
 			b.Members.Add(place)
 		}
-		e, err := events.New("/test", "process:test", noon, events.DeliveriesByBlock{MessageID: sent.MessageID, Chunk: i, Day: day, Groups: sent.Recipients.Groups,
-			Selection: sent.SelectionDigest(), Blocks: []events.CitedBlock{b}, Nonce: events.NewNonce()})
-		must(c.t, err)
-		seq := uint64(3 + i) // #nosec G115 -- small
-		if i < trusted {
-			m.Before(seq, e, i+1 == len(blocks))
-			continue
-		}
-		must(c.t, c.check.Cite(c.t.Context(), seq, e, m))
-	}
-	if trusted < len(blocks) {
-		must(c.t, c.check.Complete(c.t.Context(), m))
+		follow(uint64(3+i), events.DeliveriesByBlock{MessageID: sent.MessageID, Chunk: i, Day: day, Groups: sent.Recipients.Groups, // #nosec G115 -- small
+			Selection: sent.SelectionDigest(), Blocks: []events.CitedBlock{b}, Nonce: events.NewNonce()}, i < trusted)
 	}
 }
 
@@ -166,14 +169,15 @@ func TestDeliveriesThatNamePeople(t *testing.T) {
 	t.Parallel()
 	c := newTown(t)
 	sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{"all_portal_users"}, PortalUserIDs: []string{"pu-1"}}}
-	e, err := events.New("/test", "process:test", noon, events.DeliveriesCreated{MessageID: sent.MessageID,
-		Recipients: []events.Recipient{{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{}}}})
-	must(t, err)
 	for directory, faults := range map[string][]string{c.cites: {"3: the deliveries of message " + sent.MessageID.String() + " name people"}, "": nil} {
 		m := audiences.To(sent)
-		m.Resolved(2, events.AudienceResolved{Directory: directory, Day: "2026-03-01"})
-		must(t, c.check.Cite(t.Context(), 3, e, m))
-		must(t, c.check.Complete(t.Context(), m))
+		for i, body := range []events.Body{events.AudienceResolved{MessageID: sent.MessageID, Chunks: 1, Directory: directory, Day: "2026-03-01"},
+			events.DeliveriesCreated{MessageID: sent.MessageID, Recipients: []events.Recipient{{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{}}}}} {
+			e, err := events.New("/test", "process:test", noon, body)
+			must(t, err)
+			e.Chunk = &events.ChunkRef{Index: 0, Of: 1}
+			must(t, c.check.Event(t.Context(), uint64(2+i), e, m)) // #nosec G115 -- small
+		}
 		c.evaluated(faults...)
 	}
 }

@@ -15,9 +15,8 @@ import (
 	"postern/internal/directory/roster/cited"
 )
 
-// Complete checks, now or with later ones, the blocks of the directory that no delivery of a
-// message cites. Call it after the last delivery.
-func (v *Check) Complete(ctx context.Context, m *Sent) error {
+// checkRest checks the blocks of the directory that no delivery of a complete message cites.
+func (v *Check) checkRest(ctx context.Context, m *Sent) error {
 	defer func() { m.cited = nil }()
 	switch {
 	case m.named, m.directory == "" && len(m.cited) == 0: // nothing to evaluate
