@@ -303,3 +303,65 @@ func TestTwoWorkersCiteOneDirectory(t *testing.T) {
 		}
 	}
 }
+
+// The directory changes while it is frozen, and the rosters that were current, which are old, are
+// deleted: before each statement of the freeze. The audience that is published cites rosters that
+// are stored, at the latest when the message is tried again.
+func TestRostersAreDeletedWhileTheyAreFrozen(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	sweeping := c.worker(nil, false).rosters
+	again := 0
+	for n := 1; ; n++ {
+		// All rosters are other ones than before, current, old and not cited.
+		c.exec(`UPDATE app.links SET valid_until = coalesce(valid_until, '2030-01-01') + 1`)
+		must(t, sweeping.Finish(t.Context()))
+		c.exec(`UPDATE app.rosters SET made_at = made_at - interval '2 days'`)
+		count, inTransaction := 0, false
+		var beside sync.WaitGroup
+		pool := rosterstoretest.Hooked(t, c.url, store.RoleFanout, func(sql string) error {
+			if count++; count == n {
+				c.exec(`UPDATE app.links SET valid_until = valid_until + 1`)
+				remove := func() {
+					if err := sweeping.Finish(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if _, err := sweeping.Sweep(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+				if inTransaction { // it may wait for this one
+					beside.Go(remove)
+				} else {
+					remove()
+				}
+			}
+			inTransaction = sql != "commit" && (inTransaction || sql == "begin isolation level read committed")
+			return nil
+		})
+		w := c.worker(pool, false)
+		e := messageTo(t, discharged)
+		err := w.HandleSent(t.Context(), e, true)
+		beside.Wait()
+		if errors.Is(err, cited.ErrDamaged) {
+			again++
+			err = w.HandleSent(t.Context(), e, true)
+		}
+		must(t, err)
+		_, state := c.resolved(w)
+		roots := make([]roster.Digest, len(state))
+		for i := range state {
+			roots[i] = state[i].Root
+		}
+		if found, err := cited.Whole(t.Context(), c.admin, roots); err != nil || len(found) != len(roots) {
+			t.Errorf("with a sweep before statement %d, the audience cites %d rosters that are gone (%v)", n, len(roots)-len(found), err)
+		}
+		pool.Close()
+		if count < n {
+			break
+		}
+	}
+	if again == 0 {
+		t.Error("no roster was deleted while it was frozen")
+	}
+}

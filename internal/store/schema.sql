@@ -24,6 +24,50 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION app.cite_rosters(roots bytea[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    PERFORM FROM app.rosters WHERE root = ANY (roots) AND NOT cited ORDER BY root FOR UPDATE;
+    UPDATE app.rosters SET cited = true WHERE root = ANY (roots) AND NOT cited;
+    RETURN (SELECT count(*) FROM app.rosters WHERE root = ANY (roots) AND cited);
+END $function$;
+REVOKE EXECUTE ON FUNCTION app.cite_rosters(bytea[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.cite_rosters(bytea[]) TO postern_fanout;
+
+CREATE OR REPLACE FUNCTION app.delete_uncited_rosters(most integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    roots    bytea[];
+    of_facts bytea[];
+    of_names bytea[];
+    deleted  bigint;
+BEGIN
+    SELECT array_agg(u.root), array_agg(u.facts), array_agg(u.names) INTO roots, of_facts, of_names FROM (
+        SELECT r.root, r.facts, r.names FROM app.rosters r
+        WHERE NOT r.cited AND r.kept IS NULL AND r.made_at < now() - interval '1 day'
+          AND NOT EXISTS (SELECT FROM app.block_rosters b WHERE b.block = r.block AND b.root = r.root)
+        ORDER BY r.made_at LIMIT most) u;
+    PERFORM FROM app.roster_facts WHERE digest = ANY (of_facts) ORDER BY digest FOR UPDATE;
+    PERFORM FROM app.roster_names WHERE digest = ANY (of_names) ORDER BY digest FOR UPDATE;
+    PERFORM FROM app.rosters WHERE root = ANY (roots) ORDER BY root FOR UPDATE;
+    DELETE FROM app.rosters r WHERE r.root = ANY (roots) AND NOT r.cited AND r.kept IS NULL
+        AND NOT EXISTS (SELECT FROM app.block_rosters b WHERE b.block = r.block AND b.root = r.root);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    DELETE FROM app.roster_facts f WHERE f.digest = ANY (of_facts) AND NOT EXISTS (SELECT FROM app.rosters r WHERE r.facts = f.digest);
+    DELETE FROM app.roster_names n WHERE n.digest = ANY (of_names) AND NOT EXISTS (SELECT FROM app.rosters r WHERE r.names = n.digest);
+    RETURN deleted;
+END $function$;
+REVOKE EXECUTE ON FUNCTION app.delete_uncited_rosters(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.delete_uncited_rosters(integer) TO postern_fanout;
+
 CREATE OR REPLACE FUNCTION app.directory_truncated()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1152,6 +1196,7 @@ CREATE TABLE app.rosters (
     made_at timestamp with time zone NOT NULL DEFAULT now(),
     kept uuid,
     restored boolean NOT NULL DEFAULT false,
+    cited boolean NOT NULL DEFAULT false,
     CONSTRAINT rosters_pkey PRIMARY KEY (root),
     CONSTRAINT rosters_block_content_restored_key UNIQUE (block, content, restored),
     CONSTRAINT rosters_block_check CHECK ((block >= 0)),
@@ -1159,6 +1204,9 @@ CREATE TABLE app.rosters (
     CONSTRAINT rosters_root_check CHECK ((length(root) = 32)),
     CONSTRAINT rosters_secret_check CHECK ((length(secret) > 32))
 );
+CREATE INDEX rosters_facts ON app.rosters USING btree (facts);
+CREATE INDEX rosters_names ON app.rosters USING btree (names);
+CREATE INDEX rosters_uncited ON app.rosters USING btree (made_at) WHERE ((NOT cited) AND (kept IS NULL));
 GRANT SELECT, INSERT ON app.rosters TO postern_api, postern_fanout;
 GRANT UPDATE (kept) ON app.rosters TO postern_api;
 GRANT UPDATE (kept) ON app.rosters TO postern_fanout;

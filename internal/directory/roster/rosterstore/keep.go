@@ -193,7 +193,7 @@ func restoreOne(ctx context.Context, pool *pgxpool.Pool, bundle uuid.UUID, value
 	_, err = pool.Exec(ctx, `
 		WITH facts AS (INSERT INTO app.roster_facts (digest, facts) VALUES ($1, $2) ON CONFLICT DO NOTHING),
 		     names AS (INSERT INTO app.roster_names (digest, names) VALUES ($3, $4) ON CONFLICT DO NOTHING)
-		INSERT INTO app.rosters (root, block, content, facts, names, secret, kept, restored) VALUES ($5, $6, $7, $1, $3, $8, $9, true)
+		INSERT INTO app.rosters (root, block, content, facts, names, secret, kept, restored, cited) VALUES ($5, $6, $7, $1, $3, $8, $9, true, true)
 		ON CONFLICT (root) DO UPDATE SET kept = $9 WHERE app.rosters.kept IS NULL`,
 		facts[:], values[2], names[:], values[3], values[0], int32(r.Block), digest[:], values[1], bundle)
 	return err

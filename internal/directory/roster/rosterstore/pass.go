@@ -16,12 +16,13 @@ import (
 // interval is how often [Store.Run] looks for dirty blocks.
 const interval = 2 * time.Second
 
-// Run makes the rosters of dirty blocks until ctx ends, and restores rosters at the start and after
-// a failover of Postgres. If there is nothing to do, it costs one small query each time. After an
-// error it logs it and tries again.
+// Run makes the rosters of dirty blocks until ctx ends, restores rosters at the start and after a
+// failover of Postgres, and deletes old ones every hour. If there is nothing to do, it costs one
+// small query each time. After an error it logs it and tries again.
 func (s *Store) Run(ctx context.Context) error {
-	tick := time.NewTicker(interval)
+	tick, sweep := time.NewTicker(interval), time.NewTicker(sweepInterval)
 	defer tick.Stop()
+	defer sweep.Stop()
 	restored := "" // the timeline of Postgres on which no roster is missing
 	for {
 		if err := s.restoreOn(ctx, &restored); err != nil && ctx.Err() == nil {
@@ -34,6 +35,10 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-sweep.C:
+			if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.Logger.Warn("can't delete rosters that nothing cites, trying again in an hour", "error", err)
+			}
 		}
 	}
 }

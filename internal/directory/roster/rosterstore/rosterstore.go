@@ -11,9 +11,11 @@
 //
 // # Durability
 //
-// Rosters are only inserted. Each is named by its root, its objects by their digests, so that
+// Rosters are never changed. Each is named by its root, its objects by their digests, so that
 // the same content is stored once and has one root, whichever process makes it and how often.
-// What a crash leaves: an object or a roster that nothing cites, or a dirty block.
+// What a crash leaves: an object or a roster that nothing cites, or a dirty block. A roster that
+// nothing cites is deleted after a day ([Store.Sweep]). An audience cites the rosters of its state
+// of the directory ([Store.KeepState]).
 //
 // # Concurrency
 //

@@ -645,7 +645,9 @@ func TestStatesAreRestored(t *testing.T) {
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	s := rosterstoretest.New(t, storetest.Open(t, url, store.RoleFanout))
-	state := roster.State{{Block: 3, Root: roster.Digest{1}}, {Block: 9, Root: roster.Digest{2}}}
+	exec(t, admin, town)
+	pass(t, s)
+	state := current(t, admin)
 	keep := func() (digest roster.Digest) {
 		t.Helper()
 		for range 2 {
