@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // in block 1 and active elsewhere.
 type town struct {
 	t     testing.TB
+	url   string
 	state roster.State
 	cites string
 	check *audiences.Check
@@ -37,8 +38,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newTown(t testing.TB) *town {
 	t.Helper()
-	c := &town{t: t}
 	url := storetest.New(t)
+	c := &town{t: t, url: url}
 	kept := rosterstoretest.Content(t)
 	rosters := rosterstore.New(rosterstore.Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept})
 	for no := range block.No(3) {
@@ -80,7 +81,12 @@ func must(t testing.TB, err error) {
 // trusted.
 func (c *town) message(group string, day time.Time, trusted int, blocks ...block.No) {
 	c.t.Helper()
-	sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{group}}}
+	c.messageTo(events.Selection{Groups: []string{group}}, day, trusted, blocks...)
+}
+
+func (c *town) messageTo(recipients events.Selection, day time.Time, trusted int, blocks ...block.No) {
+	c.t.Helper()
+	sent := events.MessageSent{MessageID: uuid.New(), Recipients: recipients}
 	m := audiences.To(sent)
 	follow := func(seq uint64, body events.Body, trusted bool) {
 		c.t.Helper()
@@ -179,5 +185,29 @@ func TestDeliveriesThatNamePeople(t *testing.T) {
 			must(t, c.check.Event(t.Context(), uint64(2+i), e, m)) // #nosec G115 -- small
 		}
 		c.evaluated(faults...)
+	}
+}
+
+// Of a portal user who was chosen by id nothing is said if a roster of the deliveries was not
+// evaluated: it may be theirs.
+func TestAChosenPortalUserWhoMayBeElsewhere(t *testing.T) {
+	t.Parallel()
+	c := newTown(t)
+	everyone := events.Selection{Groups: []string{"all_portal_users"}, PortalUserIDs: []string{"pu-1", "pu-501"}}
+	c.messageTo(everyone, noon, 0, 0, 1, 2)
+	c.evaluated()
+	c.messageTo(everyone, noon, 1, 0, 1, 2) // the delivery to pu-1 is trusted
+	c.evaluated()
+	everyone.PortalUserIDs = append(everyone.PortalUserIDs, "pu-777")
+	c.messageTo(everyone, noon, 1, 0, 1, 2)
+	c.evaluated()
+	c.messageTo(everyone, noon, 0, 0, 1, 2)
+	c.evaluated("2: message ")
+	_, err := storetest.Open(t, c.url, store.RoleAdmin).Exec(t.Context(), `DELETE FROM app.rosters WHERE block = 2`)
+	must(t, err)
+	c.messageTo(everyone, noon, 0, 0, 1, 2)
+	must(t, c.check.Evaluate(t.Context()))
+	if len(c.missing) != 1 || len(c.faults) != 0 {
+		t.Errorf("missing: %q, faults: %q", c.missing, c.faults)
 	}
 }
