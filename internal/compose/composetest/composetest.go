@@ -35,6 +35,7 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/inbox/delivered"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/merkle"
@@ -349,15 +350,21 @@ func (s *System) FoldNames(t testing.TB) {
 func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	t.Helper()
 	sent, frozen := s.freeze(t, message)
-	cites := events.DeliveriesByBlock{MessageID: message, Day: field.Time(frozen.Day), Groups: sent.Recipients.Groups, Selection: sent.SelectionDigest()}
 	resolved := events.AudienceResolved{}
-	var chunks []events.Body
-	if len(cites.Groups) > 0 {
+	if len(sent.Recipients.Groups) > 0 {
 		state, err := s.rosters(s.Admin).KeepState(t.Context(), frozen.Directory)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolved.Directory, resolved.Day = "sha256:"+state.String(), cites.Day.Format(time.DateOnly)
+		resolved.Directory, resolved.Day = "sha256:"+state.String(), field.Time(frozen.Day).Format(time.DateOnly)
+	}
+	s.deliver(t, message, frozen.Count(), resolved, chunksOf(sent, frozen), s.event)
+}
+
+// chunksOf returns the bodies of the deliveries to an audience.
+func chunksOf(sent events.MessageSent, frozen *audience.Audience) (chunks []events.Body) {
+	cites := events.DeliveriesByBlock{MessageID: sent.MessageID, Day: field.Time(frozen.Day), Groups: sent.Recipients.Groups, Selection: sent.SelectionDigest()}
+	if len(cites.Groups) > 0 {
 		inChunk := 0
 		end := func() {
 			if inChunk > 0 {
@@ -380,21 +387,26 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 		recipients = append(recipients, recipientOf(r))
 	}
 	for some := range slices.Chunk(recipients, events.ChunkSize) {
-		chunks = append(chunks, events.DeliveriesCreated{MessageID: message, Chunk: len(chunks), Recipients: some})
+		chunks = append(chunks, events.DeliveriesCreated{MessageID: sent.MessageID, Chunk: len(chunks), Recipients: some})
 	}
-	s.deliver(t, message, frozen.Count(), resolved, chunks, s.event)
+	return chunks
 }
 
 // DeliverInFormat1 is [System.Deliver] as it was before events hid people and cited rosters.
 func (s *System) DeliverInFormat1(t testing.TB, message uuid.UUID) {
 	t.Helper()
-	_, frozen := s.freeze(t, message)
 	var recipients []events.Recipient
-	for r, err := range frozen.Recipients(t.Context(), s.Pool) {
+	for _, body := range chunksOf(s.freeze(t, message)) {
+		e := s.whole(t, "process:test", body)
+		err := delivered.Each(t.Context(), s.Pool, &e, nil, func(r *events.Recipient) error {
+			kept := *r
+			kept.Links = append([]events.Link{}, r.Links...)
+			recipients = append(recipients, kept)
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		recipients = append(recipients, recipientOf(r))
 	}
 	var chunks []events.Body
 	for some := range slices.Chunk(recipients, events.ChunkSize) {

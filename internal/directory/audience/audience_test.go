@@ -19,8 +19,10 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster"
+	"postern/internal/directory/roster/cited"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/directory/roster/rosterstore/rosterstoretest"
 	"postern/internal/store"
@@ -247,24 +249,6 @@ func TestAnUnknownGroupIsRefused(t *testing.T) {
 	}
 }
 
-func TestRecipientsCanBeStoppedEarly(t *testing.T) {
-	pool := storetest.Pool(t, store.RoleAdmin)
-	exec(t, pool, cast)
-	frozen, err := Freeze(t.Context(), rosterstoretest.New(t, pool), Selection{Groups: []Group{AllPortalUsers}}, today)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r, err := range frozen.Recipients(t.Context(), pool) {
-		if err != nil || r.ID != "active" {
-			t.Fatal(r, err)
-		}
-		break
-	}
-	if n := pool.Stat().AcquiredConns(); n != 0 {
-		t.Errorf("%d connections are still in use", n)
-	}
-}
-
 // freeze freezes an audience and reads its recipients.
 func freeze(t tb, rosters *rosterstore.Store, sel Selection) (recipients []Recipient, frozen *Audience) {
 	t.Helper()
@@ -272,16 +256,36 @@ func freeze(t tb, rosters *rosterstore.Store, sel Selection) (recipients []Recip
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r, err := range frozen.Recipients(t.Context(), rosters.Pool) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		recipients = append(recipients, r)
-	}
+	recipients = recipientsOf(t, rosters.Pool, frozen)
 	if frozen.Count() != len(recipients) {
 		t.Fatalf("it counts %d recipients of %d", frozen.Count(), len(recipients))
 	}
 	return recipients, frozen
+}
+
+// recipientsOf reads the recipients from the rosters that an audience cites.
+func recipientsOf(t tb, pool *pgxpool.Pool, frozen *Audience) []Recipient {
+	t.Helper()
+	recipients, roots := slices.Clone(frozen.Chosen), []roster.Digest{}
+	for _, b := range frozen.Blocks {
+		if b.Root != (roster.Digest{}) {
+			roots = append(roots, b.Root)
+		}
+	}
+	next := 0
+	if err := cited.Each(t.Context(), pool, roots, func(r *roster.Roster) error {
+		members := &frozen.Blocks[next].Members
+		next++
+		return r.Visit(func(p *roster.Person) bool {
+			if _, place := block.Of(p.No); members.Has(place) {
+				recipients = append(recipients, Recipient{No: p.No, ID: p.ID, Patients: rule.InForce(p, frozen.Day)})
+			}
+			return true
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return recipients
 }
 
 func idsOf(recipients []Recipient) []string {

@@ -39,14 +39,6 @@ func BenchmarkAudience(b *testing.B) {
 			"preview": func() error { _, err := Preview(b.Context(), pool, sel, today); return err },
 			"freeze":  func() error { _, err := Freeze(b.Context(), rosters, sel, today); return err },
 			"exists":  func() error { _, err := Exists(b.Context(), pool, sel, today); return err },
-			"recipients": func() error {
-				frozen, err := Freeze(b.Context(), rosters, sel, today)
-				if err == nil {
-					for _, err = range frozen.Recipients(b.Context(), pool) {
-					}
-				}
-				return err
-			},
 		} {
 			b.Run(what+" of "+name, func(b *testing.B) {
 				least := time.Hour

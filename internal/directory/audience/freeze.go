@@ -3,13 +3,10 @@ package audience
 import (
 	"context"
 	"fmt"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/directory"
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster"
@@ -133,61 +130,4 @@ func (a *Audience) Count() (n int) {
 		n += a.Blocks[i].Members.Count()
 	}
 	return n
-}
-
-// blocksAtOnce is how many rosters are read with their names at a time: about a megabyte.
-const blocksAtOnce = 128
-
-// Recipients streams the recipients in ascending order of their number. They are read from the
-// rosters that the audience cites: a later change of the directory changes nothing. It stops at
-// the first error. An error that wraps [cited.ErrDamaged] is gone after the next pass. The
-// caller may keep the recipients.
-func (a *Audience) Recipients(ctx context.Context, db directory.Beginner) iter.Seq2[Recipient, error] {
-	return func(yield func(Recipient, error) bool) {
-		for _, r := range a.Chosen {
-			if !yield(r, nil) {
-				return
-			}
-		}
-		if len(a.Chosen) > 0 {
-			return
-		}
-		for some := range slices.Chunk(a.Blocks, blocksAtOnce) {
-			found, err := recipients(ctx, db, some, a.Day)
-			if err != nil {
-				yield(Recipient{}, fmt.Errorf("reading the audience: %w", err))
-				return
-			}
-			for _, r := range found {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// recipients reads the recipients of some blocks.
-func recipients(ctx context.Context, db directory.Beginner, blocks []Block, day int32) (found []Recipient, err error) {
-	roots := make([]roster.Digest, len(blocks))
-	for i := range blocks {
-		roots[i] = blocks[i].Root
-	}
-	next := 0
-	var failed error
-	err = rosterstore.Read(ctx, db, roots, func(r *roster.Roster) bool {
-		members := &blocks[next].Members
-		next++
-		failed = r.Visit(func(p *roster.Person) bool {
-			if _, place := block.Of(p.No); members.Has(place) {
-				found = append(found, Recipient{No: p.No, ID: p.ID, Patients: rule.InForce(p, day)})
-			}
-			return true
-		})
-		return failed == nil
-	})
-	if failed != nil {
-		return nil, failed
-	}
-	return found, err
 }

@@ -97,14 +97,7 @@ func TestAFrozenAudienceStays(t *testing.T) {
 		exec(t, pool, flip)
 		pass(t, rosters)
 		exec(t, pool, `DELETE FROM app.links`)
-		var got []Recipient
-		for r, err := range frozen.Recipients(t.Context(), pool) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, r)
-		}
-		if diff := gocmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, recipientsOf(t, pool, frozen)); diff != "" {
 			t.Errorf("(-frozen +read later):\n%s", diff)
 		}
 	}

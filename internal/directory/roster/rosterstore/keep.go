@@ -30,19 +30,32 @@ const longestPart = 1 << 25
 
 // Keep copies the rosters with these roots to the content store, except those that were copied
 // before. Several processes may copy a roster; each copy is complete. A crash leaves a bundle
-// that no roster names, and the rosters are copied again.
+// that no roster names, and the rosters are copied again. Errors wrap [cited.ErrDamaged] if one of
+// them is damaged: its block is marked as dirty, so that the next pass restores it.
 func (s *Store) Keep(ctx context.Context, roots []roster.Digest) error {
-	if err := s.keep(ctx, roots); err != nil {
+	raw := make([][]byte, len(roots))
+	for i := range roots {
+		raw[i] = roots[i][:]
+	}
+	err := s.keep(ctx, raw)
+	if errors.Is(err, cited.ErrDamaged) {
+		err = errors.Join(err, s.markDamaged(context.WithoutCancel(ctx), raw))
+	}
+	if err != nil {
 		return fmt.Errorf("copying rosters to the content store: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) keep(ctx context.Context, roots []roster.Digest) error {
-	raw := make([][]byte, len(roots))
-	for i := range roots {
-		raw[i] = roots[i][:]
-	}
+// markDamaged marks the blocks of damaged rosters as dirty.
+func (s *Store) markDamaged(ctx context.Context, roots [][]byte) error {
+	_, err := s.Pool.Exec(ctx, `SELECT app.mark_dirty(ARRAY(
+		SELECT r.block FROM app.rosters r LEFT JOIN app.roster_facts f ON f.digest = r.facts LEFT JOIN app.roster_names n ON n.digest = r.names
+		WHERE r.root = ANY($1) AND (sha256(f.facts) = f.digest AND sha256(n.names) = n.digest) IS NOT TRUE))`, roots)
+	return err
+}
+
+func (s *Store) keep(ctx context.Context, raw [][]byte) error {
 	rows, err := s.Pool.Query(ctx, `SELECT root FROM app.rosters WHERE root = ANY($1) AND kept IS NULL ORDER BY block`, raw)
 	if err != nil {
 		return err
@@ -83,7 +96,7 @@ func (s *Store) writeBundle(ctx context.Context, to io.Writer, roots [][]byte) e
 		rows, err := s.Pool.Query(ctx, `
 			SELECT r.root, r.secret, f.facts, n.names
 			FROM app.rosters r JOIN app.roster_facts f ON f.digest = r.facts JOIN app.roster_names n ON n.digest = r.names
-			WHERE r.root = ANY($1)`, pgx.QueryResultFormats{pgx.BinaryFormatCode}, some)
+			WHERE r.root = ANY($1) AND sha256(f.facts) = f.digest AND sha256(n.names) = n.digest`, pgx.QueryResultFormats{pgx.BinaryFormatCode}, some)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,6 @@ import (
 	"postern/internal/directory/block"
 	"postern/internal/directory/people"
 	"postern/internal/directory/roster"
-	"postern/internal/directory/roster/cited"
 )
 
 // A Snapshot is the directory at one moment. It reads nothing that was committed later. Close
@@ -39,8 +38,8 @@ type listed struct {
 
 // Block is a block in a snapshot.
 type Block struct {
-	// Roster is what the directory says of the block. A roster that was read has no names; see
-	// [Read]. One that was built from the tables has them.
+	// Roster is what the directory says of the block. A roster that was read has no names, and
+	// one that was built from the tables has them.
 	roster.Roster
 	// Root is the root of the current roster, zero if the roster was built: [Store.Put] gives
 	// it one.
@@ -322,68 +321,4 @@ func (b *builder) end(visit func(roster.Roster) bool) bool {
 	r, b.err = roster.Make(b.no, b.people)
 	b.people, b.links = b.people[:0], b.links[:0]
 	return b.err == nil && visit(r)
-}
-
-// Read calls visit for the rosters with these roots, with their names, in order of block, until
-// visit returns false. Errors wrap [cited.ErrDamaged] if one of them is missing or was changed; the
-// blocks of these are marked as dirty, so that the next pass restores them.
-func Read(ctx context.Context, db directory.Beginner, roots []roster.Digest, visit func(*roster.Roster) bool) (err error) {
-	var damaged []block.No
-	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		for some := range slices.Chunk(roots, mostGroup/4) {
-			found, lost, err := readWhole(ctx, tx, some)
-			damaged = append(damaged, lost...)
-			switch {
-			case err != nil:
-				return err
-			case len(lost) > 0:
-				return fmt.Errorf("%w: those of blocks %v", cited.ErrDamaged, lost)
-			case len(found) < len(some):
-				return fmt.Errorf("%w: %d of %d", cited.ErrDamaged, len(some)-len(found), len(some))
-			}
-			for i := range found {
-				if !visit(&found[i]) {
-					return nil
-				}
-			}
-		}
-		return nil
-	})
-	if len(damaged) > 0 {
-		if failed := markDirty(context.WithoutCancel(ctx), db, damaged); failed != nil {
-			slog.Error("the blocks of damaged rosters could not be marked", "error", failed)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("reading the rosters: %w", err)
-	}
-	return nil
-}
-
-// readWhole reads rosters with their names, and returns the blocks of those that are damaged.
-func readWhole(ctx context.Context, tx pgx.Tx, roots []roster.Digest) (found []roster.Roster, damaged []block.No, err error) {
-	raw := make([][]byte, len(roots))
-	for i := range roots {
-		raw[i] = roots[i][:]
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT r.block, r.content, f.facts, n.names
-		FROM app.rosters r LEFT JOIN app.roster_facts f ON f.digest = r.facts LEFT JOIN app.roster_names n ON n.digest = r.names
-		WHERE r.root = ANY($1) ORDER BY r.block`, raw)
-	if err != nil {
-		return nil, nil, err
-	}
-	var r roster.Roster
-	var content []byte
-	_, err = pgx.ForEachRow(rows, []any{&r.Block, &content, &r.Facts, &r.Names}, func() error {
-		// The content covers the block and both objects.
-		if roster.Content(r.Block, r.FactsDigest(), r.NamesDigest()) != roster.Digest(content) {
-			damaged = append(damaged, r.Block)
-			return nil
-		}
-		found = append(found, r)
-		r.Facts, r.Names = nil, nil
-		return nil
-	})
-	return found, damaged, err
 }
