@@ -21,7 +21,7 @@ type whyJSON struct {
 func (env *environment) whyCommand() *cobra.Command {
 	return &cobra.Command{Use: "why MESSAGE PORTAL_USER", Short: "Say why a portal user got a message, or did not", Args: cobra.ExactArgs(2),
 		Long: "Says why the portal user is in the audience of the message, or is not, as the directory was when the\n" +
-			"audience was frozen. It reads the roster that the delivery cites; later imports change nothing.\n" +
+			"audience was frozen. It reads the roster that the audience cites; later imports change nothing.\n" +
 			"Reading it is recorded.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			message, err := uuid.Parse(args[0])

@@ -2,12 +2,10 @@ package fanout
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,9 +132,9 @@ func (c *city) stateOf(a events.AudienceResolved) roster.State {
 
 func digestOf(t *testing.T, a events.AudienceResolved) roster.Digest {
 	t.Helper()
-	raw, err := hex.DecodeString(strings.TrimPrefix(a.Directory, "sha256:"))
+	digest, err := roster.ParseName(a.Directory)
 	must(t, err)
-	return roster.Digest(raw)
+	return digest
 }
 
 // The audience of a group cites all blocks of the directory, once for each state. The content store

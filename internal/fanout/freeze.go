@@ -146,7 +146,7 @@ func (w *Worker) cite(ctx context.Context, m sending, frozen *audiences.Audience
 		return err
 	}
 	day := field.Time(frozen.Day)
-	to.summary.Directory, to.summary.Day = "sha256:"+state.String(), day.Format(time.DateOnly)
+	to.summary.Directory, to.summary.Day = state.Name(), day.Format(time.DateOnly)
 	blocks, roots := make([]events.CitedBlock, len(frozen.Blocks)), make([]roster.Digest, len(frozen.Blocks))
 	for i, b := range frozen.Blocks {
 		blocks[i], roots[i] = events.CitedBlock{No: b.No, Roster: b.Root, Members: b.Members}, b.Root

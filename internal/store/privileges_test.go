@@ -37,7 +37,7 @@ const allowed = `
 	app.database             S       -       -       S
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
-	app.directory_states     -       SI      -       -
+	app.directory_states     S       SI      -       -
 	app.dirty_blocks         SIUD    SIUD    -       -
 	app.drafts               SIUD    -       -       -
 	app.entry_keys           SI      SI      S       -

@@ -857,6 +857,7 @@ CREATE TABLE app.directory_states (
     CONSTRAINT directory_states_check CHECK ((digest = sha256(state)))
 );
 ALTER TABLE app.directory_states ALTER COLUMN state SET STORAGE EXTERNAL;
+GRANT SELECT ON app.directory_states TO postern_api;
 GRANT SELECT, INSERT ON app.directory_states TO postern_fanout;
 GRANT UPDATE (state, copied) ON app.directory_states TO postern_fanout;
 

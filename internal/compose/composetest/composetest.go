@@ -356,7 +356,7 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolved.Directory, resolved.Day = "sha256:"+state.String(), field.Time(frozen.Day).Format(time.DateOnly)
+		resolved.Directory, resolved.Day = state.Name(), field.Time(frozen.Day).Format(time.DateOnly)
 	}
 	s.deliver(t, message, frozen.Count(), resolved, chunksOf(sent, frozen), s.event)
 }

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"postern/internal/directory/block"
 )
@@ -53,6 +55,20 @@ func ParseState(stored []byte) (State, error) {
 
 // Digest returns the name of a state: the SHA-256 of its stored form.
 func (s State) Digest() Digest { return sha256.Sum256(s.Bytes()) }
+
+// Name returns a digest as events cite it: "sha256:" and the digest in hexadecimal.
+func (d Digest) Name() string { return namePrefix + d.String() }
+
+const namePrefix = "sha256:"
+
+// ParseName returns the digest with a name.
+func ParseName(name string) (Digest, error) {
+	raw, err := hex.DecodeString(strings.TrimPrefix(name, namePrefix))
+	if err != nil || len(raw) != sha256.Size || Digest(raw).Name() != name {
+		return Digest{}, fmt.Errorf("%q is no digest", name)
+	}
+	return Digest(raw), nil
+}
 
 // Find returns where a block is in a state, and false if it is not.
 func (s State) Find(no block.No) (at int, found bool) {

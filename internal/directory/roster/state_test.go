@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,9 @@ func TestAStateHasOneForm(t *testing.T) {
 		if got, err := ParseState(stored); err != nil || !cmp.Equal(state, got) || sha256.Sum256(stored) != state.Digest() {
 			t.Fatalf("wrote %v, read %v, %v", state, got, err)
 		}
+		if got, err := ParseName(state.Digest().Name()); err != nil || got != state.Digest() {
+			t.Errorf("%s is read as %s, %v", state.Digest().Name(), got, err)
+		}
 		for i, b := range state {
 			if at, found := state.Find(b.Block); !found || at != i {
 				t.Errorf("block %d is at %d, %v", b.Block, at, found)
@@ -47,4 +51,14 @@ func TestAStateHasOneForm(t *testing.T) {
 			t.Errorf("%x is read as %v, %v", other, got, err)
 		}
 	})
+}
+
+func TestOtherNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	name := State{}.Digest().Name()
+	for _, other := range []string{"", "sha256:", name[1:], name[:len(name)-2], name + "00", strings.ToUpper(name), name[len("sha256:"):]} {
+		if _, err := ParseName(other); err == nil {
+			t.Errorf("%q is read", other)
+		}
+	}
 }

@@ -50,8 +50,9 @@ const (
 	InNoGroup rule.Reason = "in_no_group"
 	// NotInDirectory is for a portal user who came later than the roster.
 	NotInDirectory rule.Reason = "not_in_directory"
-	// NoRoster is for a portal user whose block has no recipient: no event cites its roster, and
-	// the portal user was in no group or not in the directory.
+	// NoRoster is for a portal user whose block has no recipient, and whose roster is lost or, in
+	// an audience.resolved of version 1, was not cited: the portal user was in no group or not in
+	// the directory.
 	NoRoster rule.Reason = "no_roster_cited"
 	// NotRecorded is for a message to groups of format 1, whose events only name the recipients.
 	NotRecorded rule.Reason = "not_recorded"
@@ -110,8 +111,7 @@ func explain(ctx context.Context, q Database, message uuid.UUID, portalUser stri
 			return w, w.byEvent(ctx, q, r.seq, portalUser, slices.Contains(to.PortalUserIDs, portalUser))
 		}
 	}
-	w.Reason, err = w.absent(ctx, q, message)
-	return w, err
+	return w, w.absent(ctx, q, message, no, slices.Contains(to.PortalUserIDs, portalUser))
 }
 
 // inboxRow is a row of record.inbox, for one block.
@@ -163,7 +163,7 @@ func (w *Why) byRoster(ctx context.Context, q Database, root roster.Digest, no i
 		w.Reason = rule.Added
 		w.ofLinks(rule.InForce(&people[0], day))
 		return nil
-	case in == (byRule == ""):
+	case in == (byRule == ""), chosen && !in:
 		return fmt.Errorf("the audience is not what the rule gives on roster %s: run `postern verify`", root)
 	case in:
 		w.Reason = byRule
@@ -215,20 +215,74 @@ func (w *Why) byEvent(ctx context.Context, q Database, seq int64, portalUser str
 var reasonOf = map[rule.Group]rule.Reason{rule.ActivePatients: rule.ActivePatient, rule.DischargedPatients: rule.DischargedPatient,
 	rule.AllPortalUsers: rule.AnyPortalUser}
 
-// absent returns the reason why a portal user whose block has no recipient is not in the audience.
-func (w *Why) absent(ctx context.Context, q Database, message uuid.UUID) (rule.Reason, error) {
+// absent finds the reason why a portal user whose block has no recipient is not in the audience.
+func (w *Why) absent(ctx context.Context, q Database, message uuid.UUID, no int32, chosen bool) error {
 	if len(w.Groups) == 0 {
-		return NotChosen, nil
+		w.Reason = NotChosen
+		return nil
+	}
+	a, err := audienceOf(ctx, q, message)
+	if err != nil {
+		return err
+	}
+	if a.Directory != "" {
+		return w.byDirectory(ctx, q, a, no, chosen)
 	}
 	var cites *time.Time
 	if err := q.QueryRow(ctx, `SELECT min(day) FROM record.inbox WHERE message_id = $1`, message).Scan(&cites); err != nil {
-		return "", err
+		return err
 	}
-	if cites == nil {
-		return NotRecorded, nil
+	w.Reason = NotRecorded
+	if cites != nil {
+		w.Reason, w.Day = NoRoster, *cites
 	}
-	w.Day = *cites
-	return NoRoster, nil
+	return nil
+}
+
+// audienceOf reads the audience of a message.
+func audienceOf(ctx context.Context, q Database, message uuid.UUID) (a events.AudienceResolved, err error) {
+	var seq int64
+	var stored []byte
+	err = q.QueryRow(ctx, `SELECT seq, stored FROM record.events WHERE message_id = $1 AND type = 'audience.resolved' AND projected ORDER BY seq LIMIT 1`, message).Scan(&seq, &stored)
+	if err != nil {
+		return a, err
+	}
+	s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+	if err != nil {
+		return a, err
+	}
+	e, err := events.Parse(s.Header, s.Data)
+	if err != nil {
+		return a, err
+	}
+	return events.Decode[events.AudienceResolved](e)
+}
+
+// byDirectory applies the rule to the roster that the state of the directory of an audience has for
+// a portal user who is not in it.
+func (w *Why) byDirectory(ctx context.Context, q Database, a events.AudienceResolved, no int32, chosen bool) error {
+	digest, err := roster.ParseName(a.Directory)
+	if err != nil {
+		return err
+	}
+	if w.Day, err = time.Parse(time.DateOnly, a.Day); err != nil {
+		return err
+	}
+	state, err := cited.State(ctx, q, digest)
+	if err == nil {
+		of, _ := block.Of(no)
+		at, found := state.Find(of)
+		if !found {
+			w.Reason = NotInDirectory
+			return nil
+		}
+		err = w.byRoster(ctx, q, state[at].Root, no, false, chosen)
+	}
+	if errors.Is(err, cited.ErrNoState) || errors.Is(err, cited.ErrDamaged) {
+		w.Reason = NoRoster
+		return nil
+	}
+	return err
 }
 
 // words are the reasons, with the clinic's labels in braces.
@@ -245,7 +299,7 @@ var words = map[rule.Reason]string{
 	NotChosen:              "not chosen: the message was sent to other {portal users} by id",
 	InNoGroup:              "in none of the groups",
 	NotInDirectory:         "not in the directory on that day",
-	NoRoster:               "in none of the groups, or not in the directory on that day: no {portal user} of the same block got the message, so its events cite no roster that says which",
+	NoRoster:               "in none of the groups, or not in the directory on that day: no {portal user} of the same block got the message, and what the directory said of that block is not stored",
 	NotRecorded:            "not recorded: the events are of format 1, and only name the recipients",
 }
 

@@ -100,8 +100,16 @@ func TestWhyOfAGroup(t *testing.T) {
 		"later":      {false, "link_not_begun", "pt-later"},
 		"inactive":   {false, "account_inactive", "pt-inactive"},
 		"came-later": {false, "not_in_directory", ""},
-		"far-away":   {false, "no_roster_cited", ""},
+		"far-away":   {false, "in_no_group", "pt-far-away"},
 	})
+	s.Exec(t, `SELECT setval(pg_get_serial_sequence('app.portal_users', 'portal_user_no'), 1000)`)
+	s.PortalUser(t, "new-block")
+	check(t, s, message, map[string]answer{"new-block": {false, "not_in_directory", ""}})
+	// Without the roster or the state it is not known which.
+	s.Exec(t, `DELETE FROM app.rosters WHERE block = 2 AND NOT EXISTS (SELECT FROM app.block_rosters b WHERE b.root = rosters.root)`)
+	check(t, s, message, map[string]answer{"far-away": {false, "no_roster_cited", ""}, "new-block": {false, "not_in_directory", ""}})
+	s.Exec(t, `DELETE FROM app.directory_states`)
+	check(t, s, message, map[string]answer{"far-away": {false, "no_roster_cited", ""}, "new-block": {false, "no_roster_cited", ""}, "dead": {false, "deceased", "pt-dead"}})
 }
 
 // Of a message to chosen portal users, and of one to a group from before rosters were cited, the

@@ -60,12 +60,12 @@ func (c *cited) state(t testing.TB, change func(roster.State) roster.State) stri
 		state = append(state, roster.BlockRoot{Block: block.No(no), Root: root})
 	}
 	if change == nil {
-		return "sha256:" + must(c.store().KeepState(t.Context(), state))(t).String()
+		return must(c.store().KeepState(t.Context(), state))(t).Name()
 	}
 	state = change(state)
 	digest := state.Digest()
 	c.exec(`INSERT INTO app.directory_states (digest, state, copied) VALUES ($1, $2, false)`, digest[:], state.Bytes())
-	return "sha256:" + digest.String()
+	return digest.Name()
 }
 
 func (c *cited) store() *rosterstore.Store {

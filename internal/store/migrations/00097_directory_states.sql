@@ -12,6 +12,7 @@ CREATE TABLE app.directory_states (
 ALTER TABLE app.directory_states ALTER COLUMN state SET STORAGE EXTERNAL; -- digests do not compress
 
 GRANT SELECT, INSERT, UPDATE (state, copied) ON app.directory_states TO postern_fanout;
+GRANT SELECT ON app.directory_states TO postern_api; -- to say why a portal user is not in an audience
 
 -- +goose Down
 DROP TABLE app.directory_states;

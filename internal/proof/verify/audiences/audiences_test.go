@@ -57,7 +57,7 @@ func newTown(t testing.TB) *town {
 	}
 	digest, err := rosters.KeepState(t.Context(), c.state)
 	must(t, err)
-	c.cites = "sha256:" + digest.String()
+	c.cites = digest.Name()
 	counted := rosterstoretest.Hooked(t, url, store.RoleAdmin, func(sql string) error {
 		if strings.Contains(sql, "app.roster_names") {
 			c.reads.Add(1)

@@ -62,7 +62,7 @@ func BenchmarkRest(b *testing.B) {
 		sent := events.MessageSent{MessageID: uuid.New(), Recipients: events.Selection{Groups: []string{"discharged_patients"}}}
 		m := audiences.To(sent)
 		var err error
-		for i, body := range []events.Body{events.AudienceResolved{MessageID: sent.MessageID, Chunks: 1, Directory: "sha256:" + state.String(), Day: day.Format(time.DateOnly)},
+		for i, body := range []events.Body{events.AudienceResolved{MessageID: sent.MessageID, Chunks: 1, Directory: state.Name(), Day: day.Format(time.DateOnly)},
 			events.DeliveriesByBlock{MessageID: sent.MessageID, Day: day, Groups: sent.Recipients.Groups, Selection: sent.SelectionDigest(),
 				Blocks: []events.CitedBlock{{No: 0, Roster: frozen.Blocks[0].Root, Members: frozen.Blocks[0].Members}}}} {
 			var e events.Event

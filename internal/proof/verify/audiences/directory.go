@@ -2,10 +2,8 @@ package audiences
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"postern/internal/directory/audience/rule"
@@ -85,12 +83,12 @@ func (v *Check) state(ctx context.Context, m *Sent) (roster.State, error) {
 	if state, ok := v.states[m.directory]; ok || v.noState[m.directory] {
 		return state, nil
 	}
-	raw, err := hex.DecodeString(strings.TrimPrefix(m.directory, "sha256:"))
-	if err != nil || len(raw) != len(roster.Digest{}) {
-		v.Fault(m.resolved, fmt.Sprintf("the audience of message %s cites %q, which is no digest", m.id, m.directory))
+	digest, err := roster.ParseName(m.directory)
+	if err != nil {
+		v.Fault(m.resolved, fmt.Sprintf("the audience of message %s cites the directory: %v", m.id, err))
 		return nil, nil
 	}
-	state, err := cited.State(ctx, v.Pool, roster.Digest(raw))
+	state, err := cited.State(ctx, v.Pool, digest)
 	switch {
 	case errors.Is(err, cited.ErrNoState):
 		v.noState[m.directory] = true
