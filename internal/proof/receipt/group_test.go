@@ -252,7 +252,8 @@ func TestAReceiptIsIssuedForADeliveryToAGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(file) > longestReceipt || r.Entry == nil || !strings.Contains(textOf(r), "Why: active_patient on "+i.on) {
+		if len(file) > longestReceipt || r.Entry == nil || !strings.Contains(textOf(r), "Why: active_patient on "+i.on) ||
+			!strings.Contains(textOf(r), ", on "+i.on+" from the state sha256:") {
 			t.Errorf("it has %d bytes, and says %s", len(file), textOf(r))
 		}
 		if strings.Contains(r.Notice, "nobody else") {
