@@ -120,14 +120,16 @@ func People(ctx context.Context, q Querier, wants []Want) ([]roster.Person, erro
 	err := Each(ctx, q, roots, func(r *roster.Roster) error {
 		mine := of[roots[next]]
 		next++
+		left := len(mine)
 		if err := r.Visit(func(p *roster.Person) bool {
 			for _, i := range mine {
 				if wants[i].No == p.No {
 					people[i] = *p
 					people[i].Links = slices.Clone(p.Links)
+					left--
 				}
 			}
-			return true
+			return left > 0
 		}); err != nil {
 			return err
 		}
