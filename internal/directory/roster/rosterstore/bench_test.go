@@ -31,7 +31,7 @@ func BenchmarkPass(b *testing.B) {
 	least := time.Hour
 	for range b.N {
 		if _, err := pool.Exec(b.Context(), `TRUNCATE app.block_rosters, app.rosters, app.roster_facts, app.roster_names;
-			SELECT app.mark_dirty(ARRAY(SELECT DISTINCT app.block_of(portal_user_no) FROM app.portal_users))`); err != nil {
+			SELECT app.mark_dirty(ARRAY(SELECT DISTINCT record.block_of(portal_user_no) FROM app.portal_users))`); err != nil {
 			b.Fatal(err)
 		}
 		start := time.Now()
