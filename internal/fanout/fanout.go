@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/pace"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/state"
@@ -37,6 +39,8 @@ type Config struct {
 	Content  *content.Store
 	Facts    facts.Publisher // without its Source, which New sets
 	Logger   *slog.Logger
+	// Pace lets blasts leave room for small messages; nil: for those of this Worker.
+	Pace *pace.Pace
 }
 
 // A Worker expands messages. Its methods are safe for concurrent use. Several Workers may
@@ -50,6 +54,9 @@ type Worker struct {
 func New(c Config) *Worker {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Pace == nil {
+		c.Pace = &pace.Pace{}
 	}
 	c.Facts.Source = source
 	return &Worker{c, rosterstore.New(rosterstore.Config{Pool: c.Pool, Content: c.Content, Logger: c.Logger})}
@@ -76,6 +83,9 @@ func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) erro
 	}
 	if m.Hold != events.HoldNone || m.Recipients.IsBulk() != bulk {
 		return nil
+	}
+	if !bulk {
+		w.Pace.Small()
 	}
 	return w.expand(ctx, sendingOf(m))
 }
@@ -181,6 +191,7 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 	defer r.close()
 	var published []uint64 // the last sequence of each batch
 	for done := false; !done; {
+		began := time.Now()
 		batch := make([]events.Event, 0, batchChunks+2)
 		if len(published) == 0 && !recorded.resolved {
 			batch, err = w.append(batch, summary.resolved(id))
@@ -213,8 +224,21 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 			return fmt.Errorf("publishing chunks: %w", err)
 		}
 		published = append(published, last)
-		if len(published) > aheadBatches && !done {
-			if err := w.Position.Wait(ctx, published[len(published)-1-aheadBatches]); err != nil {
+		if done {
+			break
+		}
+		// Beside small work, the recorder gets one batch at a time: a small message waits for the
+		// batches before it.
+		small, err := w.Pace.Rest(ctx, time.Since(began))
+		if err != nil {
+			return err
+		}
+		ahead := aheadBatches
+		if small {
+			ahead = 0
+		}
+		if len(published) > ahead {
+			if err := w.Position.Wait(ctx, published[len(published)-1-ahead]); err != nil {
 				return err
 			}
 		}

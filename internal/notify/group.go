@@ -53,17 +53,27 @@ type steps struct {
 // same at the same time.
 func (s *steps) init(w *Worker, of *group) {
 	s.loads = batcher[chunkRef, loaded]{most: mostTogether, of: of, run: func(ctx context.Context, refs []chunkRef) ([]loaded, error) {
+		defer w.countWork(of, time.Now())
 		return loadAll(ctx, w.Pool, refs)
 	}}
 	s.claims = batcher[claimOf, bool]{most: mostTogether, of: of, run: func(ctx context.Context, all []claimOf) ([]bool, error) {
+		defer w.countWork(of, time.Now())
 		return insertAll(ctx, w.Pool, all)
 	}}
 	s.answers = batcher[claimOf, bool]{most: mostTogether, of: of, run: func(ctx context.Context, all []claimOf) ([]bool, error) {
+		defer w.countWork(of, time.Now())
 		return settleAccepted(ctx, w.Pool, all)
 	}}
 	s.outcomes = &batcher[events.Event, uint64]{most: mostOutcomes, run: w.send}
 	if of != nil {
 		s.outcomes = &w.outcomes
+	}
+}
+
+// countWork adds the time since a step of a group began to what the groups have worked.
+func (w *Worker) countWork(of *group, began time.Time) {
+	if of != nil {
+		w.worked.Add(int64(time.Since(began)))
 	}
 }
 
@@ -76,9 +86,13 @@ type group struct {
 	timer   *time.Timer
 }
 
-// gather returns the groups of handlers that came together at the gate.
+// gather returns the groups of handlers that came together at the gate. It waits for small work
+// first.
 func (w *Worker) gather(ctx context.Context, members []struct{}) ([]*group, error) {
 	if err := w.awaitSettled(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := w.Pace.Rest(ctx, time.Duration(w.worked.Swap(0))); err != nil {
 		return nil, err
 	}
 	g := &group{busy: len(members)}

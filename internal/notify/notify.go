@@ -22,6 +22,7 @@ import (
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/pace"
 	"postern/internal/recorder/position"
 )
 
@@ -69,6 +70,8 @@ type Config struct {
 	Acked func(context.Context) (uint64, error)
 	// Within returns ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
+	// Pace lets blasts leave room for small messages; nil: for those of this Worker.
+	Pace *pace.Pace
 	// FailureLimit is the percentage of a chunk's alerts that may fail before the alerts of
 	// its message pause automatically; 0: no limit.
 	FailureLimit int
@@ -98,6 +101,7 @@ type Worker struct {
 	gate     batcher[struct{}, *group]     // see gather
 	calling  chan struct{}                 // an element for each member of a group
 	outcomes batcher[events.Event, uint64] // of members of groups; see publish
+	worked   atomic.Int64                  // nanoseconds of the steps of groups since the last rest
 	shared   steps                         // of chunks that are in no group
 
 	replays *replay.Executor
@@ -117,6 +121,9 @@ func New(c Config) *Worker {
 	c.Facts.Source = source
 	if c.Within == nil {
 		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
+	}
+	if c.Pace == nil {
+		c.Pace = &pace.Pace{}
 	}
 	w := &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
 		replays: &replay.Executor{Pool: c.Pool, Facts: c.Facts}}
@@ -145,6 +152,7 @@ func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 		return err
 	}
 	if ref.chunks == 1 {
+		w.Pace.Small()
 		return w.alertOrDefer(ctx, ref, 0)
 	}
 	m, err := w.enter(ctx)

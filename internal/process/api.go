@@ -100,7 +100,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	tell.Register(w.Letters.Metrics())
 	tell.Register(w.Reports.Metrics())
 	tell.Watch(w.Health.State)
-	handler := Routes(w.API, tell.Requests(w.Pages.Route, w.Pages))
+	handler := portalFirst(Routes(w.API, tell.Requests(w.Pages.Route, w.Pages)))
 	if f.Mount != nil {
 		handler = f.Mount(handler)
 	}
@@ -121,6 +121,16 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })
 		})
+}
+
+// portalFirst lets blasts leave room for the requests of portal users.
+func portalFirst(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/portal") || strings.HasPrefix(r.URL.Path, "/v1/portal") {
+			room.Small()
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // lettersOf returns the configuration for sending portal users links to set a password. Without

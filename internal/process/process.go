@@ -4,6 +4,11 @@
 // A role may be started before its dependencies: it waits for them, and logs each reason once.
 // It runs until its context ends, also over restarts of NATS and Postgres. Then it finishes its
 // current work or gives it back.
+//
+// # Size
+//
+// The wiring of all roles is one package, because `postern up` has all of them: what they share
+// must be seen in one place.
 package process
 
 import (

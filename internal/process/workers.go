@@ -17,6 +17,7 @@ import (
 	"postern/internal/notify"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/pace"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/signer"
 	"postern/internal/recorder"
@@ -35,6 +36,10 @@ const (
 	notifyDirectSlots = 4
 )
 
+// room is the pace of this process, which all its roles share: in `postern up` they are on one
+// machine.
+var room pace.Pace
+
 // Fanout runs the fan-out worker, and makes the rosters of the directory after each change.
 func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 24, tell, logger)
@@ -47,7 +52,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: b.facts, Logger: b.logger})
+	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: b.facts, Logger: b.logger, Pace: &room})
 	rosters := rosterstore.New(rosterstore.Config{Pool: b.pool, Content: kept, Vacuum: b.vacuum, Logger: b.logger})
 	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
@@ -78,7 +83,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},
-		FailureLimit: c.AlertFailureLimit, Within: telemetry.WithMessage})
+		Pace: &room, FailureLimit: c.AlertFailureLimit, Within: telemetry.WithMessage})
 	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {

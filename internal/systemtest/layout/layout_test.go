@@ -42,14 +42,16 @@ var imports = map[string]string{
 	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
 	"compose/draft":       "access/policy content directory/audience",
-	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events proof/merkle proof/salted recorder/position recorder/state",
-	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid proof/merkle recorder/position recorder/state store",
+	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
+	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid pace proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "eventlog/facts events limits problem",
 	"notify/recipients":   "directory/block",
 	"notify/replay":       "eventlog/facts events limits notify/pause notify/recipients problem recorder/state store",
 	"notify/reports":      "directory/block eventlog/facts events notify/recipients problem",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
+
+	"pace": "",
 
 	// The record: projected, read, proven.
 	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/position recorder/project store",
