@@ -32,7 +32,24 @@ type system struct {
 	hook                   sendgridfake.Webhook // signs SendGrid's reports
 }
 
+// start starts the system for the first time, with an account of the bench.
 func (s *system) start(ctx context.Context) error {
+	if err := s.up(ctx); err != nil {
+		return err
+	}
+	return s.signIn(ctx)
+}
+
+// restart stops the system and starts it again. The account and its token stay valid.
+func (s *system) restart(ctx context.Context) error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	return s.up(ctx)
+}
+
+// up starts the system, and returns once it is ready.
+func (s *system) up(ctx context.Context) error {
 	s.cmd = exec.Command(s.binary, "up", "--data", s.data, "--listen", "127.0.0.1:0") // #nosec G204 -- what we measure
 	s.cmd.Env = append(os.Environ(), "SENDGRID_BASE_URL="+s.sendgrid, "SENDGRID_API_KEY=SG.bench",
 		"ALERT_FROM=Clinic <alerts@clinic.example>", "SENDGRID_WEBHOOK_PUBLIC_KEY="+s.hook.PublicKey())
@@ -53,7 +70,7 @@ func (s *system) start(ctx context.Context) error {
 		if url, ok := strings.CutPrefix(lines.Text(), "ready url="); ok {
 			s.url = url
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return s.signIn(ctx)
+			return nil
 		}
 	}
 	return errors.Join(errors.New("postern up ended before it was ready; see "+log.Name()), lines.Err(), s.cmd.Wait())
