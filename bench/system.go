@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -40,12 +41,25 @@ func (s *system) start(ctx context.Context) error {
 	return s.signIn(ctx)
 }
 
-// restart stops the system and starts it again. The account and its token stay valid.
+// restart stops the system and starts it again, and returns once it takes messages: first it checks
+// its record. The account and its token stay valid.
 func (s *system) restart(ctx context.Context) error {
 	if err := s.stop(); err != nil {
 		return err
 	}
-	return s.up(ctx)
+	if err := s.up(ctx); err != nil {
+		return err
+	}
+	for {
+		res, err := http.Get(s.url + "/readyz")
+		if err != nil {
+			return err
+		}
+		if _ = res.Body.Close(); res.StatusCode == http.StatusOK {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // up starts the system, and returns once it is ready.
