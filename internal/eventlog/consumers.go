@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 	"postern/internal/events"
 )
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"

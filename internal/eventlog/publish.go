@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/schemas"

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"

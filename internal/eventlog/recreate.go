@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 )
 
 // Recreate deletes the stream and makes an empty one in its place. It is the first

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/backoff"
 )
 
 // Role is a group role with a process's privileges in the database. Migration 00001 creates
@@ -125,9 +124,7 @@ func Retry(ctx context.Context, log *slog.Logger, doing string, try func() error
 // retry calls try until it succeeds, fails with permanent, or ctx ends, with growing pauses.
 func retry(ctx context.Context, log *slog.Logger, doing string, try func() error) error {
 	var said string
-	pause := backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: backoff.DefaultRandomizationFactor,
-		Multiplier: 2, MaxInterval: time.Second}
-	for {
+	for pause := backoff.NewPause(); ; {
 		err := try()
 		if err == nil {
 			return nil
@@ -139,10 +136,8 @@ func retry(ctx context.Context, log *slog.Logger, doing string, try func() error
 			said = err.Error()
 			log.Warn(doing, "reason", err)
 		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(pause.NextBackOff()):
+		if ended := pause.Wait(ctx); ended != nil {
+			return errors.Join(ended, err)
 		}
 	}
 }

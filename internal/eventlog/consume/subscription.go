@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"postern/internal/eventlog"
-	"postern/internal/eventlog/backoff"
+	"postern/internal/backoff"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"

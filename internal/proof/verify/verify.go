@@ -14,6 +14,10 @@
 //   - the content store: the content of messages that were sent and not erased must exist.
 //
 // With Since it trusts a checkpoint for all events before it.
+//
+// # Size
+//
+// The comparisons are one package, because they share one walk over the events and one report.
 package verify
 
 import (

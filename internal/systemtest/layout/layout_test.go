@@ -23,15 +23,15 @@ var imports = map[string]string{
 	// The events, and the stream that keeps them.
 	"events":           "directory/block proof/salted text/number",
 	"schemas":          "events",
-	"eventlog":         "eventlog/backoff events problem schemas",
-	"eventlog/backoff": "",
-	"eventlog/consume": "eventlog eventlog/backoff events",
+	"eventlog":         "backoff events problem schemas",
+	"eventlog/consume": "backoff eventlog events",
 	"eventlog/facts":   "events problem proof/salted",
 	"eventlog/outbox":  "events",
 	"eventlog/parked":  "eventlog eventlog/consume eventlog/facts events limits problem store",
 
 	// Storage.
-	"store":               "",
+	"backoff":             "",
+	"store":               "backoff",
 	"store/bucket":        "store/bucket/folder",
 	"store/bucket/folder": "",
 	"store/keyfile":       "",
