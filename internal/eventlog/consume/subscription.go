@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"postern/internal/eventlog"
 	"postern/internal/backoff"
+	"postern/internal/eventlog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
