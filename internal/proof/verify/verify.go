@@ -14,15 +14,10 @@
 //   - the content store: the content of messages that were sent and not erased must exist.
 //
 // With Since it trusts a checkpoint for all events before it.
-//
-// # Size
-//
-// The comparisons are one package, because they share one walk over the events and one report.
 package verify
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +62,7 @@ type Verifier struct {
 	startTree *merkle.Tree // the tree at the start of the walk
 	copied    leaves
 	trace     trace
-	audiences *audienceCheck
+	audiences *audiences.Check
 	entries   entries.Check
 	// misdirected is the number of reported faults of audiences.
 	misdirected int
@@ -107,8 +102,8 @@ type Report struct {
 	Rosters        int     `json:"rosters"`                   // on which audiences were evaluated
 	RostersMissing int     `json:"rosters_missing"`           // rosters and states of the directory that are missing or were changed
 	MissingRosters []Fault `json:"missing_rosters,omitempty"` // the first of them
-	// AudiencesInPart are those of groups that cite no state of the directory: only the blocks that
-	// have recipients were evaluated.
+	// AudiencesInPart counts the audiences of groups that cite no state of the directory. Only their
+	// blocks with recipients were evaluated.
 	AudiencesInPart int `json:"audiences_in_part"`
 }
 
@@ -125,13 +120,18 @@ func (v *Verifier) faultAt(seq uint64, format string, args ...any) {
 	v.fault(fmt.Sprintf("event %d", seq), seq, format, args...)
 }
 
-// reportAudiences adds what the check of the audiences has found.
-func (v *Verifier) reportAudiences() {
-	a := v.audiences
-	found := a.faults[:min(len(a.faults), maxFaults-len(v.report.Faults))]
-	v.report.Faults, v.misdirected = append(v.report.Faults, found...), len(found)
-	v.report.RostersMissing, v.report.MissingRosters = a.misses, a.missing
-	v.report.Rosters, v.report.AudiencesInPart = a.Rosters(), a.InPart()
+// misdirects reports a fault of an audience.
+func (v *Verifier) misdirects(seq uint64, what string) {
+	before := len(v.report.Faults)
+	v.faultAt(seq, "%s", what)
+	v.misdirected += len(v.report.Faults) - before
+}
+
+func (v *Verifier) missesRoster(seq uint64, what string) {
+	v.report.RostersMissing++
+	if len(v.report.MissingRosters) < maxFaults {
+		v.report.MissingRosters = append(v.report.MissingRosters, Fault{fmt.Sprintf("event %d", seq), seq, what})
+	}
 }
 
 // Run verifies everything. It returns an error if it could not read something; the faults
@@ -156,13 +156,15 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 	if err := v.loadTree(ctx); err != nil {
 		return v.report, err
 	}
-	walked := v.walkWithAudiences(ctx, walk)
-	v.reportAudiences()
-	switch {
-	case errors.Is(walked, errBroken):
-	case walked != nil:
-		return v.report, walked
+	switch err := walk(ctx); {
+	case errors.Is(err, errBroken):
+	case err != nil:
+		return v.report, err
 	default:
+		if err := v.audiences.Evaluate(ctx); err != nil {
+			return v.report, err
+		}
+		v.report.Rosters, v.report.AudiencesInPart = v.audiences.Rosters(), v.audiences.InPart()
 		v.checkEnd(v.report.To)
 		if err := v.copies(ctx, segments); err != nil {
 			return v.report, err
@@ -214,6 +216,7 @@ func (v *Verifier) loadTree(ctx context.Context) error {
 	if v.Content != nil {
 		v.entries.Keys = entrykey.Opens(v.Pool, v.Content)
 	}
+	v.audiences = audiences.New(audiences.Config{Pool: v.Pool, Content: v.Content, Fault: v.misdirects, Missing: v.missesRoster})
 	v.tree, v.startTree, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
 	if v.Since == nil {
 		return nil
@@ -228,18 +231,6 @@ func (v *Verifier) loadTree(ctx context.Context) error {
 	}
 	v.tree, v.startTree = tree, tree.Clone()
 	return v.trace.load(ctx, v.Pool, v.Since, hashes)
-}
-
-// walkWithAudiences walks over the events, and checks the audiences beside it.
-func (v *Verifier) walkWithAudiences(ctx context.Context, walk func(context.Context) error) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	v.audiences = checkAudiences(ctx, audiences.Config{Pool: v.Pool, Content: v.Content})
-	err := walk(ctx)
-	if err != nil && !errors.Is(err, errBroken) {
-		stop()
-	}
-	return cmp.Or(err, v.audiences.wait())
 }
 
 // verifyAll replays the record into tables beside the real ones, and checks every event
@@ -335,7 +326,7 @@ func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 		return err
 	}
 	if m := v.trace[e.Event.MessageID]; m != nil {
-		return v.audiences.add(ofAudience{e.Seq, e.Event, m.to})
+		return v.audiences.Event(ctx, e.Seq, e.Event, m.to)
 	}
 	return nil
 }
