@@ -12,12 +12,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/eventlog"
 	"postern/internal/notify/sendgridfake"
 )
 
 const (
 	maxInbox    = 10 * time.Millisecond // the most that a page of an inbox may take at the median
-	forgets     = 150 * time.Second     // until NATS has forgotten the ids of the events of the history
 	maxUnopened = 20 * time.Millisecond // the most that a page of unopened recipients may take at the median
 )
 
@@ -44,13 +44,13 @@ func measureOnto(ctx context.Context, s *system, dir string, fake *sendgridfake.
 	if err != nil {
 		return err
 	}
-	// NATS remembers the ids of the events of the last two minutes, to find repeats. With the events
-	// of six years among them, the process would collect garbage most of the time.
+	// NATS remembers the ids of the latest events, to find repeats. With those of six years among them,
+	// the process would collect garbage most of the time.
 	if err := s.restart(ctx); err != nil {
 		return err
 	}
 	select {
-	case <-time.After(forgets):
+	case <-time.After(eventlog.StreamConfig(1).Duplicates + 30*time.Second):
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -84,9 +84,6 @@ func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) erro
 	if m.Hold != events.HoldNone || m.Recipients.IsBulk() != bulk {
 		return nil
 	}
-	if !bulk {
-		w.Pace.Small()
-	}
 	return w.expand(ctx, sendingOf(m))
 }
 
@@ -139,6 +136,9 @@ type progress struct {
 }
 
 func (w *Worker) expand(ctx context.Context, m sending) error {
+	if !m.recipients.IsBulk() {
+		w.Pace.Small()
+	}
 	done, err := w.progress(ctx, m.id)
 	if err != nil || done.completed {
 		return err

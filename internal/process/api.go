@@ -18,6 +18,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/pace"
 	"postern/internal/record/retention"
 	"postern/internal/store"
 	"postern/internal/telemetry"
@@ -100,7 +101,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	tell.Register(w.Letters.Metrics())
 	tell.Register(w.Reports.Metrics())
 	tell.Watch(w.Health.State)
-	handler := portalFirst(Routes(w.API, tell.Requests(w.Pages.Route, w.Pages)))
+	handler := portalFirst(&room, Routes(w.API, tell.Requests(w.Pages.Route, w.Pages)))
 	if f.Mount != nil {
 		handler = f.Mount(handler)
 	}
@@ -124,10 +125,10 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 }
 
 // portalFirst lets blasts leave room for the requests of portal users.
-func portalFirst(next http.Handler) http.Handler {
+func portalFirst(p *pace.Pace, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/portal") || strings.HasPrefix(r.URL.Path, "/v1/portal") {
-			room.Small()
+		if path := r.URL.Path + "/"; strings.HasPrefix(path, "/portal/") || strings.HasPrefix(path, "/v1/portal/") {
+			p.Small()
 		}
 		next.ServeHTTP(w, r)
 	})
