@@ -67,7 +67,7 @@ func (s *system) publishOpens(ctx context.Context, conn *pgx.Conn) error {
 	if b.flush(ctx); b.err != nil {
 		return b.err
 	}
-	return waitForRecorder(ctx, conn)
+	return waitForPosition(ctx, conn, b.last)
 }
 
 // download reads a response to its end and returns the number of its lines and bytes.

@@ -57,7 +57,7 @@ func (c *clinic) fillSent(ctx context.Context) error {
 		}
 	}
 	c.toAllAt = time.Now()
-	return waitForRecorder(ctx, c.conn)
+	return c.system.waitForRecorder(ctx, c.conn)
 }
 
 func (c *clinic) send(ctx context.Context, recipients string) (uuid.UUID, error) {
@@ -109,5 +109,5 @@ func (c *clinic) fillRecord(ctx context.Context) error {
 	if b.flush(ctx); b.err != nil {
 		return b.err
 	}
-	return waitForRecorder(ctx, c.conn)
+	return waitForPosition(ctx, c.conn, b.last)
 }

@@ -268,10 +268,5 @@ func (h *history) fillEvents(ctx context.Context) error {
 	if b.flush(ctx); b.err != nil {
 		return b.err
 	}
-	for at := uint64(0); at < b.last; time.Sleep(20 * time.Millisecond) {
-		if err := h.conn.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&at); err != nil {
-			return err
-		}
-	}
-	return nil
+	return waitForPosition(ctx, h.conn, b.last)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"postern/internal/eventlog"
 	"postern/internal/events"
 )
@@ -44,6 +46,30 @@ func (b *batch) flush(ctx context.Context) {
 		b.last, b.err = b.log.Publish(ctx, b.some...)
 	}
 	b.some = b.some[:0]
+}
+
+// waitForRecorder waits until the recorder has projected every event that is stored now.
+func (s *system) waitForRecorder(ctx context.Context, conn *pgx.Conn) error {
+	log, err := s.openLog(ctx)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	state, err := log.State(ctx)
+	if err != nil {
+		return err
+	}
+	return waitForPosition(ctx, conn, state.Last)
+}
+
+// waitForPosition waits until the recorder has projected the event seq.
+func waitForPosition(ctx context.Context, conn *pgx.Conn, seq uint64) error {
+	for at := uint64(0); at < seq; time.Sleep(5 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openLog connects to the system's stream as its administrator.

@@ -74,10 +74,8 @@ func (s *system) measureAppend(ctx context.Context, _ Figures) error {
 			return err
 		}
 	}
-	for at := uint64(0); at < last; time.Sleep(5 * time.Millisecond) {
-		if err := conn.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&at); err != nil {
-			return err
-		}
+	if err := waitForPosition(ctx, conn, last); err != nil {
+		return err
 	}
 	figure("events appended", "%.0f a second, with tree and index", smallEvents/taken())
 	return nil

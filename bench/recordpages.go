@@ -60,6 +60,9 @@ func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 	var half uuid.UUID // the middle one of the first portal user's messages
 	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.inbox WHERE block = 0 AND record.has_member(members, 0) ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
 	names := []string{"{disclosed}", half.String() + ".1"}
+	if err != nil {
+		return nil, fmt.Errorf("looking for a message of the first portal user: %w", err)
+	}
 	for name, where := range map[string]string{
 		"cursor":       `time < now() - interval '6 months' ORDER BY time DESC`,
 		"blast-cursor": `message_id = '` + c.toAll.String() + `' ORDER BY time DESC OFFSET ` + fmt.Sprint(c.users/10),
@@ -69,8 +72,8 @@ func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 	} {
 		var at time.Time
 		var seq uint64
-		if err == nil {
-			err = c.conn.QueryRow(ctx, `SELECT time, seq FROM record.events WHERE `+where+` LIMIT 1`).Scan(&at, &seq)
+		if err := c.conn.QueryRow(ctx, `SELECT time, seq FROM record.events WHERE `+where+` LIMIT 1`).Scan(&at, &seq); err != nil {
+			return nil, fmt.Errorf("looking for an event for {%s}: %w", name, err)
 		}
 		value := fmt.Sprint(seq)
 		if strings.HasSuffix(name, "cursor") {
@@ -79,5 +82,5 @@ func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 		}
 		names = append(names, "{"+name+"}", value)
 	}
-	return names, err
+	return names, nil
 }
