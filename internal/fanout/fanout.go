@@ -26,8 +26,12 @@ const (
 	source = "/fanout-worker"
 	actor  = "process:fanout-worker"
 
-	// batchChunks is the number of chunks in one atomic batch, which is one fsync.
-	batchChunks = 16
+	// batchChunks is the most chunks in one atomic batch. NATS writes each batch to files of its
+	// own first, so few large batches are published faster. Beside small messages it is
+	// smallBatchChunks: they wait for at most one batch.
+	batchChunks, smallBatchChunks = 192, 16
+	// batchBytes bounds a batch whose chunks name their recipients one by one.
+	batchBytes = 4 << 20
 	// aheadBatches is the number of batches that may be published but not yet recorded.
 	aheadBatches = 2
 )
@@ -190,16 +194,16 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 	}
 	defer r.close()
 	var published []uint64 // the last sequence of each batch
-	for done := false; !done; {
+	for done, most := false, smallBatchChunks; !done; {
 		began := time.Now()
-		batch := make([]events.Event, 0, batchChunks+2)
+		batch := make([]events.Event, 0, most+2)
 		if len(published) == 0 && !recorded.resolved {
 			batch, err = w.append(batch, summary.resolved(id))
 			if err != nil {
 				return err
 			}
 		}
-		for chunks := 0; chunks < batchChunks && !done; {
+		for chunks, size := 0, 0; chunks < most && size < batchBytes && !done; {
 			chunk, body, err := r.body()
 			switch {
 			case errors.Is(err, io.EOF):
@@ -209,6 +213,7 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 			case chunk >= recorded.chunks:
 				batch = append(batch, w.chunkEvent(id, chunk, summary.Chunks, body))
 				chunks++
+				size += len(body)
 			}
 		}
 		if done {
@@ -234,8 +239,9 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 			return err
 		}
 		ahead := aheadBatches
+		most = batchChunks
 		if small {
-			ahead = 0
+			ahead, most = 0, smallBatchChunks
 		}
 		if len(published) > ahead {
 			if err := w.Position.Wait(ctx, published[len(published)-1-ahead]); err != nil {
