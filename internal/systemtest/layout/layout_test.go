@@ -122,6 +122,7 @@ var imports = map[string]string{
 
 	// Handling of text.
 	"text/address":   "text/invisible",
+	"text/agent":     "",
 	"text/charset":   "",
 	"text/folding":   "text/invisible",
 	"text/invisible": "",
