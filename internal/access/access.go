@@ -49,6 +49,7 @@ type Gate struct {
 	portal    *realmSessions
 	browsers  *scs.SessionManager // in which an address has signed in before
 	tries     tries
+	lastUses  lastUses
 }
 
 // New makes a Gate. It costs one password hash and no I/O.
@@ -62,7 +63,7 @@ func New(cfg Config) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords}
+	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords, lastUses: lastUses{pool: cfg.Pool}}
 	g.staff = &realmSessions{newSessions(cfg, policy.RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
 	g.portal = &realmSessions{newSessions(cfg, policy.RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
 	g.browsers = newBrowserSessions(cfg)
@@ -74,8 +75,8 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
 
-// Sweep deletes expired rows: sessions, invitations, second factors whose setup was
-// never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
+// Sweep deletes expired rows: sessions, API tokens, invitations, second factors whose setup
+// was never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
@@ -85,6 +86,9 @@ func (g *Gate) Sweep(ctx context.Context) error {
 	}{
 		"sessions": {`DELETE FROM app.sessions WHERE token_hash IN
 			(SELECT token_hash FROM app.sessions WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.Add(-time.Hour)},
+		"API tokens": {`DELETE FROM app.staff_tokens WHERE token_id IN
+			(SELECT token_id FROM app.staff_tokens t LEFT JOIN record.tokens r USING (token_id)
+			 WHERE coalesce(least(r.expires_at, r.revoked_at), t.earlier_until, t.made_at) < $1 LIMIT 1000)`, now.Add(-tokensListed)},
 		"invitations": {`DELETE FROM app.portal_invitations WHERE token_hash IN
 			(SELECT token_hash FROM app.portal_invitations WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1

@@ -42,12 +42,17 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 			if err := held(ctx); err != nil {
 				return err
 			}
-			if err := g.recordFacts(ctx, actor, events.StaffEnabledChanged{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
+			tokens, err := g.revocations(ctx, q, staffID)
+			if err != nil {
+				return err
+			}
+			disabled := events.StaffEnabledChanged{Disabled: true, Change: uuid.New(), StaffID: staffID}
+			if err := g.recordFacts(ctx, actor, append([]events.Body{disabled}, tokens...)...); err != nil {
 				return err
 			}
 		}
-		// A crash here leaves sessions and tokens of a disabled account: they are refused,
-		// and Enable ends them.
+		// A crash here leaves sessions of a disabled account: they are refused, and Enable
+		// ends them.
 		return g.endAccess(ctx, staffID)
 	})
 }
@@ -64,10 +69,15 @@ func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 		if err := g.endAccess(ctx, staffID); err != nil {
 			return err
 		}
+		// A token that was created while Disable ran.
+		tokens, err := g.revocations(ctx, q, staffID)
+		if err != nil {
+			return err
+		}
 		if err := held(ctx); err != nil {
 			return err
 		}
-		return g.recordFacts(ctx, actor, events.StaffEnabledChanged{Change: uuid.New(), StaffID: staffID})
+		return g.recordFacts(ctx, actor, append(tokens, events.StaffEnabledChanged{Change: uuid.New(), StaffID: staffID})...)
 	})
 }
 
@@ -81,10 +91,11 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 	return g.cfg.Facts.Wait(ctx, seq)
 }
 
-// endAccess ends every session and API token of a staff member.
+// endAccess ends every session of a staff member, and deletes the hashes of API tokens that the
+// record does not have.
 func (g *Gate) endAccess(ctx context.Context, staffID string) error {
 	return g.inTx(ctx, "ending sessions and tokens", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens t WHERE staff_id = $1 AND NOT EXISTS (SELECT FROM record.tokens r WHERE r.token_id = t.token_id)`, staffID); err != nil {
 			return err
 		}
 		return endSessions(ctx, tx, policy.RealmStaff, staffID)

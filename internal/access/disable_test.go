@@ -16,10 +16,7 @@ func TestDisableEndsAllAccessAtOnce(t *testing.T) {
 	s := newSite(t)
 	boss := s.hire(t, "boss@clinic.example", policy.ManageStaff)
 	ada := s.hire(t, "ada@clinic.example", policy.ReadRecord)
-	token, err := s.CreateToken(t.Context(), ada.Email)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.token(t, ada)
 	home, elsewhere := s.browser(t), s.browser(t)
 	home.signIn("/staff", ada.Email, good)
 	elsewhere.signIn("/staff", ada.Email, good)
@@ -39,14 +36,15 @@ func TestDisableEndsAllAccessAtOnce(t *testing.T) {
 	if status := stranger.signIn("/staff", ada.Email, good); status != http.StatusUnauthorized {
 		t.Errorf("signing in: status %d", status)
 	}
-	if _, err := s.CreateToken(t.Context(), ada.Email); !errors.Is(err, ErrDisabled) {
+	if _, _, err := s.CreateToken(t.Context(), operator, ada.ID, NewToken{Name: "x"}); !errors.Is(err, ErrDisabled) {
 		t.Errorf("a token: %v", err)
 	}
 	want := []string{
 		`staff.disabled by staff:` + boss.ID + `: {"staff_id":"` + ada.ID + `"}`,
+		`token.revoked by staff:` + boss.ID + `: {"staff_id":"` + ada.ID + `","why":"account_disabled"}`,
 		`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"inactive"}`,
 	}
-	if diff := cmp.Diff(want, s.rec.last(t, 2)); diff != "" {
+	if diff := cmp.Diff(want, s.rec.last(t, 3)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}
 

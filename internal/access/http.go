@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/access/policy"
+	"postern/internal/text/agent"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ type contextKey int
 const (
 	browserContext contextKey = iota
 	unattendedContext
+	agentContext
 )
 
 // withoutValues is a context without its values, so without the session that scs loaded
@@ -77,6 +79,7 @@ func (g *Gate) wrap(d *realmSessions, next http.Handler) http.Handler {
 		plain.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), browserContext, true)))
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(context.WithValue(r.Context(), agentContext, r.UserAgent()))
 		if r.Method == http.MethodGet && r.Header.Get(Unattended) != "" {
 			r = r.WithContext(context.WithValue(r.Context(), unattendedContext, true))
 		}
@@ -87,6 +90,12 @@ func (g *Gate) wrap(d *realmSessions, next http.Handler) http.Handler {
 			plain.ServeHTTP(w, r)
 		}
 	})
+}
+
+// agentOf names the browser that sent the request, "" if it is not known.
+func agentOf(ctx context.Context) string {
+	header, _ := ctx.Value(agentContext).(string)
+	return agent.Name(header)
 }
 
 func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) != nil }

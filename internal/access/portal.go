@@ -8,13 +8,14 @@ import (
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
+	"postern/internal/problem"
 
 	"github.com/jackc/pgx/v5"
 )
 
 var (
 	// ErrNoPortalUser says that there is no such portal user, or not an active one.
-	ErrNoPortalUser = errors.New("no portal user has this id: `postern portal-user list` shows all of them")
+	ErrNoPortalUser = problem.NotFound.New("no portal user has this id: `postern portal-user list` shows all of them")
 	// ErrInactive says that the account of a portal user is not active. It is
 	// [ErrNoPortalUser] too.
 	ErrInactive error = inactiveError{}

@@ -396,10 +396,7 @@ func TestASecondFactorThatIsRequired(t *testing.T) {
 	ada := s.hire(t, "ada@clinic.example", policy.All...)
 	s.hire(t, "ben@clinic.example", policy.ManageStaff)
 	s.cfg.FactorRequired = true
-	token, err := s.CreateToken(t.Context(), ada.Email)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.token(t, ada)
 	due, err := s.loadStaff(t.Context(), ada.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/inbound"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,10 +23,15 @@ const (
 	idleTimeout = 30 * time.Minute
 	// browserLifetime is how long a browser counts as one that has signed in before.
 	browserLifetime = 180 * 24 * time.Hour
-	// A session holds the subject's id and the sign-in method,
+	// A session holds its own id, the subject's id, when it began (in seconds since 1970), and
+	// how and from where the subject signed in. Columns of app.sessions are made of these.
+	idKey      = "id"
 	subjectKey = "subject"
+	begunKey   = "begun"
 	methodKey  = "method"
-	// or the staff member whose password was right and the deadline for their code.
+	agentKey   = "agent"
+	networkKey = "network"
+	// Before the sign-in is complete it holds the staff member whose password was right and the deadline for their code.
 	halfwayKey      = "halfway"
 	halfwayUntilKey = "halfway_until"
 )
@@ -70,8 +78,20 @@ func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
 	if err := sessions.Clear(ctx); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
+	sessions.Put(ctx, idKey, id.String())
 	sessions.Put(ctx, subjectKey, subject.ID)
+	sessions.Put(ctx, begunKey, strconv.FormatInt(time.Now().Unix(), 10))
 	sessions.Put(ctx, methodKey, string(subject.Method))
+	if name := agentOf(ctx); name != "" {
+		sessions.Put(ctx, agentKey, name)
+	}
+	if network := coarse(inbound.Client(ctx)); network != "" {
+		sessions.Put(ctx, networkKey, network)
+	}
 	return nil
 }
 
@@ -108,7 +128,7 @@ func (g *Gate) SignOut(ctx context.Context, realm policy.Realm) error {
 }
 
 // SignOutEverywhere ends all sessions of a subject. API tokens stay: see
-// [Gate.RevokeTokens].
+// [Gate.RevokeToken].
 func (g *Gate) SignOutEverywhere(ctx context.Context, subject policy.Subject) error {
 	if err := endSessions(ctx, g.pool, subject.Realm, subject.ID); err != nil {
 		return fmt.Errorf("ending all sessions: %w", err)
@@ -151,7 +171,7 @@ func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, e
 const Unattended = "Postern-Unattended"
 
 // CommitCtx saves a session; scs calls it after each request. It writes only if the data
-// changed or the expiry moved by more than a minute; otherwise it also locks no row, which
+// changed, or the session was last seen more than a minute ago; otherwise it also locks no row, which
 // would be a commit that waits for the disk, one request of the session after the other. A
 // session that has ended since the request began stays ended, because its row still exists and
 // nothing resets ended_at. An unattended request saves nothing.
@@ -160,10 +180,12 @@ func (s sessionStore) CommitCtx(ctx context.Context, hash string, data []byte, e
 		return nil
 	}
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at) SELECT $1, $2, $3::jsonb, $4::timestamptz
-		WHERE NOT EXISTS (SELECT FROM app.sessions WHERE token_hash = $1 AND data = $3 AND expires_at >= $4::timestamptz - interval '1 minute')
-		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
-		WHERE s.data <> excluded.data OR excluded.expires_at > s.expires_at + interval '1 minute'`, hash, s.realm, data, expiry)
+		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at, seen_at) SELECT $1, $2, $3::jsonb, $4::timestamptz, now()
+		WHERE NOT EXISTS (SELECT FROM app.sessions WHERE token_hash = $1 AND data = $3 AND expires_at >= $4::timestamptz - interval '1 minute'
+			AND seen_at >= now() - interval '1 minute')
+		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at, seen_at = excluded.seen_at
+		WHERE s.data <> excluded.data OR excluded.expires_at > s.expires_at + interval '1 minute'
+			OR s.seen_at IS NULL OR excluded.seen_at > s.seen_at + interval '1 minute'`, hash, s.realm, data, expiry)
 	if err != nil {
 		return fmt.Errorf("saving the session: %w", err)
 	}

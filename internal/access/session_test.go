@@ -376,10 +376,7 @@ func TestARequestUnderWayDoesNotReviveASession(t *testing.T) {
 func TestABearerHeaderComesBeforeTheCookie(t *testing.T) {
 	s := newSite(t)
 	ada, ben := s.hire(t, "ada@clinic.example"), s.hire(t, "ben@clinic.example")
-	token, err := s.CreateToken(t.Context(), ben.Email)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.token(t, ben)
 	b := s.browser(t)
 	b.is("/staff", "staff:"+ben.ID, "Authorization", "bearer  "+token)
 	b.signIn("/staff", "ada@clinic.example", good)

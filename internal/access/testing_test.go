@@ -70,6 +70,16 @@ func (c clinic) hire(t *testing.T, email string, permissions ...policy.Permissio
 	return staff
 }
 
+// token makes an API token that permits what its owner may do.
+func (c clinic) token(t *testing.T, owner Staff) string {
+	t.Helper()
+	_, token, err := c.CreateToken(t.Context(), owner.subject().Actor(), owner.ID, NewToken{Name: "a program"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // enrol puts a portal user into the directory, and gives them a password unless
 // it is "".
 func (c clinic) enrol(t *testing.T, id, email, password string) {
@@ -166,6 +176,18 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 		if b, err = events.Decode[events.SecondFactor](e); err == nil {
 			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE staff_id = $1`, b.StaffID)
 		}
+	case events.TypeTokenCreated:
+		var b events.TokenCreated
+		if b, err = events.Decode[events.TokenCreated](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.tokens (token_id, staff_id, name, scope, permissions, expires_at)
+				SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text[], $6::timestamptz WHERE EXISTS (SELECT FROM record.staff WHERE staff_id = $2 AND disabled_at IS NULL)`,
+				b.Token, b.StaffID, b.Name, b.Scope, b.Permissions, b.ExpiresAt)
+		}
+	case events.TypeTokenRevoked:
+		var b events.TokenRevoked
+		if b, err = events.Decode[events.TokenRevoked](e); err == nil {
+			_, err = r.pool.Exec(ctx, `UPDATE record.tokens SET revoked_at = $2, revoked_why = $3 WHERE token_id = $1 AND revoked_at IS NULL`, b.Token, e.Time, b.Why)
+		}
 	case events.TypePermissionGranted, events.TypePermissionRevoked:
 		var b events.PermissionChanged
 		if b, err = events.Decode[events.PermissionChanged](e); err != nil {
@@ -193,6 +215,7 @@ func (r *recorder) last(t *testing.T, n int) []string {
 		}
 		delete(body, "attempt")
 		delete(body, "change")
+		delete(body, "token")
 		text, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -247,4 +270,10 @@ func (c *clock) move(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
+}
+
+func (c *clock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
 }

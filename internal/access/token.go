@@ -1,19 +1,12 @@
 package access
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash/crc32"
 	"strings"
-
-	"postern/internal/access/policy"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A secret token is a prefix that names its kind, 32 random bytes, and three bytes of
@@ -67,46 +60,4 @@ func checksum(secret []byte) []byte {
 func digestOf(secret []byte) []byte {
 	sum := sha256.Sum256(secret)
 	return sum[:]
-}
-
-// CreateToken makes an API token for the staff member with that address, or
-// fails with [ErrNoStaff] or [ErrDisabled]. The token can't be shown again.
-func (g *Gate) CreateToken(ctx context.Context, email string) (string, error) {
-	staff, err := g.StaffByEmail(ctx, email)
-	if err != nil {
-		return "", err
-	}
-	if staff.DisabledAt != nil {
-		return "", ErrDisabled
-	}
-	token, digest := newToken(staffTokenPrefix)
-	_, err = g.pool.Exec(ctx, `INSERT INTO app.staff_tokens (token_hash, staff_id) VALUES ($1, $2)`, digest, staff.ID)
-	if err != nil {
-		return "", fmt.Errorf("keeping the token: %w", err)
-	}
-	return token, nil
-}
-
-// RevokeTokens revokes every API token of a staff member and returns their number.
-func (g *Gate) RevokeTokens(ctx context.Context, staffID string) (int64, error) {
-	tag, err := g.pool.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID)
-	if err != nil {
-		return 0, fmt.Errorf("revoking tokens: %w", err)
-	}
-	return tag.RowsAffected(), nil
-}
-
-// SubjectOfToken returns the staff member to whom the API token belongs, with their current
-// permissions. It fails with [policy.ErrUnauthenticated].
-func (g *Gate) SubjectOfToken(ctx context.Context, token string) (policy.Subject, error) {
-	digest, ok := parseToken(staffTokenPrefix, token)
-	if !ok {
-		return policy.Subject{}, policy.ErrUnauthenticated
-	}
-	staff, err := one(ctx, g.pool, policy.ErrUnauthenticated, pgx.RowToStructByPos[Staff],
-		selectStaff+` JOIN app.staff_tokens t USING (staff_id) WHERE t.token_hash = $1 AND s.disabled_at IS NULL`, digest)
-	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) {
-		err = fmt.Errorf("looking up an API token: %w", err)
-	}
-	return staff.subject(), err
 }

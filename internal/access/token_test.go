@@ -2,11 +2,8 @@ package access
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
-
-	"postern/internal/access/policy"
 
 	"pgregory.net/rapid"
 )
@@ -60,41 +57,4 @@ func FuzzParseToken(f *testing.F) {
 			t.Errorf("%q is a second way to write a token", text)
 		}
 	})
-}
-
-func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
-	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
-	token, err := c.CreateToken(t.Context(), "Ada@Clinic.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	subject, err := c.SubjectOfToken(t.Context(), token)
-	if err != nil || subject.Actor() != "staff:"+ada.ID || policy.Allow(subject, policy.SendMessage) != nil {
-		t.Errorf("got %+v, %v", subject, err)
-	}
-	if c.count(t, `SELECT count(*) FROM app.staff_tokens WHERE encode(token_hash, 'escape') LIKE '%' || $1 || '%'`, token[4:20]) != 0 {
-		t.Error("the token itself is kept")
-	}
-
-	// A right that is taken away is gone at the next request.
-	if err := c.Forbid(t.Context(), operator, ada.ID, policy.SendPortalMessage); err != nil {
-		t.Fatal(err)
-	}
-	if subject, err = c.SubjectOfToken(t.Context(), token); err != nil || policy.Allow(subject, policy.SendMessage) == nil {
-		t.Errorf("after Forbid: %+v, %v", subject, err)
-	}
-
-	if n, err := c.RevokeTokens(t.Context(), ada.ID); n != 1 || err != nil {
-		t.Errorf("RevokeTokens = %d, %v", n, err)
-	}
-	stranger, _ := newToken(staffTokenPrefix)
-	for name, token := range map[string]string{"revoked": token, "never made": stranger, "rubbish": "pst_rubbish", "none": ""} {
-		if subject, err := c.SubjectOfToken(t.Context(), token); !errors.Is(err, policy.ErrUnauthenticated) || subject.Realm != "" {
-			t.Errorf("%s: got %+v, %v", name, subject, err)
-		}
-	}
-	if _, err := c.CreateToken(t.Context(), "unknown@clinic.example"); !errors.Is(err, ErrNoStaff) {
-		t.Errorf("for an unknown address: %v", err)
-	}
 }

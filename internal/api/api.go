@@ -97,7 +97,7 @@ func description() huma.Config {
 	c.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	c.RejectUnknownQueryParameters = true
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token":  {Type: "http", Scheme: "bearer", Description: "An API token of a staff member: `postern token create`."},
+		"token":  {Type: "http", Scheme: "bearer", Description: "An API token of a staff member: `POST /v1/tokens`, or Account on the pages, or `postern token create`."},
 		"staff":  {Type: "apiKey", In: "cookie", Name: "postern_staff", Description: "The session of a staff member."},
 		"portal": {Type: "apiKey", In: "cookie", Name: "postern_portal", Description: "The session of a portal user."},
 	}

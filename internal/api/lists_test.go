@@ -42,7 +42,11 @@ func (w world) lists(t *testing.T) map[string]*client {
 			if strings.HasPrefix(path, "/v1/portal/") {
 				who = w.pat
 			}
-			found[strings.ReplaceAll(path, "{id}", w.theirs)] = who
+			id := w.theirs
+			if strings.HasPrefix(path, "/v1/staff/") {
+				id = w.bare.id
+			}
+			found[strings.ReplaceAll(path, "{id}", id)] = who
 		}
 	}
 	return found

@@ -68,9 +68,13 @@ func (op operation) describe(a *API) huma.Operation {
 	described.Description = needs(op.actions)
 	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	described.Middlewares = huma.Middlewares{a.authorize(op.actions), a.open(op)}
-	described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
-	if op.tag == forPortal {
+	switch {
+	case op.tag == forPortal:
 		described.Security = []map[string][]string{{"portal": {}}}
+	case policy.NeedsSession(op.actions...):
+		described.Security = []map[string][]string{{"staff": {}}}
+	default:
+		described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
 	}
 	return described
 }

@@ -70,3 +70,15 @@ func page[R, T any](rows []R, limit int, item func(R) T, cursor func(R) string) 
 	}
 	return l
 }
+
+// byPosition pages through a short list by position. A client that misses an item added in
+// between reads the list again.
+func byPosition[R, T any](p Page, all []R, item func(R) T) (*body[List[T]], error) {
+	skip, err := p.fromNumber()
+	if err != nil {
+		return nil, err
+	}
+	rest := all[min(int(skip), len(all)):]
+	next := skip + int32(p.Limit) // #nosec G115 -- a page has at most 500
+	return answerWith(page(rest, p.Limit, item, func(R) string { return cursorOfNumber(next) })), nil
+}

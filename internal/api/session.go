@@ -56,8 +56,9 @@ func (g SessionOperations) register(a *API) {
 	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
 		return g.begin(ctx, g.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
 	})
-	g.ownSession(a, "/v1/session", forStaff, policy.RealmStaff, policy.Search)
-	g.ownSession(a, "/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox)
+	g.ownSession(a, "/v1/session", forStaff, policy.RealmStaff, policy.Search, policy.SecureAccount)
+	g.ownSession(a, "/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox, policy.ReadInbox)
+	g.registerLists(a)
 }
 
 func (g SessionOperations) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (policy.Subject, error), c access.Credentials) (*body[Me], error) {
@@ -72,8 +73,8 @@ func (g SessionOperations) begin(ctx context.Context, signIn func(context.Contex
 }
 
 // ownSession registers reading and ending one's own session. Every subject of the realm may
-// do the action anyone.
-func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Realm, anyone policy.Action) {
+// do the action anyone. Ending all of one's sessions is the action end.
+func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Realm, anyone, end policy.Action) {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "who-am-i-" + string(realm), tag: tag, summary: "Who is signed in.",
 		actions: []policy.Action{anyone},
@@ -85,7 +86,7 @@ func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Rea
 		summary: "Sign out. Without a session, this does nothing.",
 	}, func(ctx context.Context, in *signOutInput) (*struct{}, error) {
 		if in.Everywhere {
-			if err := g.signOutEverywhere(ctx); err != nil {
+			if err := g.signOutEverywhere(ctx, end); err != nil {
 				return nil, err
 			}
 		}
@@ -93,10 +94,13 @@ func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Rea
 	})
 }
 
-func (g SessionOperations) signOutEverywhere(ctx context.Context) error {
+func (g SessionOperations) signOutEverywhere(ctx context.Context, end policy.Action) error {
 	subject, err := policy.SubjectFrom(ctx)
 	if errors.Is(err, policy.ErrUnauthenticated) {
 		return nil // signed out already
+	}
+	if err == nil {
+		err = policy.Allow(subject, end)
 	}
 	if err != nil {
 		return err

@@ -28,12 +28,17 @@ type Permissions struct {
 
 // TransformSchema implements [huma.SchemaTransformer]: it lists all permissions.
 func (Permissions) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	listPermissions(s)
+	return s
+}
+
+// listPermissions lists all permissions in the schema of a type with a list of them.
+func listPermissions(s *huma.Schema) {
 	one := s.Properties["permissions"].Items
 	for _, p := range policy.All {
 		one.Enum = append(one.Enum, string(p))
 	}
 	one.PrecomputeMessages()
-	return s
 }
 
 // StaffPath is the path of a staff member.

@@ -29,8 +29,11 @@ func TestAStreamEndsWithThePermission(t *testing.T) {
 		},
 		"token revoked": func(c, cookie *client) error {
 			cookie.token = c.token
-			_, err := s.gate.RevokeTokens(t.Context(), c.id)
-			return err
+			made, err := s.gate.Tokens(t.Context(), c.id)
+			if err != nil {
+				return err
+			}
+			return s.gate.RevokeToken(t.Context(), "operator:test", c.id, made[0].ID, events.RevokedByOperator)
 		},
 		"disabled": func(c, _ *client) error {
 			boss.post("/v1/staff/"+c.id+"/disable", nil).is(http.StatusOK)

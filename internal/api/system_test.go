@@ -114,7 +114,7 @@ func (s *system) staff(t *testing.T, name string, permissions ...policy.Permissi
 		t.Fatal(err)
 	}
 	c.id = made.ID
-	if c.token, err = s.gate.CreateToken(t.Context(), c.email); err != nil {
+	if _, c.token, err = s.gate.CreateToken(t.Context(), "operator:test", c.id, access.NewToken{Name: "of the test"}); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -58,7 +58,7 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
-	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongPortal(), w.wrongEverywhere())
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
 	for _, c := range requests {
@@ -421,6 +421,57 @@ func (w world) wrongPortal() []wrong {
 			wrong{"unknown field", who, "POST " + realm, "", `{"email":"a","password":"Xylophobia","admin":true}`, false, nil, 422, "body.admin"},
 			wrong{"unauthenticated", who, "GET " + realm, "", "", false, nil, 401, ""},
 			wrong{"neither true nor false", who, "DELETE " + realm, realm + "?everywhere=perhaps", "", false, nil, 422, "query.everywhere"})
+	}
+	return all
+}
+
+func (w world) wrongTokens() []wrong {
+	const list, create, revoke, listOf, revokeOf = "GET /v1/tokens", "POST /v1/tokens", "DELETE /v1/tokens/{id}", "GET /v1/staff/{id}/tokens", "DELETE /v1/staff/{id}/tokens/{token_id}"
+	in := w.staff.session(w.system)
+	at := func(id string) string { return "/v1/staff/" + w.bare.id + "/tokens/" + id }
+	return []wrong{
+		{"wrong cursor", in, list, "/v1/tokens?cursor=_____w", "", false, nil, 422, "query.cursor"},
+		{"a portal user", w.pat, list, "", "", false, nil, 401, ""},
+		{"a token", w.staff, create, "", `{"name":"Xylophobia"}`, false, nil, 403, ""},
+		{"unauthenticated", w.unauthenticated(), create, "", `{"name":"Xylophobia"}`, false, nil, 401, ""},
+		{"nothing", in, create, "", `{}`, false, nil, 422, "body.name"},
+		{"blank name", in, create, "", `{"name":" "}`, false, nil, 422, "body.name"},
+		{"long name", in, create, "", `{"name":"` + strings.Repeat("x", 101) + `"}`, false, nil, 422, "body.name"},
+		{"unknown permission", in, create, "", `{"name":"x","permissions":["fly"]}`, false, nil, 422, "body.permissions[0]"},
+		{"a permission that they lack", in, create, "", `{"name":"x","permissions":["read_record"]}`, false, nil, 422, "body.permissions"},
+		{"no permission", in, create, "", `{"name":"x","permissions":[]}`, false, nil, 422, "body.permissions"},
+		{"no time", in, create, "", `{"name":"x","expires_at":"tomorrow"}`, false, nil, 422, "body.expires_at"},
+		{"in the past", in, create, "", `{"name":"x","expires_at":"2020-01-01T00:00:00Z"}`, false, nil, 422, "body.expires_at"},
+		{"too late", in, create, "", `{"name":"x","expires_at":"2999-01-01T00:00:00Z"}`, false, nil, 422, "body.expires_at"},
+		{"unknown field", in, create, "", `{"name":"x","staff_id":"y"}`, false, nil, 422, "body.staff_id"},
+		{"no id", in, revoke, "/v1/tokens/17", "", false, nil, 404, "path.id"},
+		{"an unknown id", in, revoke, "/v1/tokens/" + uuid.NewString(), "", false, nil, 404, ""},
+		{"a token", w.staff, revoke, "/v1/tokens/" + uuid.NewString(), "", false, nil, 403, ""},
+		{"no permission", w.bare, listOf, "/v1/staff/" + w.bare.id + "/tokens", "", false, nil, 403, ""},
+		{"unknown staff", w.staff, listOf, "/v1/staff/unknown/tokens", "", false, nil, 404, ""},
+		{"no permission", w.bare, revokeOf, at(uuid.NewString()), "", false, nil, 403, ""},
+		{"no id", w.staff, revokeOf, at("17"), "", false, nil, 404, "path.token_id"},
+		{"an unknown id", w.staff, revokeOf, at(uuid.NewString()), "", false, nil, 404, ""},
+	}
+}
+
+func (w world) wrongSessions() []wrong {
+	all := []wrong{
+		{"no permission", w.bare, "DELETE /v1/staff/{id}/sessions", "/v1/staff/" + w.staff.id + "/sessions", "", false, nil, 403, ""},
+		{"unknown staff", w.staff, "DELETE /v1/staff/{id}/sessions", "/v1/staff/unknown/sessions", "", false, nil, 404, ""},
+		{"no permission", w.bare, "DELETE /v1/portal-users/{id}/sessions", "/v1/portal-users/pu-1/sessions", "", false, nil, 403, ""},
+		{"unknown portal user", w.staff, "DELETE /v1/portal-users/{id}/sessions", "/v1/portal-users/unknown/sessions", "", false, nil, 404, ""},
+		{"a token", w.staff, "DELETE /v1/sessions", "", "", false, nil, 403, ""},
+		{"a token", w.staff, "DELETE /v1/sessions/{id}", "/v1/sessions/" + uuid.NewString(), "", false, nil, 403, ""},
+	}
+	for list, who := range map[string]*client{"/v1/sessions": w.staff.session(w.system), "/v1/portal/sessions": w.pat} {
+		all = append(all,
+			wrong{"wrong limit", who, "GET " + list, list + "?limit=0", "", false, nil, 422, "query.limit"},
+			wrong{"unauthenticated", w.unauthenticated(), "GET " + list, "", "", false, nil, 401, ""},
+			wrong{"an unknown parameter", who, "DELETE " + list, list + "?all=true", "", false, nil, 422, "query.all"},
+			wrong{"unauthenticated", w.unauthenticated(), "DELETE " + list, "", "", false, nil, 401, ""},
+			wrong{"no id", who, "DELETE " + list + "/{id}", list + "/17", "", false, nil, 404, "path.id"},
+			wrong{"an unknown id", who, "DELETE " + list + "/{id}", list + "/" + uuid.NewString(), "", false, nil, 404, ""})
 	}
 	return all
 }

@@ -42,7 +42,12 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"staff"}, "needs a verb"},
 		{[]string{"staff", "create"}, "--email"},
 		{[]string{"staff", "permit", "a@b.test", "fly"}, "send_portal_message"},
+		{[]string{"token"}, "needs a verb"},
 		{[]string{"token", "create"}, "--staff"},
+		{[]string{"token", "create", "--staff", "a@b.test", "--permit", "fly"}, "send_portal_message"},
+		{[]string{"token", "create", "--staff", "a@b.test", "--permit", ""}, "--permit"},
+		{[]string{"token", "create", "--staff", "a@b.test", "--expires", "soon"}, "--expires"},
+		{[]string{"token", "revoke", "17"}, "token list"},
 		{[]string{"import", "csv"}, "arg"},
 		{[]string{"portal-user", "set-password", "pu-1"}, "--password-stdin"},
 		{[]string{"erasure", "request", "no-id", "--reason", "x"}, "no-id"},
@@ -104,6 +109,33 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	}
 	if token := strings.TrimSpace(must("", "token", "create", "--staff", "ada@clinic.test")); !strings.HasPrefix(token, "pst_") || strings.Contains(token, "\n") {
 		t.Errorf("the token is %q", token)
+	}
+	made := struct {
+		ID, Token, Scope, State string
+		Permissions             []string
+	}{}
+	if out := must("", "token", "create", "--staff", "ada@clinic.test", "--name", "nightly report", "--permit", "read_record", "--expires", "12h", "--json"); json.Unmarshal([]byte(out), &made) != nil ||
+		made.Scope != "listed" || made.State != "active" || len(made.Permissions) != 1 || !strings.HasPrefix(made.Token, "pst_") {
+		t.Errorf("it says %s", out)
+	}
+	for _, args := range [][]string{{"--permit", "manage_labels"}, {"--expires", "400d"}, {"--expires", "-1h"}, {"--name", " "}} {
+		if status, _, errs := p.run("", append([]string{"token", "create", "--staff", "ada@clinic.test"}, args...)...); status != exitFailed || !strings.Contains(errs, "token") {
+			t.Errorf("%v: status %d: %s", args, status, errs)
+		}
+	}
+	if out := must("", "token", "list", "--staff", "ada@clinic.test"); !strings.Contains(out, "nightly report") || !strings.Contains(out, "made at the command line") || !strings.Contains(out, "never used") || strings.Contains(out, made.Token) {
+		t.Errorf("the list says %s", out)
+	}
+	for range 2 {
+		if out := must("", "token", "revoke", made.ID, "--json"); !strings.Contains(out, `"state":"revoked"`) {
+			t.Errorf("it says %s", out)
+		}
+	}
+	if out := must("", "token", "list", "--json"); !strings.Contains(out, `"state":"revoked"`) || !strings.Contains(out, `"staff":"ada@clinic.test"`) || !json.Valid([]byte(out)) {
+		t.Errorf("the list says %s", out)
+	}
+	if status, _, errs := p.run("", "token", "revoke", "0197aaaa-0000-7000-8000-000000000001"); status != exitFailed || !strings.Contains(errs, "no such API token") {
+		t.Errorf("an unknown token: status %d: %s", status, errs)
 	}
 	must("quiet-harbour-song\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin")
 	must("", "staff", "disable", "ben@clinic.test")

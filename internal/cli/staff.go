@@ -146,23 +146,6 @@ func (env *environment) staffList() *cobra.Command {
 		}}
 }
 
-func (env *environment) tokenCommand() *cobra.Command {
-	var email string
-	create := &cobra.Command{Use: "create", Short: "Make an API token for a staff member and print it", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
-				token, err := g.CreateToken(cmd.Context(), email)
-				if err != nil {
-					return err
-				}
-				return env.say(map[string]string{"token": token}, "%s", token)
-			})
-		}}
-	create.Flags().StringVar(&email, "staff", "", "e-mail address of the staff member")
-	require(create, "staff")
-	return group("token", "API tokens", create)
-}
-
 func (env *environment) withGate(ctx context.Context, f func(*system, *access.Gate) error) error {
 	return env.with(ctx, func(s *system) error {
 		g, err := s.gate()

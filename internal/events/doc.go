@@ -72,6 +72,9 @@
 //	second_factor.reset    1        a staff member removed the second factor of another                                         api                 -              second_factors
 //	permission.granted     2        a permission is given                                                                       api                 -              staff_permissions
 //	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
+//	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
+//	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
+//	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -

@@ -58,6 +58,12 @@ const (
 	Label Characters = 40
 	// StaffName is the most characters of a staff member's name.
 	StaffName Characters = 200
+	// TokenName is the most characters of the name of an API token.
+	TokenName Characters = 100
+	// Tokens is how many API tokens that work a staff member can have.
+	Tokens Count = 50
+	// TokenLifetime is how long an API token can be valid.
+	TokenLifetime Days = 366
 	// Search is the most characters that a search takes.
 	Search Characters = 200
 	// ReplayRate is the highest rate of a replay, in alerts a minute.
@@ -108,6 +114,9 @@ var All = []Limit{
 	{"Reason", Reason, "A reason for a recall, an erasure, a pause, a replay or a parked event"},
 	{"Label", Label, "A Custom Label"},
 	{"StaffName", StaffName, "Name of a staff member"},
+	{"TokenName", TokenName, "Name of an API token"},
+	{"Tokens", Tokens, "API tokens of a staff member that work"},
+	{"TokenLifetime", TokenLifetime, "How long an API token can be valid"},
 	{"Search", Search, "Words of a search"},
 	{"ReplayRate", ReplayRate, "Alerts a minute of a replay"},
 	{"StaffPassword", StaffPassword, "Password of a staff member, at least"},

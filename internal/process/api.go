@@ -114,6 +114,9 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	server.RegisterOnShutdown(w.API.Close)
 	return b.run(ctx, w.Letters.Run, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
+		func(ctx context.Context) error {
+			return until(ctx, b.logger, "recording API tokens of earlier versions", w.Gate.RecordEarlierTokens)
+		},
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
@@ -153,12 +156,19 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 // declare records the retention of content, if it has changed. It waits for the recorder to
 // start.
 func declare(ctx context.Context, kept *retention.Retention, years int, logger *slog.Logger) error {
+	return until(ctx, logger, "recording the retention of content", func(ctx context.Context) error {
+		return kept.Declare(ctx, "process:"+events.API, years)
+	})
+}
+
+// until calls do, which does what, every second until it succeeds or ctx ends.
+func until(ctx context.Context, logger *slog.Logger, what string, do func(context.Context) error) error {
 	for {
-		err := kept.Declare(ctx, "process:"+events.API, years)
+		err := do(ctx)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		logger.Warn("can't record the retention of content, trying again", "error", err)
+		logger.Warn(what+" failed, trying again", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

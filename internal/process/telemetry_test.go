@@ -96,10 +96,11 @@ func (c *clinic) furnish() {
 	if err != nil {
 		c.Fatal(err)
 	}
-	if _, err := gate.CreateStaff(c.Context(), "operator:test", access.NewStaff{Email: "ada@clinic.example.test", Name: "Ada", Permissions: policy.All}); err != nil {
+	ada, err := gate.CreateStaff(c.Context(), "operator:test", access.NewStaff{Email: "ada@clinic.example.test", Name: "Ada", Permissions: policy.All})
+	if err != nil {
 		c.Fatal(err)
 	}
-	if c.token, err = gate.CreateToken(c.Context(), "ada@clinic.example.test"); err != nil {
+	if _, c.token, err = gate.CreateToken(c.Context(), "operator:test", ada.ID, access.NewToken{Name: "of the test"}); err != nil {
 		c.Fatal(err)
 	}
 	_, err = pool.Exec(c.Context(), `INSERT INTO app.portal_users (portal_user_id, name, email, active)

@@ -193,6 +193,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Composer: w.Composer},
+		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},

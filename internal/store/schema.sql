@@ -685,6 +685,25 @@ CREATE TABLE record.staff_permissions (
 GRANT SELECT ON record.staff_permissions TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.staff_permissions TO postern_recorder;
 
+CREATE TABLE record.tokens (
+    token_id uuid NOT NULL,
+    staff_id text NOT NULL,
+    name text NOT NULL,
+    scope text NOT NULL,
+    permissions text[] NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_why text,
+    CONSTRAINT tokens_pkey PRIMARY KEY (token_id),
+    CONSTRAINT tokens_listed CHECK (((scope = 'listed'::text) = (cardinality(permissions) > 0))),
+    CONSTRAINT tokens_revoked CHECK (((revoked_at IS NULL) = (revoked_why IS NULL))),
+    CONSTRAINT tokens_revoked_why_check CHECK ((revoked_why = ANY (ARRAY['revoked'::text, 'by_administrator'::text, 'by_operator'::text, 'account_disabled'::text]))),
+    CONSTRAINT tokens_scope_check CHECK ((scope = ANY (ARRAY['owner'::text, 'listed'::text])))
+);
+CREATE INDEX tokens_staff ON record.tokens USING btree (staff_id);
+GRANT SELECT ON record.tokens TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.tokens TO postern_recorder;
+
 CREATE TABLE app.alert_repeats (
     message_id uuid NOT NULL,
     portal_user_no integer NOT NULL,
@@ -1246,8 +1265,15 @@ CREATE TABLE app.sessions (
     expires_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
     subject text GENERATED ALWAYS AS (COALESCE(((data -> 'values'::text) ->> 'subject'::text), ((data -> 'values'::text) ->> 'halfway'::text))) STORED,
+    id uuid GENERATED ALWAYS AS ((((data -> 'values'::text) ->> 'id'::text))::uuid) STORED,
+    begun_at timestamp with time zone GENERATED ALWAYS AS (to_timestamp((((data -> 'values'::text) ->> 'begun'::text))::double precision)) STORED,
+    method text GENERATED ALWAYS AS (((data -> 'values'::text) ->> 'method'::text)) STORED,
+    agent text GENERATED ALWAYS AS (((data -> 'values'::text) ->> 'agent'::text)) STORED,
+    network text GENERATED ALWAYS AS (((data -> 'values'::text) ->> 'network'::text)) STORED,
+    seen_at timestamp with time zone,
     CONSTRAINT sessions_pkey PRIMARY KEY (token_hash),
-    CONSTRAINT sessions_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text, 'browser'::text])))
+    CONSTRAINT sessions_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text, 'browser'::text]))),
+    CONSTRAINT sessions_signed_in CHECK (((((((data -> 'values'::text) ->> 'subject'::text) IS NULL) OR (realm = 'browser'::text)) = (id IS NULL)) AND ((id IS NULL) = (begun_at IS NULL)) AND ((id IS NULL) = (method IS NULL)) AND ((id IS NULL) OR (seen_at IS NOT NULL))))
 );
 CREATE INDEX sessions_expired ON app.sessions USING btree (expires_at);
 CREATE INDEX sessions_subject ON app.sessions USING btree (realm, subject) WHERE (ended_at IS NULL);
@@ -1277,8 +1303,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.staff_accounts TO postern_api;
 CREATE TABLE app.staff_tokens (
     token_hash bytea NOT NULL,
     staff_id text NOT NULL,
-    created_at timestamp with time zone NOT NULL DEFAULT now(),
-    CONSTRAINT staff_tokens_pkey PRIMARY KEY (token_hash)
+    made_at timestamp with time zone NOT NULL DEFAULT now(),
+    token_id uuid NOT NULL,
+    last_used_at timestamp with time zone,
+    earlier_until timestamp with time zone,
+    CONSTRAINT staff_tokens_pkey PRIMARY KEY (token_id),
+    CONSTRAINT staff_tokens_hash UNIQUE (token_hash)
 );
 CREATE INDEX staff_tokens_staff ON app.staff_tokens USING btree (staff_id);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.staff_tokens TO postern_api;

@@ -101,3 +101,9 @@ func Needs(actions ...Action) (needs []Permission) {
 	}
 	return needs
 }
+
+// NeedsSession reports whether each of the actions needs a session, so that an API token can do
+// none of them.
+func NeedsSession(actions ...Action) bool {
+	return len(actions) > 0 && !slices.ContainsFunc(actions, func(a Action) bool { return !slices.Contains(bySession, a) })
+}

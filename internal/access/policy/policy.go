@@ -39,6 +39,8 @@ type Subject struct {
 	Permissions []Permission // staff only
 	// Method is the sign-in method; "" with an API token.
 	Method Method
+	// Token is the id of the API token of the request; "" with a session.
+	Token string
 	// FactorDue is set if the clinic requires a second factor and they have none. Until
 	// they have set one up, they may do nothing else.
 	FactorDue bool
@@ -58,6 +60,9 @@ var ErrUnauthenticated = problem.Unauthenticated.New("you are not signed in: sig
 
 // ErrFactorDue says that the clinic requires a second factor and the subject has none.
 var ErrFactorDue = problem.SecondFactorDue.New("your clinic asks for a second factor: set one up under Account first")
+
+// ErrSessionNeeded says that an API token can't do what only a session can.
+var ErrSessionNeeded = problem.SessionNeeded.New("an API token can't do this: sign in, and try again with your session")
 
 // ErrForbidden matches every [Forbidden].
 var ErrForbidden = errors.New("forbidden")
@@ -83,8 +88,9 @@ func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.Problem(f
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }
 
 // Allow returns nil if subject may do action. It returns [ErrUnauthenticated] for the zero
-// Subject, [ErrFactorDue] for staff who must set up a second factor first, and otherwise a
-// [Forbidden] with the lowest permission that would be enough.
+// Subject, [ErrSessionNeeded] for an API token where only a session will do, [ErrFactorDue] for
+// staff who must set up a second factor first, and otherwise a [Forbidden] with the lowest
+// permission that would be enough.
 func Allow(subject Subject, action Action) error {
 	if subject.Realm == "" {
 		return ErrUnauthenticated
@@ -92,6 +98,9 @@ func Allow(subject Subject, action Action) error {
 	rule, known := rules[action]
 	if !known || rule.realm != subject.Realm {
 		return Forbidden{Action: action}
+	}
+	if subject.Token != "" && slices.Contains(bySession, action) {
+		return ErrSessionNeeded
 	}
 	if subject.FactorDue && action != SecureAccount {
 		return ErrFactorDue

@@ -37,6 +37,12 @@ func TestAllow(t *testing.T) {
 		{"and does nothing that staff do", patient, SendMessage, Forbidden{Action: SendMessage}},
 		{"not even what needs no permission", patient, Search, Forbidden{Action: Search}},
 		{"staff have no inbox", sender, ReadInbox, Forbidden{Action: ReadInbox}},
+		{"a token of theirs sends, too", byToken(sender), SendMessage, nil},
+		{"and lists their sessions and tokens", byToken(sender), SeeAccess, nil},
+		{"but makes no other token", byToken(sender), MakeTokens, ErrSessionNeeded},
+		{"and changes no sign-in", byToken(sender), SecureAccount, ErrSessionNeeded},
+		{"a session makes a token", sender, MakeTokens, nil},
+		{"unless a second factor is due", Subject{Realm: RealmStaff, ID: "d", FactorDue: true}, MakeTokens, ErrFactorDue},
 		{"a request without a subject is refused", Subject{}, Search, ErrUnauthenticated},
 		{"an action without a row is refused", blaster, "fly", Forbidden{Action: "fly"}},
 	} {
@@ -45,6 +51,23 @@ func TestAllow(t *testing.T) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+func byToken(s Subject) Subject {
+	s.Token = "0197aaaa-0000-7000-8000-000000000001"
+	return s
+}
+
+// What needs a session is staff's, and no permission gives it.
+func TestWhatNeedsASession(t *testing.T) {
+	for _, action := range bySession {
+		if !NeedsSession(action) || rules[action].realm != RealmStaff || len(rules[action].needs) > 0 {
+			t.Errorf("%s needs a session and has the rule %+v", action, rules[action])
+		}
+	}
+	if NeedsSession(SecureAccount, Search) || NeedsSession() {
+		t.Error("where another action is enough, a session is needed")
 	}
 }
 

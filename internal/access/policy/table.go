@@ -27,8 +27,12 @@ const (
 	SendMessage Action = "send_message"
 	// SendToGroup is previewing or sending to a group, whatever else is chosen.
 	SendToGroup Action = "send_to_group"
-	// SecureAccount is managing one's own sign-in.
+	// SecureAccount is managing one's own sign-in: password, second factor, sessions.
 	SecureAccount Action = "secure_account"
+	// MakeTokens is making and revoking one's own API tokens.
+	MakeTokens Action = "make_tokens"
+	// SeeAccess is listing one's own sessions and API tokens.
+	SeeAccess Action = "see_access"
 	// SeeMessages is reading sent messages and their delivery status.
 	SeeMessages Action = "see_messages"
 	// SeeBcc is reading the messages on which one is a Staff Bcc.
@@ -112,6 +116,11 @@ var Grants = []Grant{
 
 // open lists the actions that need no permission: every subject of the realm may do them.
 var open = map[Realm][]Action{
-	RealmStaff:      {SecureAccount, SeeBcc, Search, SeeLabels, SeeStaff},
+	RealmStaff:      {SecureAccount, MakeTokens, SeeAccess, SeeBcc, Search, SeeLabels, SeeStaff},
 	RealmPortalUser: {ReadInbox},
 }
+
+// bySession lists the actions that need a session. An API token, whatever it permits, makes no
+// other token and changes nothing about how its owner signs in: a stolen token ends with its
+// expiry or its revocation.
+var bySession = []Action{SecureAccount, MakeTokens}

@@ -497,7 +497,11 @@ func (s *System) Keeps(t testing.TB) Kept {
 	}
 	for _, table := range tables {
 		var all string
-		if err := s.Admin.QueryRow(t.Context(), fmt.Sprintf(`SELECT coalesce(string_agg(t::text, E'\n' ORDER BY t::text), '') FROM %s t`, table)).Scan(&all); err != nil {
+		row := "t::text"
+		if table == "app.staff_tokens" { // a request with a token changes when it was last used
+			row = "(to_jsonb(t) - 'last_used_at')::text"
+		}
+		if err := s.Admin.QueryRow(t.Context(), fmt.Sprintf(`SELECT coalesce(string_agg(%[2]s, E'\n' ORDER BY %[2]s), '') FROM %[1]s t`, table, row)).Scan(&all); err != nil {
 			t.Fatal(err)
 		}
 		sum := md5.Sum([]byte(all)) // #nosec G401 -- as above

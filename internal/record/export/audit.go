@@ -96,13 +96,23 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
 		var b events.StaffEnabledChanged
 		b, err = events.Decode[events.StaffEnabledChanged](e)
-		staff := known("Practitioner", systemStaff, b.StaffID)
-		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
 	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
 		var b events.SecondFactor
 		b, err = events.Decode[events.SecondFactor](e)
-		staff := known("Practitioner", systemStaff, b.StaffID)
-		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+	case events.TypeTokenCreated:
+		var b events.TokenCreated
+		b, err = events.Decode[events.TokenCreated](e)
+		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+	case events.TypeTokenRevoked:
+		var b events.TokenRevoked
+		b, err = events.Decode[events.TokenRevoked](e)
+		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+	case events.TypeSessionsEnded:
+		var b events.SessionsEnded
+		b, err = events.Decode[events.SessionsEnded](e)
+		a.attributesOf(whoIs(b.Account + ":" + b.ID))
 	case events.TypeRecordRead:
 		var b events.RecordRead
 		b, err = events.Decode[events.RecordRead](e)
@@ -115,6 +125,11 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		return nil, nil
 	}
 	return a, err
+}
+
+// attributesOf makes the event one of changed security attributes of a person.
+func (a *auditEvent) attributesOf(who reference) {
+	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &who}}
 }
 
 func (a *auditEvent) signIn(b events.SignIn) {

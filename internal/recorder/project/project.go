@@ -54,6 +54,8 @@ var projections = map[events.Type]projection{
 	events.TypeStaffEnabled:         body(staffSwitched),
 	events.TypePermissionGranted:    body(permissionChanged),
 	events.TypePermissionRevoked:    body(permissionChanged),
+	events.TypeTokenCreated:         body(tokenCreated),
+	events.TypeTokenRevoked:         body(tokenRevoked),
 	events.TypeLabelChanged:         body(labelChanged),
 	events.TypeParkedRetried:        body(parkedSettled),
 	events.TypeParkedDiscarded:      body(parkedSettled),

@@ -3,6 +3,7 @@ package project
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -75,6 +76,9 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
 		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
+		events.TokenCreated{Token: m1, StaffID: "s1", Name: "report", Scope: events.ScopeListed, Permissions: []string{"read_record"}, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+		events.TokenCreated{Token: m2, StaffID: "s1", Name: "all", Scope: events.ScopeOwner, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+		events.TokenRevoked{Token: m1, StaffID: "s1", Why: events.RevokedByOwner},
 		events.StaffEnabledChanged{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffEnabledChanged{Change: m2, StaffID: "s1"}, events.StaffEnabledChanged{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
@@ -87,7 +91,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	conn := recordertest.Connect(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
 		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
-			downloads, staff, staff_permissions, labels; UPDATE position SET seq = 0`); err != nil {
+			downloads, staff, staff_permissions, tokens, labels; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}
 		project(t, conn, evs, rapid.SliceOf(rapid.IntRange(1, len(evs))).Draw(rt, "runs")...)
@@ -194,5 +198,48 @@ func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
 	}
 	if err := Write(t.Context(), conn, 0, []*Prepared{p}); err == nil {
 		t.Error("it wrote although the position had moved")
+	}
+}
+
+// A token works from its event until its revocation. One that is created while the account of its
+// owner is disabled, or before the account exists, never works; so disabling an account leaves none
+// that would work once it is enabled.
+func TestTokensOfTheRecord(t *testing.T) {
+	token := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
+	made := func(scope events.TokenScope, permissions ...string) events.Body {
+		return events.TokenCreated{Token: token, StaffID: "ada", Name: "report", Scope: scope, Permissions: permissions, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}
+	}
+	revoke := func(why events.TokenRevoke) events.Body {
+		return events.TokenRevoked{Token: token, StaffID: "ada", Why: why}
+	}
+	ada := events.StaffCreated{StaffID: "ada", Name: "Ada"}
+	off, on := events.StaffEnabledChanged{Disabled: true, Change: uuid.New(), StaffID: "ada"}, events.StaffEnabledChanged{Change: uuid.New(), StaffID: "ada"}
+	for name, c := range map[string]struct {
+		story []events.Body
+		want  []string // scope, and why it was revoked
+	}{
+		"made":                           {[]events.Body{ada, made(events.ScopeOwner)}, []string{"owner "}},
+		"made of listed permissions":     {[]events.Body{ada, made(events.ScopeListed, "read_record")}, []string{"listed "}},
+		"a list that is empty":           {[]events.Body{ada, made(events.ScopeListed)}, nil},
+		"a list that the scope excludes": {[]events.Body{ada, made(events.ScopeOwner, "read_record")}, nil},
+		"revoked":                        {[]events.Body{ada, made(events.ScopeOwner), revoke(events.RevokedByOwner)}, []string{"owner revoked"}},
+		"revoked twice":                  {[]events.Body{ada, made(events.ScopeOwner), revoke(events.RevokedByAdministrator), revoke(events.RevokedByOwner)}, []string{"owner by_administrator"}},
+		"revoked before it was made":     {[]events.Body{ada, revoke(events.RevokedByOwner)}, nil},
+		"made of no account":             {[]events.Body{made(events.ScopeOwner), ada}, nil},
+		"made while disabled":            {[]events.Body{ada, off, made(events.ScopeOwner), on}, nil},
+		"made before disabled":           {[]events.Body{ada, made(events.ScopeOwner), off, on}, []string{"owner "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
+			project(t, conn, recordertest.Facts(t, c.story...))
+			rows, err := conn.Query(t.Context(), `SELECT scope || ' ' || coalesce(revoked_why, '') FROM record.tokens`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := pgx.AppendRows([]string(nil), rows, pgx.RowTo[string])
+			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+				t.Errorf("tokens (-want +got):\n%s%v", diff, err)
+			}
+		})
 	}
 }
