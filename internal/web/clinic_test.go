@@ -19,6 +19,7 @@ import (
 	"postern/internal/directory/demo"
 	"postern/internal/directory/imports"
 	"postern/internal/directory/upload"
+	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/web/webtest"
 )
@@ -94,11 +95,28 @@ func (c *clinic) live(t *testing.T) {
 	if err := c.Web.Gate.Enrol(t.Context(), subject(c.noel)); err != nil {
 		t.Fatal(err)
 	}
+	c.tokens(t)
 	c.draft(t, tips)
 	c.upToImport(t)
 	c.park(t)
 	c.replay(t)
 	c.Settle(t)
+}
+
+// tokens makes API tokens of Noel's: one works, and one was revoked.
+func (c *clinic) tokens(t *testing.T) {
+	t.Helper()
+	make := func(name string, permissions ...policy.Permission) access.Token {
+		made, _, err := c.Web.Gate.CreateToken(t.Context(), subject(c.noel).Actor(), c.noel.ID, access.NewToken{Name: name, Permissions: permissions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	make("Nightly export of the record", policy.ReadRecord)
+	if err := c.Web.Gate.RevokeToken(t.Context(), subject(c.noel).Actor(), c.noel.ID, make("A test").ID, events.RevokedByOwner); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // replay plans a replay.

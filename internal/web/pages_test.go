@@ -18,6 +18,8 @@ var pages = map[string][]string{
 	"GET /sign-in/organisation": {"-signed-out /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-signed-out /sign-in/organisation/back"}, // shown in package signin's browser tests
 	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
 	"GET /account/second-factor": {"noel /account/second-factor"},
+	"GET /account/tokens":        {"maria /account/tokens", "noel /account/tokens", "rae /account/tokens"},
+	"GET /account/sessions":      {"maria /account/sessions"},
 	"GET /portal/sign-in":        {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
 	"GET /portal/forgotten":      {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
 	"GET /portal/invitation": {"signed-out /portal/invitation"},
@@ -58,6 +60,7 @@ var pages = map[string][]string{
 	"GET /portal":                                             {"reader /portal"},
 	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
 	"GET /portal/account":                                     {"reader /portal/account"},
+	"GET /portal/account/sessions":                            {"reader /portal/account/sessions"},
 	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},
 	"GET /portal/messages/{id}/documents/{document}/show":     {"reader /portal/messages/{sent}/documents/{sent-document}/show"},
 	"GET /portal/messages/{id}/documents/{document}/picture":  {"-reader /portal/messages/{sent}/documents/{sent-document}/picture"},

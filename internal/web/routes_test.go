@@ -2,14 +2,17 @@ package web_test
 
 import (
 	"encoding/json"
-
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/navigation"
@@ -73,6 +76,51 @@ func TestEveryRouteNamesAnAction(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(openOperations, got); diff != "" {
 		t.Errorf("operations without an action (-listed +found):\n%s", diff)
+	}
+}
+
+// An API token, whatever it permits, is refused wherever a session is needed; and every address
+// below one's own account, tokens and sessions that changes something needs one.
+func TestATokenIsRefusedWhereASessionIsNeeded(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	sam := s.NewStaff(t, "Sam Staff", policy.All...)
+	_, token, err := s.Web.Gate.CreateToken(t.Context(), "operator:test", sam.ID, access.NewToken{Name: "everything"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed := map[string]bool{} // by route
+	for _, route := range s.Web.Pages.Routes() {
+		if route.Realm == policy.RealmStaff && len(route.Actions) > 0 {
+			needed[route.Pattern] = policy.NeedsSession(route.Actions...)
+		}
+	}
+	for pattern, operation := range described(t, s) {
+		if len(operation.Security) > 0 && operation.Security[0]["portal"] == nil {
+			needed[pattern] = operation.Security[0]["token"] == nil
+		}
+	}
+	tried := 0
+	for pattern, session := range needed {
+		method, path, _ := strings.Cut(pattern, " ")
+		own := slices.ContainsFunc([]string{"/account", "/v1/tokens", "/v1/sessions", "/v1/session/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+		if own && !session && !(method == http.MethodGet && strings.HasPrefix(path, "/v1/")) {
+			t.Errorf("%s needs no session", pattern)
+		}
+		if !session {
+			continue
+		}
+		tried++
+		r := httptest.NewRequest(method, regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, uuid.NewString()), nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		s.Handler.ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "You have to sign in for that") {
+			t.Errorf("%s is answered with %d: %.300s", pattern, w.Code, w.Body)
+		}
+	}
+	if tried < 15 {
+		t.Errorf("only %d routes need a session", tried)
 	}
 }
 

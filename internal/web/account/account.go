@@ -1,11 +1,12 @@
-// Package account is a staff member's own page: how they sign in, and the second
-// factor that they set up for it.
+// Package account is a staff member's own pages: how they sign in, the second factor that
+// they set up for it, their sessions and their API tokens.
 package account
 
 import (
 	"embed"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"postern/internal/access"
@@ -47,7 +48,7 @@ func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler) page.Route {
 		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: handle}
 	}
-	return []page.Route{
+	return append(slices.Concat(p.tokenRoutes(), p.sessionRoutes()),
 		route("GET "+home, p.account),
 		route("POST "+home+"/sign-out-everywhere", p.signOutEverywhere),
 		route("POST "+setUp, p.begin),
@@ -55,7 +56,7 @@ func (p *Pages) Routes() []page.Route {
 		route("POST "+setUp+"/confirm", p.confirm),
 		route("GET "+setUp+"/remove", p.askToRemove),
 		route("POST "+setUp+"/remove", p.remove),
-	}
+	)
 }
 
 // me is the data of the account page.

@@ -52,7 +52,7 @@ func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler, actions ...policy.Action) page.Route {
 		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: actions, Handle: handle}
 	}
-	return []page.Route{
+	return append(p.accessRoutes(),
 		route("GET /administration/staff", p.staff, policy.ChangeStaff),
 		route("POST /administration/staff", p.addStaff, policy.ChangeStaff),
 		route("GET /administration/staff/new", p.newStaff, policy.ChangeStaff),
@@ -75,5 +75,5 @@ func (p *Pages) Routes() []page.Route {
 		page.Route{Pattern: "POST /directory/import", Realm: policy.RealmStaff, Actions: page.May(policy.Import), Takes: uploadBody, Handle: p.receive},
 		route("GET /directory/import/{id}", p.showImport, policy.Import),
 		route("POST /directory/import/{id}", p.decide, policy.Import),
-	}
+	)
 }

@@ -224,6 +224,7 @@ type individual struct {
 	List    string                // address of the list, "" if the reader may not open it
 	Account *access.PortalAccount // of a portal user, for readers who may see the directory
 	Invite  string                // why no link can be sent to them; "" if one can
+	Open    int                   // number of their open sessions, for readers who may see the directory
 }
 
 // portalUser shows one portal user. Staff who send messages may open it, too.
@@ -250,6 +251,9 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
+		if one.Open, err = p.Gate.OpenSessions(r.Context(), policy.RealmPortalUser, u.ID); err != nil {
+			return err
+		}
 	}
 	return p.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
 }

@@ -21,6 +21,7 @@ type staffInfo struct {
 	Myself bool
 	// Waiting is the number of their scheduled messages.
 	Waiting int
+	Access  staffAccess
 }
 
 // box is the checkbox of a permission.
@@ -52,6 +53,9 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
 	var err error
 	if info.Waiting, err = p.Composer.Waiting(r.Context(), staff.ID); err != nil {
+		return err
+	}
+	if info.Access, err = p.staffAccess(r.Context(), staff.ID); err != nil {
 		return err
 	}
 	for _, grant := range policy.Grants {

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"testing"
 
 	"postern/internal/web/webtest"
@@ -43,6 +44,31 @@ func TestGuessesAtTheCurrentPasswordAreSlowedDown(t *testing.T) {
 		pat.Post("/portal/account/password", form).Says("This is not your current password.")
 	}
 	pat.Post("/portal/account/password", form).Is(http.StatusTooManyRequests).Says("Too many failed sign-ins: try again in")
+}
+
+// A portal user sees where they are signed in, and signs the others out.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	in := url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}
+	there, third := c.SignedOut(t), c.SignedOut(t)
+	there.Post("/portal/sign-in", in)
+	third.Post("/portal/sign-in", in)
+	pat.Get("/portal/account").HasHTML(`href="/portal/account/sessions"`)
+	list := pat.Get("/portal/account/sessions").Is(http.StatusOK).Says("Where you are signed in", "This device", "with your password", "Network: 127.0.0.0/24")
+	ends := regexp.MustCompile(`action="(/portal/account/sessions/[0-9a-f-]{36}/end)"`).FindAllStringSubmatch(list.Body, -1)
+	if len(ends) != 2 {
+		t.Fatalf("%d other sessions are shown", len(ends))
+	}
+	pat.Post(ends[0][1], nil).Is(http.StatusOK).Says("The device is signed out.")
+	pat.Post(ends[0][1], nil).Is(http.StatusOK).Says("That device was signed out already.")
+	c.PortalUser(t, "pu-2").Post(ends[1][1], nil).Says("That device was signed out already.") // another's is not theirs
+	pat.Post("/portal/account/sessions/end-others", nil).Says("All your other devices are signed out.").LacksHTML("Sign out all other devices")
+	there.Get("/portal").Says("Sign in to your messages")
+	third.Get("/portal").Says("Sign in to your messages")
+	pat.Get("/portal").Says("Your messages")
+	pat.Post("/portal/account/sessions/17/end", nil).Is(http.StatusNotFound)
 }
 
 func TestSignOutEverywhere(t *testing.T) {

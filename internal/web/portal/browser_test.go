@@ -209,6 +209,9 @@ func TestAccessible(t *testing.T) {
 	b.Click("Change password")
 	b.Sees("There is a problem")
 	look("account-error")
+	b.Open("/portal/account/sessions")
+	b.Sees("This device")
+	look("sessions")
 	b.Open("/portal/messages/" + recalled)
 	look("recalled")
 	b.Open("/portal/messages/" + uuid.NewString())
@@ -249,7 +252,7 @@ func TestPagesAreSmall(t *testing.T) {
 	for range 20 {
 		c.send(message{subject: strings.Repeat("An older letter ", 10), body: "x"}, "pu-1")
 	}
-	for _, path := range []string{"/portal/sign-in", "/portal/forgotten", "/portal/invitation", "/portal", "/portal/messages/" + id, "/portal/account",
+	for _, path := range []string{"/portal/sign-in", "/portal/forgotten", "/portal/invitation", "/portal", "/portal/messages/" + id, "/portal/account", "/portal/account/sessions",
 		c.document(id), c.document(id) + "/show"} {
 		sizes := pat.Transfer(path)
 		total := 0

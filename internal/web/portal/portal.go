@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/access/session"
 	"postern/internal/content/message"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
@@ -63,6 +64,11 @@ type Account interface {
 	Begin(ctx context.Context, who policy.Subject) error
 	SignOut(ctx context.Context, realm policy.Realm) error
 	SignOutEverywhere(ctx context.Context, who policy.Subject) error
+	// Sessions lists the open sessions, the last used first.
+	Sessions(ctx context.Context, who policy.Subject) ([]session.Session, error)
+	// EndSession fails with [session.ErrNotFound].
+	EndSession(ctx context.Context, who policy.Subject, id uuid.UUID) error
+	EndOtherSessions(ctx context.Context, who policy.Subject) error
 }
 
 // New makes the pages.
@@ -81,6 +87,9 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /portal/account", Handle: p.account},
 		{Pattern: "POST /portal/account/password", Handle: p.changePassword},
 		{Pattern: "POST /portal/account/sign-out-everywhere", Handle: p.signOutEverywhere},
+		{Pattern: "GET " + sessions, Handle: p.sessions},
+		{Pattern: "POST " + sessions + "/end-others", Handle: p.endOthers},
+		{Pattern: "POST " + sessions + "/{id}/end", Handle: p.endSession},
 	}
 	for i := range routes {
 		routes[i].Realm, routes[i].Actions = policy.RealmPortalUser, page.May(policy.ReadInbox)

@@ -1,9 +1,19 @@
-// Extras that no page needs: a Print button, a Show button for passwords, and a link from
-// an e-mail that opens without a click.
+// Extras that no page needs: a Print button, a Show button for passwords, a Copy button, and a
+// link from an e-mail that opens without a click.
 
 for (const button of document.querySelectorAll('[data-print]')) {
   button.hidden = false
   button.addEventListener('click', () => window.print())
+}
+
+for (const button of document.querySelectorAll('[data-copy]')) {
+  if (!navigator.clipboard) break // the page is neither https nor of this machine: the text can be selected
+  const text = document.getElementById(button.getAttribute('aria-controls')).textContent
+  const status = button.parentElement.querySelector('[role=status]')
+  button.hidden = false
+  button.addEventListener('click', async () => {
+    status.textContent = await navigator.clipboard.writeText(text).then(() => 'Copied.', () => 'Your browser can’t copy it. Select it and copy it yourself.')
+  })
 }
 
 for (const button of document.querySelectorAll('[data-show-password]')) {
