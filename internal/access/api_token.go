@@ -173,8 +173,8 @@ func (g *Gate) CreateToken(ctx context.Context, actor, staffID string, n NewToke
 	return made, token, err
 }
 
-// selectTokens lists tokens at the time $1.
-const selectTokens = `
+// selectListed lists tokens at the time $1.
+const selectListed = `
 	SELECT token_id, r.staff_id, r.name, r.scope, r.permissions, t.made_at, r.expires_at, t.last_used_at,
 	       CASE WHEN r.revoked_at IS NOT NULL THEN 'revoked' WHEN r.expires_at <= $1 THEN 'expired' ELSE 'active' END,
 	       coalesce(r.revoked_why, '')
@@ -183,7 +183,7 @@ const selectTokens = `
 // Tokens returns the API tokens of a staff member, or with "" those of all, newest first. It
 // includes those that stopped working in the last month.
 func (g *Gate) Tokens(ctx context.Context, staffID string) ([]Token, error) {
-	rows, err := g.pool.Query(ctx, selectTokens+` WHERE $2 IN ('', r.staff_id) AND least(r.expires_at, r.revoked_at) > $3
+	rows, err := g.pool.Query(ctx, selectListed+` WHERE $2 IN ('', r.staff_id) AND least(r.expires_at, r.revoked_at) > $3
 		ORDER BY t.made_at DESC, token_id DESC`, g.cfg.Facts.Now(), staffID, g.cfg.Facts.Now().Add(-tokensListed))
 	if err != nil {
 		return nil, fmt.Errorf("listing API tokens: %w", err)
@@ -197,7 +197,7 @@ func (g *Gate) Tokens(ctx context.Context, staffID string) ([]Token, error) {
 
 // Token returns the API token with that id, or [ErrNoToken].
 func (g *Gate) Token(ctx context.Context, id uuid.UUID) (Token, error) {
-	token, err := one(ctx, g.pool, ErrNoToken, pgx.RowToStructByPos[Token], selectTokens+` WHERE token_id = $2`, g.cfg.Facts.Now(), id)
+	token, err := one(ctx, g.pool, ErrNoToken, pgx.RowToStructByPos[Token], selectListed+` WHERE token_id = $2`, g.cfg.Facts.Now(), id)
 	if err != nil && !errors.Is(err, ErrNoToken) {
 		err = fmt.Errorf("reading an API token: %w", err)
 	}

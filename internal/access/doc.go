@@ -10,9 +10,10 @@
 // A [policy.Subject] is an authenticated staff member or portal user. They sign in with a
 // password (staff who have a second factor also give its code) or through their
 // organisation's identity provider (package oidc), and then hold a session
-// cookie. Staff can also use an API token. Every request loads its Subject again, so a
-// revoked permission, a disabled account, an inactive account or an ended session takes
-// effect at the next request.
+// cookie. Staff can also use an API token, which permits no more than its owner may do at
+// the time, and none of the actions that need a session. Every request loads its Subject
+// again, so a revoked permission or token, a disabled account, an inactive account or an
+// ended session takes effect at the next request.
 //
 //	mux.Handle("/v1/portal/", gate.Portal(portalAPI)) // sessions of portal users
 //	mux.Handle("/v1/", gate.Staff(staffAPI))          // API tokens and sessions of staff
@@ -22,10 +23,10 @@
 //
 // # Ordering and durability
 //
-// Staff, their permissions, whether their account is disabled and which second factor
-// they have are record-first: a change is published as an event, acknowledged, and then
+// Staff, their permissions, whether their account is disabled, and which second factor
+// and API tokens they have are record-first: a change is published as an event, acknowledged, and then
 // read back from the recorder's tables. Only credentials (addresses, password hashes,
-// sealed secrets, tokens, sessions) are written here.
+// sealed secrets, hashes of tokens, sessions) are written here.
 // A sign-in whose event can't be published fails.
 //
 // E-mail addresses, passwords and tokens are in no event, log line or error.
