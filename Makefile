@@ -19,6 +19,7 @@ help: ## list the targets
 
 setup: postgres ## install PostgreSQL, and Chromium for the tests, if missing; says so first
 	@sh tools/setup.sh browser || { test "$$CI" != true && echo "setup: continuing without Chromium: NO PAGE WILL BE TESTED IN A BROWSER" >&2; }
+	@test "$$CI" != true || sh tools/setup.sh scanner # elsewhere its package would start services that stay
 
 postgres:
 	@sh tools/setup.sh postgres
@@ -32,6 +33,7 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $(SLOWEST) ./...
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
+	@sh tools/setup.sh have scanner || echo "make test: NO DOCUMENT WAS SCANNED BY A REAL VIRUS SCANNER: run sh tools/setup.sh scanner to install ClamAV" >&2
 
 # All steps except the linters compile with the race detector, including the programs that
 # tests start, so that each step reuses Go's build cache from the step before.

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"flag"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,12 +69,12 @@ var ours = map[string]config.Process{
 
 func TestServices(t *testing.T) {
 	p := project(t)
-	want := []string{"api", "fanout-worker", "migrate", "nats", "notify-worker", "postgres", "recorder"}
+	want := []string{"api", "certificates", "fanout-worker", "migrate", "nats", "notify-worker", "postgres", "recorder"}
 	if d := diff.Diff(want, p.ServiceNames()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	for name, s := range p.Services {
-		if s.HealthCheck == nil && name != "migrate" {
+		if s.HealthCheck == nil && name != "migrate" && name != "certificates" {
 			t.Errorf("%s has no health check", name)
 		}
 		if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
@@ -100,7 +100,7 @@ func TestServices(t *testing.T) {
 // knows and accepts.
 func TestSettings(t *testing.T) {
 	p := project(t)
-	known := settingNames()
+	known := config.Names()
 	for name, process := range ours {
 		s := p.Services[name]
 		if len(s.Command) != 1 || s.Command[0] != "/bin/"+name {
@@ -113,6 +113,9 @@ func TestSettings(t *testing.T) {
 		for variable, value := range s.Environment {
 			if !slices.Contains(known, variable) && variable != credentialsFile {
 				t.Errorf("%s is given %s, which no process knows", name, variable)
+			}
+			if config.InFile("SENDGRID_API_KEY") == variable || config.InFile("OIDC_CLIENT_SECRET") == variable {
+				value = secretFile(t, *value)
 			}
 			environ = append(environ, variable+"="+*value)
 		}
@@ -127,15 +130,65 @@ func TestSettings(t *testing.T) {
 		if user := userOf(t, c.DatabaseURL); user != strings.ReplaceAll(name, "-", "_") {
 			t.Errorf("%s signs in to Postgres as %s", name, user)
 		}
-		_, port, _ := net.SplitHostPort(c.ListenAddr)
+		_, port, _ := net.SplitHostPort(c.MetricsAddr)
 		if test := s.HealthCheck.Test; !slices.Contains(test, "http://127.0.0.1:"+port+"/readyz") {
-			t.Errorf("%s listens at %q and has the health check %v", name, c.ListenAddr, test)
+			t.Errorf("%s answers operators at %q and has the health check %v", name, c.MetricsAddr, test)
+		}
+		if (c.ListenAddr != "") != (name == "api") {
+			t.Errorf("%s listens at %q", name, c.ListenAddr)
 		}
 	}
 }
 
+// secretFile returns a file in place of that of a container. The clinic has no identity provider.
+func secretFile(t *testing.T, inContainer string) *string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	value := map[string]string{"/run/secrets/sendgrid_api_key": "SG.test\n", "/run/secrets/oidc_client_secret": read(t, "no-secret")}[inContainer]
+	if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &path
+}
+
 // credentialsFile is the variable that names the AWS SDK's file of credentials.
 const credentialsFile = "AWS_SHARED_CREDENTIALS_FILE"
+
+// Every connection to a store is encrypted and checked, and each key goes only to its server.
+func TestEncryption(t *testing.T) {
+	p := project(t)
+	for _, name := range append(slices.Collect(maps.Keys(ours)), "migrate") {
+		s := p.Services[name]
+		u, err := url.Parse(*s.Environment["DATABASE_URL"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		authority := u.Query().Get("sslrootcert")
+		if u.Query().Get("sslmode") != "verify-full" || authority == "" || *s.Environment["NATS_CA_FILE"] != authority {
+			t.Errorf("%s connects to Postgres with %s, and to NATS with the authority %s", name, u.RawQuery, *s.Environment["NATS_CA_FILE"])
+		}
+		if !mounts(s, "authority", filepath.Dir(authority)) {
+			t.Errorf("%s has no %s", name, authority)
+		}
+	}
+	for name, s := range p.Services {
+		for _, server := range []string{"nats", "postgres"} {
+			if has := mounts(s, server+"-certificate", ""); has != (name == server || name == "certificates") {
+				t.Errorf("%s has the key of %s: %t", name, server, has)
+			}
+		}
+		if needs, ok := s.DependsOn["certificates"]; name != "certificates" && (!ok || needs.Condition != types.ServiceConditionCompletedSuccessfully) {
+			t.Errorf("%s does not wait for the certificates", name)
+		}
+	}
+}
+
+// mounts reports whether a service has a volume, at a path unless that is "".
+func mounts(s types.ServiceConfig, volume, path string) bool {
+	return slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Source == volume && (path == "" || v.Target == path)
+	})
+}
 
 // Each secret goes only to the processes that need it: the archive's credentials and the
 // signing key to the recorder, the content's to the two processes that handle content.
@@ -144,9 +197,11 @@ func TestSecrets(t *testing.T) {
 		over []string
 		want map[string][]string
 	}{
-		{nil, map[string][]string{"api": {"content_key"}, "fanout-worker": {"content_key"}, "recorder": {"archive_credentials", "checkpoint_key"}}},
-		{[]string{"content-s3.yml"}, map[string][]string{"api": {"content_credentials", "content_key"}, "fanout-worker": {"content_credentials", "content_key"},
-			"recorder": {"archive_credentials", "checkpoint_key"}}},
+		{nil, map[string][]string{"api": {"content_key", "oidc_client_secret", "sendgrid_api_key"}, "fanout-worker": {"content_key"},
+			"notify-worker": {"sendgrid_api_key"}, "recorder": {"archive_credentials", "checkpoint_key"}}},
+		{[]string{"content-s3.yml"}, map[string][]string{"api": {"content_credentials", "content_key", "oidc_client_secret", "sendgrid_api_key"}, "fanout-worker": {"content_credentials", "content_key"},
+			"notify-worker": {"sendgrid_api_key"},
+			"recorder":      {"archive_credentials", "checkpoint_key"}}},
 	} {
 		got := map[string][]string{}
 		for name, s := range project(t, c.over...).Services {
@@ -224,14 +279,6 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s would be sent to the builder", secret)
 		}
 	}
-}
-
-func settingNames() (names []string) {
-	c := reflect.TypeFor[config.Config]()
-	for i := range c.NumField() {
-		names = append(names, c.Field(i).Tag.Get("env"))
-	}
-	return names
 }
 
 func userOf(t *testing.T, address string) string {

@@ -4,6 +4,7 @@
 //	nats.conf        the NATS server
 //	nats-users.conf  its users, generated from eventlog.PermissionsOf
 //	roles.sql        the users of Postgres
+//	pg_hba.conf      who may connect to Postgres, and how
 //	env.example      the settings to fill in
 package deploy
 

@@ -71,6 +71,9 @@ func natsOptions(t *testing.T) *server.Options {
 		}
 		t.Setenv(name, env[name])
 	}
+	certFile, keyFile := authority(t).Issue(t, "nats", "127.0.0.1")
+	t.Setenv("NATS_CERT_FILE", certFile)
+	t.Setenv("NATS_KEY_FILE", keyFile)
 	opts, err := server.ProcessConfigFile("nats.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +86,11 @@ func TestNATSConf(t *testing.T) {
 	if !opts.JetStream || !opts.SyncAlways || opts.StoreDir != "/data" {
 		t.Errorf("JetStream %v in %s, synced always: %v", opts.JetStream, opts.StoreDir, opts.SyncAlways)
 	}
-	if opts.HTTPPort != 8222 || opts.Port != 4222 {
-		t.Errorf("it listens at port %d, and for health checks at %d", opts.Port, opts.HTTPPort)
+	if opts.HTTPHost != "127.0.0.1" || opts.HTTPPort != 8222 || opts.Port != 4222 {
+		t.Errorf("it listens at port %d, and for health checks at %s:%d", opts.Port, opts.HTTPHost, opts.HTTPPort)
+	}
+	if opts.TLSConfig == nil || opts.AllowNonTLS {
+		t.Error("it accepts connections that are not encrypted")
 	}
 	for _, u := range opts.Users {
 		want := eventlog.PermissionsOf(u.Username)
@@ -114,7 +120,7 @@ func TestWhatUsersMayDo(t *testing.T) {
 	logs := map[string]*eventlog.Log{}
 	conns := map[string]*nats.Conn{}
 	for _, process := range eventlog.Processes() {
-		conns[process], err = nats.Connect(s.ClientURL(), nats.UserInfo(process, os.Getenv(passwordOf(process))),
+		conns[process], err = nats.Connect(s.ClientURL(), nats.UserInfo(process, os.Getenv(passwordOf(process))), nats.RootCAs(authority(t).File),
 			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			t.Fatalf("%s: %v", process, err)

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,11 +24,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats-server/v2/server"
 
+	"postern/internal/config"
+	"postern/internal/embedded/porttest"
 	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/proof/merkle"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/store/tlstest"
 )
 
 // The services of docker-compose.yml run without Docker, as plain processes on this
@@ -88,7 +90,7 @@ func TestTheTopology(t *testing.T) {
 // key for that.
 func (s *stack) mustHidePeople() {
 	s.Helper()
-	rows, err := storetest.Open(s.T, s.database, store.RoleAdmin).Query(s.ctx, `SELECT seq, stored FROM record.events ORDER BY seq`)
+	rows, err := storetest.Open(s.T, s.postgres.URL(), store.RoleAdmin).Query(s.ctx, `SELECT seq, stored FROM record.events ORDER BY seq`)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -123,7 +125,7 @@ type stack struct {
 	*testing.T
 	ctx      context.Context
 	services types.Services
-	database string
+	postgres *tlstest.Server
 	nats     string
 	dir      string
 	sendgrid string
@@ -131,11 +133,12 @@ type stack struct {
 
 // process is a running service.
 type process struct {
-	name  string
-	url   string
-	cmd   *exec.Cmd
-	log   bytes.Buffer
-	ended chan error
+	name      string
+	url       string // of the api
+	operators string // METRICS_ADDR
+	cmd       *exec.Cmd
+	log       bytes.Buffer
+	ended     chan error
 }
 
 func newStack(t *testing.T) *stack {
@@ -148,8 +151,7 @@ func newStack(t *testing.T) *stack {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	s := &stack{T: t, ctx: ctx, services: project(t).Services, database: storetest.Empty(t), dir: dir}
-	runRoles(t, s.database)
+	s := &stack{T: t, ctx: ctx, services: project(t).Services, postgres: startPostgres(t), dir: dir}
 
 	opts := natsOptions(t)
 	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
@@ -178,27 +180,24 @@ func newStack(t *testing.T) *stack {
 }
 
 // environ returns a service's environment, adapted to this machine.
-func (s *stack) environ(service, listen string) []string {
+func (s *stack) environ(service, listen, metrics string) []string {
 	s.Helper()
 	env := map[string]string{}
 	for name, value := range s.services[service].Environment {
 		env[name] = *value
 	}
-	user := userOf(s.T, env["DATABASE_URL"])
-	database, err := url.Parse(s.database)
-	if err != nil {
-		s.Fatal(err)
-	}
-	if service != "migrate" { // migrate signs in as the owner of the cluster
-		database.User = url.User(user)
-	}
-	env["DATABASE_URL"] = database.String()
+	env["DATABASE_URL"] = overTLS(s.T, s.postgres, env["DATABASE_URL"])
 	env["NATS_URL"] = strings.Replace(env["NATS_URL"], "nats:4222", s.nats, 1)
-	for name, here := range map[string]string{"LISTEN_ADDR": listen, "CONTENT_URL": filepath.Join(s.dir, "content"),
+	for name, here := range map[string]string{"NATS_CA_FILE": authority(s.T).File, "METRICS_ADDR": metrics, "LISTEN_ADDR": listen, "CONTENT_URL": filepath.Join(s.dir, "content"),
 		"CONTENT_KEY_FILE": filepath.Join(s.dir, "content.key"),
 		"ARCHIVE_URL":      filepath.Join(s.dir, "archive"), "CHECKPOINT_KEY_FILE": filepath.Join(s.dir, "checkpoint.key"), "SENDGRID_BASE_URL": s.sendgrid} {
 		if _, given := env[name]; given {
 			env[name] = here
+		}
+	}
+	for _, name := range []string{config.InFile("SENDGRID_API_KEY"), config.InFile("OIDC_CLIENT_SECRET")} {
+		if path, given := env[name]; given {
+			env[name] = *secretFile(s.T, path)
 		}
 	}
 	var all []string
@@ -210,15 +209,10 @@ func (s *stack) environ(service, listen string) []string {
 
 func (s *stack) start(service string) *process {
 	s.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	listen := listener.Addr().String()
-	_ = listener.Close()
-	p := &process{name: service, url: "http://" + listen, ended: make(chan error, 1)}
+	listen, metrics := porttest.Address(s.T), porttest.Address(s.T)
+	p := &process{name: service, url: "http://" + listen, operators: "http://" + metrics, ended: make(chan error, 1)}
 	p.cmd = exec.CommandContext(s.ctx, filepath.Join(s.dir, s.services[service].Command[0]))
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.environ(service, listen), &p.log, &p.log
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.environ(service, listen, metrics), &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
@@ -231,7 +225,7 @@ func (s *stack) start(service string) *process {
 func (s *stack) must(service string, args ...string) string {
 	s.Helper()
 	cmd := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), args...)
-	cmd.Env = append(os.Environ(), s.environ(service, "")...)
+	cmd.Env = append(os.Environ(), s.environ(service, "", "")...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.Fatalf("postern %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -243,7 +237,7 @@ func (s *stack) must(service string, args ...string) string {
 func (s *stack) waitUntilHealthy(p *process) {
 	s.Helper()
 	s.eventually(p.name+" to be healthy", func() error {
-		out, err := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), "health", "--url", p.url+"/readyz").CombinedOutput()
+		out, err := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), "health", "--url", p.operators+"/readyz").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}

@@ -5,6 +5,7 @@
 #   tools/setup.sh postgres            needed to run and to test postern
 #   tools/setup.sh make compiler       also needed by `make check`
 #   tools/setup.sh browser             needed by the tests of the pages
+#   tools/setup.sh scanner             needed by the test with a virus scanner
 #   tools/setup.sh have browser        only checks; exit status 0 if installed
 #   tools/setup.sh scratch             prints the folder for the temporary files of tests
 set -eu
@@ -44,6 +45,14 @@ found_browser() {
 	return 1
 }
 
+# Searches the same places as internal/content/clamd/clamdtest.
+found_scanner() {
+	for name in clamd /usr/sbin/clamd /opt/homebrew/sbin/clamd /usr/local/sbin/clamd; do
+		command -v "$name" >/dev/null && return 0
+	done
+	return 1
+}
+
 # packages NAME MANAGER: prints the names of the tool's packages for that manager.
 packages() {
 	case "$1/$2" in
@@ -63,6 +72,9 @@ packages() {
 			echo chromium fonts-liberation
 		fi
 		;;
+	scanner/dnf) echo clamd ;;
+	scanner/brew) echo clamav ;;
+	scanner/*) echo clamav-daemon ;;
 	browser/dnf) echo chromium liberation-fonts ;;
 	browser/apk) echo chromium font-liberation ;;
 	esac
@@ -74,6 +86,7 @@ describe() {
 	make) echo "make" ;;
 	compiler) echo "a C compiler (for the race detector)" ;;
 	browser) echo "Chromium (for the tests of the pages)" ;;
+	scanner) echo "ClamAV's daemon (for the test with a virus scanner)" ;;
 	*) die "can't set up '$1': it is not a known tool" ;;
 	esac
 }

@@ -48,7 +48,7 @@ func newSessions(cfg Config, realm policy.Realm, cookie string, lifetime time.Du
 	s.HashTokenInStore = true
 	s.Codec = jsonCodec{}
 	s.ErrorFunc = cfg.Fail
-	s.Cookie.Name = cookie
+	s.Cookie.Name = inbound.CookieName(cookie, cfg.Secure)
 	s.Cookie.HttpOnly = true
 	// Lax and not Strict: a person who follows the link in an alert comes from another
 	// site, and must still be signed in.

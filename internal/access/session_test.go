@@ -258,8 +258,8 @@ func TestCookies(t *testing.T) {
 		want  map[string]string
 	}{
 		{c.Gate, policy.RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + plain, "postern_browser": "kept; " + plain}},
-		{secure, policy.RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + tls, "postern_browser": "kept; " + tls}},
-		{secure, policy.RealmPortalUser, "noor@home.example", map[string]string{"postern_portal": "session; " + tls, "postern_browser": "kept; " + tls}},
+		{secure, policy.RealmStaff, "ada@clinic.example", map[string]string{"__Host-postern_staff": "session; " + tls, "__Host-postern_browser": "kept; " + tls}},
+		{secure, policy.RealmPortalUser, "noor@home.example", map[string]string{"__Host-postern_portal": "session; " + tls, "__Host-postern_browser": "kept; " + tls}},
 	} {
 		if diff := cmp.Diff(test.want, answer(test.gate, test.realm, test.email)); diff != "" {
 			t.Errorf("cookies (-want +got):\n%s", diff)

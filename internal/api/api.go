@@ -21,6 +21,10 @@ type Config struct {
 	Sessions Sessions
 	// Health answers /readyz.
 	Health *health.Status
+	// Inside reports whether a request comes from the inside: it learns from /readyz why the
+	// process is not ready, and gets /metrics unless HideMetrics is set. Nil: every request.
+	Inside      func(*http.Request) bool
+	HideMetrics bool
 	// Transient reports whether an error is temporary; see [document.Problems].
 	Transient func(error) bool
 	Logger    *slog.Logger
@@ -98,8 +102,8 @@ func description() huma.Config {
 	c.RejectUnknownQueryParameters = true
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":  {Type: "http", Scheme: "bearer", Description: "An API token of a staff member: `POST /v1/tokens`, or Account on the pages, or `postern token create`."},
-		"staff":  {Type: "apiKey", In: "cookie", Name: "postern_staff", Description: "The session of a staff member."},
-		"portal": {Type: "apiKey", In: "cookie", Name: "postern_portal", Description: "The session of a portal user."},
+		"staff":  {Type: "apiKey", In: "cookie", Name: "postern_staff", Description: "The session of a staff member. Over https its name is __Host-postern_staff."},
+		"portal": {Type: "apiKey", In: "cookie", Name: "postern_portal", Description: "The session of a portal user. Over https its name is __Host-postern_portal."},
 	}
 	return c
 }

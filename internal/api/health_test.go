@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postern/internal/health"
 	"postern/internal/process"
 )
 
@@ -88,4 +89,43 @@ func TestReadiness(t *testing.T) {
 		}
 	}
 	c.get("/healthz").is(http.StatusOK)
+}
+
+// A stranger learns from /readyz whether the system works, and nothing else. The inside learns why
+// it does not, and what to correct although it does.
+func TestReadinessForStrangers(t *testing.T) {
+	s := newSystem(t, func(cfg *process.WebConfig) {
+		cfg.Inside = func(r *http.Request) bool { return r.Header.Get("X-Forwarded-For") == "" }
+		cfg.Warnings = func() []health.Fault {
+			return []health.Fault{{Part: health.PartScanner, Reason: "documents are not scanned"}}
+		}
+	})
+	s.staff(t, "Ada") // by now the recorder has checked the stream
+	c := s.anonymous(t)
+	stranger := func(path string) *reply {
+		return c.do(http.MethodGet, path, nil, "X-Forwarded-For", "203.0.113.7")
+	}
+	if got := string(c.get("/readyz").is(http.StatusOK).body); got != `{"status":"ready","warnings":["scanner: documents are not scanned"]}`+"\n" {
+		t.Errorf("the inside learns %s", got)
+	}
+	if got := string(stranger("/readyz").is(http.StatusOK).body); got != `{"status":"ready"}`+"\n" {
+		t.Errorf("a stranger learns %s", got)
+	}
+	c.get("/metrics").is(http.StatusOK)
+	stranger("/metrics").is(http.StatusNotFound)
+
+	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
+	c.get("/readyz").is(http.StatusServiceUnavailable).isProblem(t, "record")
+	got := stranger("/readyz").is(http.StatusServiceUnavailable)
+	for _, secret := range []string{"17", "record", "errors", "detail"} {
+		if strings.Contains(string(got.body), secret) {
+			t.Errorf("a stranger learns %s", got.body)
+		}
+	}
+}
+
+// Where others reach the process, its metrics are at an address of their own.
+func TestMetricsAreHidden(t *testing.T) {
+	s := newSystem(t, func(cfg *process.WebConfig) { cfg.HideMetrics = true })
+	s.anonymous(t).get("/metrics").is(http.StatusNotFound)
 }

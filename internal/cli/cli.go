@@ -95,6 +95,9 @@ func (env *environment) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&env.verbose, "verbose", "v", false, "log each step")
 	for _, name := range config.Names() {
 		root.PersistentFlags().Var(setting(name), config.FlagName(name), "overrides "+name)
+		if config.IsSwitch(name) {
+			root.PersistentFlags().Lookup(config.FlagName(name)).NoOptDefVal = "true"
+		}
 		_ = root.PersistentFlags().MarkHidden(config.FlagName(name)) // fails only for unknown flags
 	}
 	root.SetOut(env.out)

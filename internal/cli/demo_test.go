@@ -79,7 +79,7 @@ func TestTheDemoGoesOnWithItsOwnFolder(t *testing.T) {
 	if status, _, errs := p.up(); status != exitDone || !strings.Contains(errs, "made by --demo") {
 		t.Errorf("without --demo: status %d, and says %s", status, errs)
 	}
-	if status, out, errs := p.up("--listen", "0.0.0.0:0"); status != exitFailed || out != "" || !strings.Contains(errs, "made by --demo") {
+	if status, out, errs := p.up("--listen", "0.0.0.0:0", "--behind-proxy"); status != exitFailed || out != "" || !strings.Contains(errs, "made by --demo") {
 		t.Errorf("for everyone: status %d, prints %q, and says %s", status, out, errs)
 	}
 	if err := os.Remove(manifest); err != nil {

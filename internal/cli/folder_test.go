@@ -46,7 +46,7 @@ func acting(t *testing.T) [][]string {
 
 // onNothing are the verbs that act on no system of a data folder: `up`, which makes one,
 // and those that work on files, or on what the environment names.
-var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys rotate", "keys verifier", "receipt verify"}
+var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys certificates", "keys rotate", "keys verifier", "receipt verify"}
 
 // Only `postern up` makes a system. Every other verb reports that there is none and where it
 // looked, and changes nothing.

@@ -17,6 +17,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/health"
+	"postern/internal/process"
 	"postern/internal/process/up"
 	"postern/internal/recorder/damage"
 	"postern/internal/store"
@@ -107,7 +108,11 @@ func (env *environment) migrateCommand() *cobra.Command {
 			"RECORD_REPLICAS is how many servers keep the record: 1, 3 or 5. A stream with fewer replicas gets more. A\n" +
 			"stream with more keeps them, unless --lower-replicas is given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, database, nats := cmd.Context(), os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
+			ctx := cmd.Context()
+			stores, err := config.Stores(os.Environ())
+			if err != nil {
+				return usageError{err}
+			}
 			replicas, given, err := config.Replicas(os.Environ())
 			if err != nil {
 				return usageError{err}
@@ -115,13 +120,13 @@ func (env *environment) migrateCommand() *cobra.Command {
 			if lower && !given {
 				return usageError{errors.New("--lower-replicas needs RECORD_REPLICAS, or --record-replicas: to how many?")}
 			}
-			if database == "" || nats == "" {
+			if stores.DatabaseURL == "" || stores.NATSURL == "" {
 				return usageError{errors.New("set DATABASE_URL and NATS_URL; the embedded system migrates itself")}
 			}
-			if err := store.Migrate(ctx, database, env.logger()); err != nil {
+			if err := store.Migrate(ctx, stores.DatabaseURL, env.logger()); err != nil {
 				return err
 			}
-			log, err := eventlog.Connect(ctx, eventlog.Config{URL: nats, Name: "postern migrate", Logger: env.logger()})
+			log, err := process.ConnectLog(ctx, stores, "postern migrate", env.logger())
 			if err != nil {
 				return err
 			}
@@ -156,7 +161,7 @@ func (env *environment) keysCommand() *cobra.Command {
 			}
 			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe place, because no content can be read without it", args[0])
 		}}
-	return group("keys", "Keys", create, env.keysCheckpointCommand(), env.keysRotateCommand(), env.keysVerifierCommand())
+	return group("keys", "Keys", create, env.keysCheckpointCommand(), env.keysCertificatesCommand(), env.keysRotateCommand(), env.keysVerifierCommand())
 }
 
 func (env *environment) upCommand() *cobra.Command {

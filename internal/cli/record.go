@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -108,7 +107,7 @@ func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) e
 	if !env.json {
 		_, _ = fmt.Fprintln(env.out, report)
 	}
-	if s.stores == nil && os.Getenv("NATS_URL") == "" {
+	if s.stores == nil && s.folder != nil {
 		return errors.New("the embedded system is running: stop `postern up`, then run `postern repair` again")
 	}
 	bar := env.progress("restoring")

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"postern/internal/config"
 	"postern/internal/process/up"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle/merklestore"
@@ -50,7 +51,11 @@ func (env *environment) recoverCommand() *cobra.Command {
 					return usageError{fmt.Errorf("--verifiers: %w", err)}
 				}
 			}
-			if os.Getenv("DATABASE_URL") != "" {
+			stores, err := config.Stores(os.Environ())
+			if err != nil {
+				return usageError{err}
+			}
+			if stores.DatabaseURL != "" {
 				return env.acceptLoss(cmd.Context(), r)
 			}
 			return env.recover(cmd.Context(), r)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/certificate/certificatetest"
 	"postern/internal/config"
 	"postern/internal/content"
 )
@@ -117,5 +118,34 @@ func TestUpUsesTheKeysThatItIsTold(t *testing.T) {
 	status, out, errs := runUp(t, "--listen", "127.0.0.1:0", "--content-key-file", key, "--content-url", kept)
 	if _, err := os.Stat(kept); status != exitDone || !strings.Contains(errs, "config.CONTENT_KEY_FILE="+key) || err != nil {
 		t.Errorf("with the key: status %d, %v, and says %s%s", status, err, out, errs)
+	}
+}
+
+// `up` serves plain HTTP to other machines only if something else encrypts it, and https with a
+// certificate.
+func TestUpServesOthersEncrypted(t *testing.T) {
+	status, out, errs := runUp(t, "--listen", "0.0.0.0:0")
+	if status != exitUsage || out != "" || !strings.Contains(errs, "LISTEN_ADDR") || !strings.Contains(errs, "--behind-proxy") {
+		t.Errorf("in plain HTTP: status %d, and says %s%s", status, out, errs)
+	}
+	p := newPostern(t)
+	if status, out, errs := p.up("--listen", "0.0.0.0:0", "--behind-proxy"); status != exitDone || !strings.Contains(out, "ready url=http://") || !strings.Contains(errs, "TRUSTED_PROXIES") {
+		t.Errorf("behind a proxy: status %d, and says %s%s", status, out, errs)
+	}
+	certFile, keyFile := certificatetest.New(t).Issue(t, "portal.example.test")
+	if status, out, errs := p.up("--listen", "0.0.0.0:0", "--tls-cert-file", certFile, "--tls-key-file", keyFile); status != exitDone || !strings.Contains(out, "ready url=https://") {
+		t.Errorf("with a certificate: status %d, and says %s%s", status, out, errs)
+	}
+	if status, _, errs := p.up("--tls-cert-file", keyFile, "--tls-key-file", keyFile); status == exitDone || !strings.Contains(errs, "give a certificate and the key that belongs to it") {
+		t.Errorf("with a wrong certificate: status %d, and says %s", status, errs)
+	}
+}
+
+// The demo keeps to this machine, whatever the settings of a clinic are.
+func TestTheDemoServesThisMachineAlone(t *testing.T) {
+	certFile, keyFile := certificatetest.New(t).Issue(t, "portal.example.test")
+	status, out, errs := runUp(t, "--demo", "--listen", "0.0.0.0:0", "--tls-cert-file", certFile, "--tls-key-file", keyFile)
+	if status != exitUsage || out != "" || !strings.Contains(errs, "--demo serves only this machine") {
+		t.Errorf("status %d, and says %s%s", status, out, errs)
 	}
 }

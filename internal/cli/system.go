@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/process"
 	"postern/internal/process/up"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
@@ -44,49 +46,53 @@ func (env *environment) open(ctx context.Context, renew ...up.Part) (_ *system, 
 			err = errors.Join(err, s.close())
 		}
 	}()
-	database, nats, err := env.addresses(ctx, s, renew)
+	stores, err := env.addresses(ctx, s, renew)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.connect(ctx, env, database, nats)
+	return s, s.connect(ctx, env, stores)
 }
 
-func (env *environment) addresses(ctx context.Context, s *system, renew []up.Part) (database, nats string, err error) {
-	database, nats = os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
-	if database != "" && nats != "" {
-		return database, nats, nil
+// addresses returns the settings of the stores.
+func (env *environment) addresses(ctx context.Context, s *system, renew []up.Part) (stores config.Config, err error) {
+	named, err := config.Stores(os.Environ())
+	if err != nil {
+		return config.Config{}, usageError{err}
 	}
-	if database != "" || nats != "" {
-		return "", "", usageError{errors.New("set both DATABASE_URL and NATS_URL, or neither for the embedded system")}
+	if named.DatabaseURL != "" && named.NATSURL != "" {
+		return named, nil
+	}
+	if named.DatabaseURL != "" || named.NATSURL != "" {
+		return config.Config{}, usageError{errors.New("set both DATABASE_URL and NATS_URL, or neither for the embedded system")}
 	}
 	folder, err := up.Open(env.data)
 	if errors.Is(err, up.ErrInUse) {
 		if s.folder, err = up.Locate(env.data); err != nil {
-			return "", "", err
+			return config.Config{}, err
 		}
 		a, err := up.Running(ctx, env.data)
-		return a.DatabaseURL, a.NATSURLs[events.Admin], err
+		return config.Config{DatabaseURL: a.DatabaseURL, NATSURL: a.NATSURLs[events.Admin]}, err
 	}
 	if err != nil {
-		return "", "", err
+		return config.Config{}, err
 	}
 	s.folder = folder
 	s.closers = append(s.closers, folder.Release)
 	if s.stores, err = up.Start(ctx, folder, env.logger(), renew...); err != nil {
-		return "", "", err
+		return config.Config{}, err
 	}
 	s.closers = append(s.closers, s.stores.Stop)
-	return s.stores.DatabaseURL, s.stores.NATSURLs[events.Admin], nil
+	return config.Config{DatabaseURL: s.stores.DatabaseURL, NATSURL: s.stores.NATSURLs[events.Admin]}, nil
 }
 
-func (s *system) connect(ctx context.Context, env *environment, database, nats string) error {
+func (s *system) connect(ctx context.Context, env *environment, stores config.Config) error {
 	log := env.logger()
 	var err error
-	if s.pool, err = store.Open(ctx, database, store.RoleAdmin, 8, log); err != nil {
+	if s.pool, err = store.Open(ctx, stores.DatabaseURL, store.RoleAdmin, 8, log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() error { s.pool.Close(); return nil })
-	if s.log, err = eventlog.Connect(ctx, eventlog.Config{URL: nats, Name: "postern", Logger: log}); err != nil {
+	if s.log, err = process.ConnectLog(ctx, stores, "postern", log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() error { s.log.Close(); return nil })

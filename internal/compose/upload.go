@@ -18,6 +18,9 @@ import (
 // sealedName is the field name under which an attachment's name is sealed.
 const sealedName = "name"
 
+// Scans reports whether a virus scanner checks each document.
+func (c *Composer) Scans() bool { return c.cfg.Scanner != nil }
+
 // Upload stores a document for a message: part of step 1. Its errors are those of
 // [attachment.Uploader.Upload] and of [policy.Allow]; after an error, nothing is stored.
 func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string, file io.Reader) (message.Attachment, error) {

@@ -3,6 +3,9 @@
 //
 // A setting comes from the environment. A flag of the same name overrides it: DATABASE_URL
 // is --database-url. All wrong settings are reported at once.
+//
+// A setting that holds a secret can be read from a file: DATABASE_URL_FILE names a file with the
+// value of DATABASE_URL. See [InFile].
 package config
 
 import (
@@ -11,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -33,14 +37,55 @@ type Config struct {
 	// NATSURL names the JetStream servers, comma-separated, each with the
 	// credentials of this process.
 	NATSURL string `env:"NATS_URL" mask:"urls"`
+	// NATSCAFile, NATSCertFile and NATSKeyFile are for TLS, all as PEM: the authority that signed
+	// the servers' certificates (default: the authorities of this machine), and the certificate
+	// of this process with its key, if the servers ask for one. With any of them, connections
+	// are encrypted.
+	NATSCAFile   string `env:"NATS_CA_FILE"`
+	NATSCertFile string `env:"NATS_CERT_FILE"`
+	NATSKeyFile  string `env:"NATS_KEY_FILE"`
+	// NATSCredentialsFile has a NATS user's JWT and key (a .creds file), in place of a password
+	// in NATS_URL.
+	NATSCredentialsFile string `env:"NATS_CREDENTIALS_FILE"`
 	// ListenAddr is the address on which HTTP is served. The workers serve health and
-	// metrics there, and no HTTP if it is empty.
+	// metrics there, and no HTTP if it is empty. Plain HTTP is served on a loopback address
+	// alone, unless BEHIND_PROXY is set.
 	ListenAddr string `env:"LISTEN_ADDR"`
+	// TLSCertFile and TLSKeyFile are the certificate, with its chain, and its key, as PEM. With
+	// them, LISTEN_ADDR serves https. They are read again on SIGHUP, and at most a minute after
+	// they have changed.
+	TLSCertFile string `env:"TLS_CERT_FILE"`
+	TLSKeyFile  string `env:"TLS_KEY_FILE"`
+	// ACMEDomains are host names, comma-separated, for which the api gets certificates by itself,
+	// in place of TLS_CERT_FILE. LISTEN_ADDR must then be reached at port 443 of these names.
+	ACMEDomains string `env:"ACME_DOMAINS"`
+	// ACMEEmail is where the ACME server sends warnings; it may be empty.
+	ACMEEmail string `env:"ACME_EMAIL"`
+	// ACMEDirectory is the ACME server's directory. With ACME_DOMAINS, the terms of service of
+	// that server are accepted.
+	ACMEDirectory string `env:"ACME_DIRECTORY" envDefault:"https://acme-v02.api.letsencrypt.org/directory" mask:"url"`
+	// ACMECAFile has the authority that signed the ACME server's own certificate, as PEM, for a
+	// server of the clinic; empty: the authorities of this machine.
+	ACMECAFile string `env:"ACME_CA_FILE"`
+	// ACMEFolder keeps the account's key and the certificates; default of postern up: the folder
+	// acme in the data folder.
+	ACMEFolder string `env:"ACME_FOLDER"`
+	// BehindProxy is true if a proxy in front of this process serves https, and passes requests
+	// on to LISTEN_ADDR in plain HTTP. The network between the two must be private. The proxy
+	// must set X-Forwarded-For and X-Forwarded-Proto; see TRUSTED_PROXIES.
+	BehindProxy bool `env:"BEHIND_PROXY"`
 	// TrustedProxies are the networks of the proxies in front of this process, as
 	// 10.0.0.0/8,2001:db8::7. Only their Forwarded and X-Forwarded-For headers are used for
 	// the address of a client. Without this setting, all clients behind a proxy count as one
-	// client when sign-ins are slowed down.
+	// client when sign-ins are slowed down. With BEHIND_PROXY, their X-Forwarded-Proto says
+	// whether a request was encrypted.
 	TrustedProxies string `env:"TRUSTED_PROXIES"`
+	// MetricsAddr is a second address, for operators: /metrics, /readyz with every reason, and
+	// Go's profiles. If LISTEN_ADDR is not a loopback address, metrics are served here alone.
+	MetricsAddr string `env:"METRICS_ADDR"`
+	// MetricsExposed is true if METRICS_ADDR may be other than a loopback address. It is plain
+	// HTTP: keep it on a network that only the monitoring reaches.
+	MetricsExposed bool `env:"METRICS_EXPOSED"`
 	// PublicURL is the address at which people reach the portal: the link in every alert.
 	PublicURL string `env:"PUBLIC_URL" mask:"url"`
 	// SendGridAPIKey authenticates the sending of alerts at SendGrid.
@@ -121,10 +166,11 @@ func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
 	values := env.ToMap(environ)
 	flags := flag.NewFlagSet(string(p), flag.ContinueOnError)
 	flags.SetOutput(usage)
-	given := map[string]*string{}
-	eachField(func(name, _ string) {
-		given[name] = flags.String(FlagName(name), "", "overrides "+name)
-	})
+	given := map[string]*setFlag{}
+	for _, name := range Names() {
+		given[name] = &setFlag{setting: name}
+		flags.Var(given[name], FlagName(name), "overrides "+name)
+	}
 	if err := flags.Parse(args); err != nil {
 		return Config{}, err
 	}
@@ -133,7 +179,7 @@ func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
 	}
 	flags.Visit(func(f *flag.Flag) {
 		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		values[name] = *given[name]
+		values[name] = given[name].String()
 	})
 	c, err := parse(values)
 	return c, errors.Join(err, c.Check(p))
@@ -143,15 +189,15 @@ func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
 // that can't be parsed. [Config.Check] reports other errors, for each process that it runs.
 func Embedded(environ []string) (Config, error) { return parse(env.ToMap(environ)) }
 
-// parse reads the settings. Its error names every value that must be a number or duration
-// and is not.
+// parse reads the settings. Its error names every file of a secret that can't be read, and every
+// value that must be a number, a duration, or true or false, and is not.
 func parse(values map[string]string) (Config, error) {
 	var c Config
 	var wrong env.AggregateError
+	values, faults := withSecretFiles(values)
 	if err := env.ParseWithOptions(&c, env.Options{Environment: values}); !errors.As(err, &wrong) {
-		return c, err
+		return c, errors.Join(append(faults, err)...)
 	}
-	var faults []error
 	for _, err := range wrong.Errors {
 		var field env.ParseError
 		if !errors.As(err, &field) {
@@ -159,18 +205,26 @@ func parse(values map[string]string) (Config, error) {
 		}
 		f, _ := reflect.TypeFor[Config]().FieldByName(field.Name)
 		name, form := f.Tag.Get("env"), "a whole number"
-		if f.Type == reflect.TypeFor[time.Duration]() {
+		switch {
+		case f.Type == reflect.TypeFor[time.Duration]():
 			form = "a duration, as 10m"
+		case f.Type.Kind() == reflect.Bool:
+			form = "true or false"
 		}
 		faults = append(faults, fmt.Errorf("  %s is %q; it must be %s", name, values[name], form))
 	}
 	return c, errors.Join(faults...)
 }
 
-// Names returns the names of all settings.
+// Names returns the names of all settings, and of the files that can hold one.
 func Names() []string {
 	var names []string
-	eachField(func(name, _ string) { names = append(names, name) })
+	eachField(func(name, mask string) {
+		names = append(names, name)
+		if isSecret(mask) {
+			names = append(names, InFile(name))
+		}
+	})
 	return names
 }
 
@@ -186,12 +240,13 @@ func (c *Config) Check(p Process) error {
 		c.ListenAddr = "127.0.0.1:8080"
 	}
 	if p == API && c.PublicURL == "" {
-		c.PublicURL = "http://" + c.ListenAddr
+		c.PublicURL = c.ownURL()
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("  "+format, args...)) }
 	c.checkStores(p, fault)
 	c.checkServing(p, fault)
+	c.checkTransport(p, fault)
 	c.checkAlerts(p, fault)
 	return errors.Join(faults...)
 }
@@ -208,6 +263,9 @@ func (c *Config) checkStores(p Process, fault fault) {
 		fault("NATS_URL must be set, as nats://user:password@host:4222")
 	} else if !areServers(c.NATSURL) {
 		fault("NATS_URL must be the addresses of servers, comma-separated, each as nats://user:password@host:4222")
+	}
+	if (c.NATSCertFile == "") != (c.NATSKeyFile == "") {
+		fault("NATS_CERT_FILE and NATS_KEY_FILE must be set together")
 	}
 	if err := checkReplicas(c.RecordReplicas); err != nil {
 		fault("%w", err)
@@ -236,6 +294,19 @@ func checkReplicas(n int) error {
 		return fmt.Errorf("RECORD_REPLICAS is %d; it can be 1, 3 or 5", n)
 	}
 	return nil
+}
+
+// Stores reads the settings of the stores alone: DATABASE_URL and those that begin with NATS_.
+func Stores(environ []string) (Config, error) {
+	values := env.ToMap(environ)
+	maps.DeleteFunc(values, func(name, _ string) bool {
+		return name != "DATABASE_URL" && name != InFile("DATABASE_URL") && !strings.HasPrefix(name, "NATS_")
+	})
+	c, err := parse(values)
+	if err != nil {
+		return c, errors.New(strings.TrimSpace(err.Error()))
+	}
+	return c, nil
 }
 
 // Replicas reads RECORD_REPLICAS alone and reports whether it is set.

@@ -2,14 +2,19 @@ package eventlog
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"postern/internal/backoff"
+	"postern/internal/certificate"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,10 +25,23 @@ type Config struct {
 	// URL names the NATS servers, separated by commas, with user and password:
 	// "nats://api:secret@127.0.0.1:4222". It is a secret.
 	URL string
+	// TLS encrypts the connection, if any of its fields is set or the URL begins with tls://.
+	TLS TLS
+	// CredentialsFile has a user's JWT and key (a .creds file), in place of a password in URL.
+	CredentialsFile string
 	// Name is the connection's name in the server's log.
 	Name string
 	// Logger may be nil.
 	Logger *slog.Logger
+}
+
+// TLS names files with certificates, all as PEM. Each may be empty.
+type TLS struct {
+	// CAFile is the authority that signed the servers' certificates; empty: those of this machine.
+	CAFile string
+	// CertFile and KeyFile are the certificate of this process and its key, for servers that ask
+	// for one. They are read again for each connection.
+	CertFile, KeyFile string
 }
 
 // Log is a process's connection to the record.
@@ -41,17 +59,24 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 	if err := checkURL(c.URL); err != nil {
 		return nil, err
 	}
-	var logged bool
+	options, err := c.options(log)
+	if err != nil {
+		return nil, err
+	}
+	var logged string
 	for pause := backoff.NewPause(); ; {
-		nc, err := nats.Connect(c.URL, options(c.Name, log)...)
+		nc, err := nats.Connect(c.URL, options...)
 		if err == nil {
 			l := New(nc, log)
 			l.own = true
+			if _, err := nc.TLSConnectionState(); err != nil && !isLocal(nc.ConnectedUrlRedacted()) {
+				log.Warn("the connection to NATS crosses the network unencrypted: set NATS_CA_FILE, and tls in the server's configuration")
+			}
 			return l, nil
 		}
-		if !logged {
-			logged = true
-			log.Warn("waiting for NATS", "reason", err.Error())
+		if err = settings.Explain(err); err.Error() != logged {
+			logged = err.Error()
+			log.Warn("waiting for NATS", "reason", logged)
 		}
 		if pause.Wait(ctx) != nil {
 			return nil, fmt.Errorf("connecting to NATS: %w: is NATS_URL right, and the server running?", errors.Join(ctx.Err(), err))
@@ -178,6 +203,59 @@ func checkURL(list string) error {
 	return nil
 }
 
+// settings are those of the connection, for the operator.
+var settings = certificate.Settings{Address: "NATS_URL", Authority: "NATS_CA_FILE", Certificate: "NATS_CERT_FILE", Key: "NATS_KEY_FILE"}
+
+// options returns the options of the connection. It reads the files once, so that a wrong one is
+// an error at the start.
+func (c Config) options(log *slog.Logger) ([]nats.Option, error) {
+	all := options(c.Name, log)
+	if c.CredentialsFile != "" {
+		if _, err := os.Stat(c.CredentialsFile); err != nil {
+			return nil, fmt.Errorf("connecting to NATS: NATS_CREDENTIALS_FILE must name a file that this process can read: %w", err)
+		}
+		all = append(all, nats.UserCredentials(c.CredentialsFile))
+	}
+	if c.TLS == (TLS{}) {
+		return all, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLS.CAFile != "" {
+		authorities, err := os.ReadFile(c.TLS.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("connecting to NATS: NATS_CA_FILE must name a file that this process can read: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(authorities) {
+			return nil, fmt.Errorf("connecting to NATS: %s in NATS_CA_FILE has no certificate in PEM", c.TLS.CAFile)
+		}
+	}
+	if c.TLS.CertFile != "" {
+		read := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("connecting to NATS: NATS_CERT_FILE and NATS_KEY_FILE must name a certificate and its key: %w", err)
+			}
+			return &pair, nil
+		}
+		if _, err := read(); err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
+	}
+	return append(all, nats.Secure(config)), nil
+}
+
+// isLocal reports whether a server's address is of this machine.
+func isLocal(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+}
+
 func options(name string, log *slog.Logger) []nats.Option {
 	return []nats.Option{
 		nats.Name(name),
@@ -191,7 +269,7 @@ func options(name string, log *slog.Logger) []nats.Option {
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("lost NATS", "reason", err.Error())
+				log.Warn("lost NATS", "reason", settings.Explain(err).Error())
 			}
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("reached NATS again") }),

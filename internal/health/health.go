@@ -46,7 +46,9 @@ type Config struct {
 	UncopiedKeys func(context.Context) (int, error)
 	// Checks are further checks of [Status.Ready], by name, such as free space on the disk.
 	Checks map[string]func(context.Context) error
-	Now    func() time.Time
+	// Warnings returns what an operator should correct although the process works; nil: nothing.
+	Warnings func() []Fault
+	Now      func() time.Time
 }
 
 // Status reads a [State]. It is safe for concurrent use.
@@ -76,6 +78,10 @@ const (
 	PartReplication Part = "replication"
 	PartPromotion   Part = "promotion"
 	PartContent     Part = "content"
+
+	// These two are only in warnings.
+	PartScanner     Part = "scanner"
+	PartCertificate Part = "certificate"
 )
 
 // AllParts has the parts that [Status.State] reads where no part is named.
@@ -185,6 +191,14 @@ func (h *Status) Ready(ctx context.Context, parts ...Part) []Fault {
 	}
 	slices.SortFunc(faults, func(x, y Fault) int { return strings.Compare(string(x.Part), string(y.Part)) })
 	return faults
+}
+
+// Warnings returns what an operator should correct, although the process works.
+func (h *Status) Warnings() []Fault {
+	if h.cfg.Warnings == nil {
+		return nil
+	}
+	return h.cfg.Warnings()
 }
 
 // faults are the reasons for which messages can't be sent or read in this state.

@@ -25,6 +25,7 @@ func kind(status int, name, title string) Kind {
 var (
 	BadRequest     = kind(400, "bad-request", "The request can't be read")
 	CrossOrigin    = kind(403, "cross-origin", "The request comes from another site")
+	NotEncrypted   = kind(403, "not-encrypted", "The request was not encrypted")
 	NotFound       = kind(404, "not-found", "There is no such thing")
 	WrongMethod    = kind(405, "method-not-allowed", "That can't be done here")
 	TooSlow        = kind(408, "request-timeout", "The request came too slowly")

@@ -2,24 +2,24 @@ package process
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
+	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/content/clamd"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/health"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/pace"
 	"postern/internal/record/retention"
+	"postern/internal/serving"
 	"postern/internal/store"
 	"postern/internal/telemetry"
 )
@@ -91,9 +91,22 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
 	}
+	certificates, err := certificatesOf(c, config.API, tell, b.logger)
+	if err != nil {
+		return err
+	}
+	proxies, err := inbound.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	transport := serving.Transport{PublicURL: c.PublicURL, BehindProxy: c.BehindProxy, Trusted: proxies}
+	if c.BehindProxy && len(proxies) == 0 {
+		b.logger.Warn("it is not known how requests reach the proxy in front: set TRUSTED_PROXIES to its address")
+	}
 	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
-		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
+		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
+		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})
 	if err != nil {
 		return err
 	}
@@ -105,11 +118,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if f.Mount != nil {
 		handler = f.Mount(handler)
 	}
-	proxies, err := inbound.ParseProxies(c.TrustedProxies)
-	if err != nil {
-		return err
-	}
-	server := inbound.NewServer(handler, proxies, b.logger)
+	server := inbound.NewServer(transport.Require(handler), proxies, b.logger)
 	server.Addr = c.ListenAddr
 	server.RegisterOnShutdown(w.API.Close)
 	return b.run(ctx, w.Letters.Run, b.ensureEntryKey(kept),
@@ -117,7 +126,10 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		func(ctx context.Context) error {
 			return until(ctx, b.logger, "recording API tokens of earlier versions", w.Gate.RecordEarlierTokens)
 		},
-		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
+		func(ctx context.Context) error { return serve(ctx, server, certificates, f.Ready) },
+		b.serveOperators(serving.Operators{Metrics: tell.Handler(), Ready: func(r *http.Request) (faults, warnings []health.Fault) {
+			return w.Health.Ready(r.Context(), api.ReadyParts...), w.Health.Warnings()
+		}}),
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "keeping content keys in two places", w.Reader.SecureKeys)
@@ -125,6 +137,14 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })
 		})
+}
+
+// unscanned warns that there is no virus scanner.
+func unscanned(scanner *clamd.Client) []health.Fault {
+	if scanner != nil {
+		return nil
+	}
+	return []health.Fault{{Part: health.PartScanner, Reason: "documents are not scanned for viruses: set CLAMD_ADDR"}}
 }
 
 // portalFirst lets blasts leave room for the requests of portal users.
@@ -187,33 +207,6 @@ func Routes(api, pages http.Handler) http.Handler {
 	}
 	mux.Handle("/", pages)
 	return mux
-}
-
-// serve serves until ctx ends, and then waits for running requests.
-func serve(ctx context.Context, server *http.Server, ready func(url string) error) error {
-	listener, err := net.Listen("tcp", server.Addr)
-	if err != nil {
-		return fmt.Errorf("listening at %s: %w", server.Addr, err)
-	}
-	if ready != nil {
-		if err := ready("http://" + listener.Addr().String()); err != nil {
-			return err
-		}
-	}
-	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		stopped <- server.Shutdown(grace)
-	})
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving HTTP: %w", err)
-	}
-	if err := <-stopped; err != nil {
-		return errors.Join(fmt.Errorf("ending requests: %w", err), server.Close())
-	}
-	return nil
 }
 
 // foldNames makes names searchable that another version of Postern wrote: at the start names

@@ -2,12 +2,13 @@ package process
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"postern/internal/health"
 	"postern/internal/inbound"
+	"postern/internal/serving"
 )
 
 // The parts of the state that /readyz checks in each role. Workers continue while the record is
@@ -17,32 +18,27 @@ var (
 	readyRecorder = append([]health.Part{health.PartRecord, health.PartRecorder}, readyWorker...)
 )
 
-// serveHealth answers /healthz, /readyz and /metrics if the role has an address of its own.
+// serveHealth answers /healthz, /readyz and /metrics at the addresses that the role has.
 func (b *base) serveHealth(parts ...health.Part) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if b.ListenAddr == "" {
-			<-ctx.Done()
-			return nil
+		certificates, err := certificatesOf(b.Config, b.process, b.telemetry, b.logger)
+		if err != nil {
+			return err
 		}
-		mux := http.NewServeMux()
-		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-		mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answerReady(w, b.health.Ready(r.Context(), parts...)) })
-		mux.Handle("GET /metrics", b.telemetry.Handler())
-		server := inbound.NewServer(mux, nil, b.logger)
-		server.Addr = b.ListenAddr
-		return serve(ctx, server, nil)
+		operators := serving.Operators{Metrics: b.telemetry.Handler(), Ready: func(r *http.Request) (faults, warnings []health.Fault) {
+			return b.health.Ready(r.Context(), parts...), warningsOf(certificates)
+		}}
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return b.serveOperators(operators)(ctx) })
+		group.Go(func() error {
+			if b.ListenAddr == "" {
+				<-ctx.Done()
+				return nil
+			}
+			server := inbound.NewServer(operators.HandleHealth(b.isLocal(ctx)), nil, b.logger)
+			server.Addr = b.ListenAddr
+			return serve(ctx, server, certificates, nil)
+		})
+		return group.Wait()
 	}
-}
-
-// answerReady answers 200, or 503 with one fault a line.
-func answerReady(w http.ResponseWriter, faults []health.Fault) {
-	if len(faults) == 0 {
-		_, _ = fmt.Fprintln(w, "ready")
-		return
-	}
-	reasons := make([]string, len(faults))
-	for i, f := range faults {
-		reasons[i] = f.String()
-	}
-	http.Error(w, strings.Join(reasons, "\n"), http.StatusServiceUnavailable)
 }

@@ -59,7 +59,7 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	if b.pool, err = store.Open(ctx, c.DatabaseURL, role, conns, logger); err != nil {
 		return nil, err
 	}
-	if b.log, err = eventlog.Connect(ctx, eventlog.Config{URL: c.NATSURL, Name: string(p), Logger: logger}); err != nil {
+	if b.log, err = ConnectLog(ctx, c, string(p), logger); err != nil {
 		b.pool.Close()
 		return nil, err
 	}
@@ -84,6 +84,12 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.facts = facts.Publisher{Send: b.publish, EntryKey: entrykey.Seals(b.pool).Key}
 	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now})
 	return b, nil
+}
+
+// ConnectLog connects to the record by the settings of NATS; see [eventlog.Connect].
+func ConnectLog(ctx context.Context, c config.Config, name string, logger *slog.Logger) (*eventlog.Log, error) {
+	return eventlog.Connect(ctx, eventlog.Config{URL: c.NATSURL, Name: name, Logger: logger, CredentialsFile: c.NATSCredentialsFile,
+		TLS: eventlog.TLS{CAFile: c.NATSCAFile, CertFile: c.NATSCertFile, KeyFile: c.NATSKeyFile}})
 }
 
 // ensureEntryKey makes the key that hides the people whom events name, if there is none.

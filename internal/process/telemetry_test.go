@@ -50,7 +50,7 @@ type clinic struct {
 	key      string // the file of its key
 }
 
-func open(t testing.TB) *clinic {
+func open(t testing.TB, change ...func(config.Process, *config.Config)) *clinic {
 	t.Helper()
 	c := &clinic{TB: t, server: natstest.Start(t, natstest.Listening()), database: storetest.New(t),
 		spans: map[config.Process]*tracetest.InMemoryExporter{}, address: map[config.Process]string{}}
@@ -71,6 +71,9 @@ func open(t testing.TB) *clinic {
 		settings := config.Config{DatabaseURL: c.database, NATSURL: c.server.ClientURL(string(p)), RecordReplicas: 1,
 			ContentURL: filepath.Join(dir, "content"), ContentKeyFile: key, ListenAddr: c.address[p], PublicURL: "http://portal.example.test",
 			SendGridAPIKey: "SG.test", SendGridBaseURL: web.URL, AlertFrom: "alerts@clinic.example.test"}
+		for _, f := range change {
+			f(p, &settings)
+		}
 		go func() { ended <- run(ctx, settings, tell, slog.New(slog.DiscardHandler)) }()
 	}
 	t.Cleanup(func() {
@@ -118,8 +121,15 @@ func (c *clinic) furnish() {
 	})
 }
 
-func (c *clinic) ask(p config.Process, path string) (status int, text string) {
-	resp, err := http.Get("http://" + c.address[p] + path)
+func (c *clinic) ask(p config.Process, path string, header ...string) (status int, text string) {
+	req, err := http.NewRequestWithContext(c.Context(), http.MethodGet, "http://"+c.address[p]+path, nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -59,7 +59,8 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Organisation, FactorRequired,
-// Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Telemetry and Logger may be zero.
+// Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings, Inside, HideMetrics, Telemetry
+// and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -106,6 +107,11 @@ type WebConfig struct {
 	Vacuum func(ctx context.Context, tables ...string) error
 	// Checks are additional checks of /readyz, by name; see [health.Status].
 	Checks map[string]func(context.Context) error
+	// Warnings is what /readyz tells besides; see [health.Status]. Inside and HideMetrics say who
+	// learns it, and who gets /metrics; see [api.Config].
+	Warnings    func() []health.Fault
+	Inside      func(*http.Request) bool
+	HideMetrics bool
 	// Telemetry is the telemetry of the process; nil: a new one.
 	Telemetry *telemetry.Telemetry
 	Logger    *slog.Logger
@@ -181,11 +187,11 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
-	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks,
+	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 
-	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
+	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
 		api.SessionOperations{Gate: gate},
 		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},

@@ -91,6 +91,9 @@ func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error
 		return err
 	}
 	defer pool.Close()
+	if log != nil && unprotected(&pool.Config().ConnConfig.Config) {
+		log.Warn("connections to Postgres cross the network without a checked certificate: set sslmode=verify-full and sslrootcert in DATABASE_URL")
+	}
 	err = retry(ctx, log, "migrating the schema", func() error {
 		err := Migrate(ctx, databaseURL, log)
 		if Code(err) != "" && !inClass(err, operatorIntervention) { // an error from a server that is not stopping or starting
@@ -151,7 +154,7 @@ func versions(ctx context.Context, db *sql.DB, provider *goose.Provider) (has, w
 		return 0, wants, nil
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("reading the schema's version: %w", err)
+		return 0, 0, settings.Explain(fmt.Errorf("reading the schema's version: %w", err))
 	}
 	return has, wants, nil
 }

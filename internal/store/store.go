@@ -2,15 +2,21 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/backoff"
+	"postern/internal/certificate"
 )
 
 // Role is a group role with a process's privileges in the database. Migration 00001 creates
@@ -64,7 +70,7 @@ func open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	err = retry(ctx, log, "waiting for the database", func() error {
-		err := pool.Ping(ctx)
+		err := settings.Explain(pool.Ping(ctx))
 		if inClass(err, invalidAuthorization) { // a wrong user or password: the operator must correct it
 			return permanent{err}
 		}
@@ -75,6 +81,25 @@ func open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
 	return pool, nil
+}
+
+// settings are the parameters of a TLS connection, for the operator.
+var settings = certificate.Settings{Address: "DATABASE_URL", Authority: "sslrootcert of DATABASE_URL",
+	Certificate: "sslcert of DATABASE_URL", Key: "sslkey of DATABASE_URL"}
+
+// unprotected reports whether connections to another machine may be unencrypted, or to a server
+// whose certificate is not checked.
+func unprotected(cfg *pgconn.Config) bool {
+	open := func(host string, c *tls.Config) bool {
+		ip, err := netip.ParseAddr(host)
+		switch {
+		case strings.HasPrefix(host, "/"), host == "localhost", err == nil && ip.IsLoopback():
+			return false
+		default:
+			return c == nil || c.InsecureSkipVerify && c.VerifyPeerCertificate == nil // verify-ca has a check of its own
+		}
+	}
+	return open(cfg.Host, cfg.TLSConfig) || slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return open(f.Host, f.TLSConfig) })
 }
 
 // durable makes a connection's commits wait for the disk, and for the synchronous replicas if

@@ -23,6 +23,7 @@ func names() []string {
 	t.Watch((health.New(health.Config{})).State)
 	t.WatchDisk(func() float64 { return 0 })
 	t.WatchArchive(func() time.Duration { return 0 })
+	t.WatchCertificate(time.Now)
 	descs, found := make(chan *prometheus.Desc), []string(nil)
 	go func() { t.registry.Describe(descs); close(descs) }()
 	for d := range descs {

@@ -34,6 +34,19 @@ func (t *Telemetry) WatchArchive(behind func() time.Duration) {
 		func() float64 { return behind().Seconds() }))
 }
 
+// WatchCertificate adds to /metrics how long the certificate of TLS is still valid.
+func (t *Telemetry) WatchCertificate(expires func() time.Time) {
+	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "tls_certificate_expiry_seconds",
+		Help: "Seconds until the certificate of this process expires; negative after that, and if there is none."},
+		func() float64 {
+			at := expires()
+			if at.IsZero() {
+				return -1
+			}
+			return time.Until(at).Seconds()
+		}))
+}
+
 // states is a [prometheus.Collector].
 type states struct {
 	read func(context.Context, ...health.Part) (health.State, error)

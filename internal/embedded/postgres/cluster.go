@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	postgresPort = "5432" // only part of the socket's file name; the server does not listen on TCP
+	postgresPort = "5432" // only part of the socket's file name, unless a test lets the server listen on TCP
 	// socketPathMax is the length that fits into sockaddr_un on all supported systems.
 	socketPathMax = 103
 )

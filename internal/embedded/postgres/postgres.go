@@ -11,6 +11,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,7 +149,7 @@ func (p *Server) start(ctx context.Context) error {
 // createDatabase creates the database if it does not exist. It is called at every start,
 // because a crash may have happened after the cluster was created and before this.
 func (p *Server) createDatabase(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, socketURL(p.socket, "postgres"))
+	conn, err := pgx.Connect(ctx, p.socketURL("postgres"))
 	if err != nil {
 		return fmt.Errorf("connecting to the new PostgreSQL: %w", err)
 	}
@@ -168,7 +169,7 @@ func (p *Server) createDatabase(ctx context.Context) error {
 func (p *Server) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return socketURL(p.socket, postgresName)
+	return p.socketURL(postgresName)
 }
 
 // PID returns the process id of the postmaster, 0 if none runs.
@@ -233,13 +234,18 @@ func (p *Server) stop(ctx context.Context) error {
 
 func (p *Server) logPath() string { return filepath.Join(p.cfg.Dir, "postgres.log") }
 
+// socketURL returns the libpq URL of a database of the server.
+func (p *Server) socketURL(database string) string {
+	return socketURL(p.socket, cmp.Or(p.cfg.Settings["port"], postgresPort), database)
+}
+
 // socketURL returns the libpq URL of a database on the unix socket in dir.
-func socketURL(dir, database string) string {
+func socketURL(dir, port, database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.User(postgresName),
 		Path:     "/" + database,
-		RawQuery: url.Values{"host": {dir}, "port": {postgresPort}, "sslmode": {"disable"}}.Encode(),
+		RawQuery: url.Values{"host": {dir}, "port": {port}, "sslmode": {"disable"}}.Encode(),
 	}
 	return u.String()
 }
@@ -255,5 +261,5 @@ func Running(dir string) string {
 	if err != nil || !isPostmaster(file.pid, cluster) {
 		return ""
 	}
-	return socketURL(file.socketDir, postgresName)
+	return socketURL(file.socketDir, postgresPort, postgresName)
 }

@@ -149,7 +149,7 @@ var errExited = errors.New("the server has ended")
 func (p *Server) awaitAnswer(ctx context.Context, server *postmaster) error {
 	silentSince := time.Now()
 	for {
-		err := ping(ctx, socketURL(p.socket, "postgres"))
+		err := ping(ctx, p.socketURL("postgres"))
 		if err == nil {
 			return nil
 		}

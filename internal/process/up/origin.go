@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/serving/loopback"
 )
 
 // An origin says what added the data of a folder without a manifest, according to its
@@ -54,37 +54,14 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	}
 }
 
-// lookupTimeout is the timeout for looking up a host name.
-const lookupTimeout = 5 * time.Second
-
 // mustBeLoopback refuses an address at which other machines could reach the demo, because its
-// passwords are public. All addresses of a host name must be loopback addresses.
+// passwords are public.
 func mustBeLoopback(ctx context.Context, address string) error {
-	refuse := func(why string) error {
-		return fmt.Errorf("--demo serves only this machine, because the passwords of its accounts are public: %q %s. Use --listen 127.0.0.1:8080", address, why)
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil // the check of the settings reports it
 	}
-	if host == "" {
-		return refuse("means all addresses of this machine")
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	var addresses []netip.Addr
-	if ip, err := netip.ParseAddr(host); err == nil {
-		addresses = append(addresses, ip)
-	} else if addresses, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return refuse("can't be looked up")
-	}
-	for _, ip := range addresses {
-		if !ip.Unmap().IsLoopback() {
-			return refuse("can be reached from other machines")
-		}
-	}
-	if len(addresses) == 0 {
-		return refuse("has no address")
+	if err := loopback.Check(ctx, address); err != nil {
+		return fmt.Errorf("--demo serves only this machine, because the passwords of its accounts are public: %q %w. Use --listen 127.0.0.1:8080", address, err)
 	}
 	return nil
 }
@@ -93,7 +70,7 @@ func mustBeLoopback(ctx context.Context, address string) error {
 // address and at its public URL.
 func isLoopback(ctx context.Context, address, publicURL string) bool {
 	u, err := url.Parse(publicURL)
-	return mustBeLoopback(ctx, address) == nil && err == nil && mustBeLoopback(ctx, net.JoinHostPort(u.Hostname(), "80")) == nil
+	return loopback.Check(ctx, address) == nil && err == nil && loopback.Check(ctx, net.JoinHostPort(u.Hostname(), "80")) == nil
 }
 
 // checkDemoAccounts is called at a start without --demo. It refuses the start if other

@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, stores.Stop()) }()
 
 	settings, err := o.settings(folder, stores)
-	if err := check(settings, err); err != nil {
+	if err := check(&settings, err); err != nil {
 		return err
 	}
 	o.Settings.Info("starting", "process", "postern up", "config", settings)
@@ -134,16 +134,24 @@ func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
 	if o.Demo { // the demo uses the stand-in instead of SendGrid
 		c.SendGridAPIKey, c.SendGridBaseURL, c.AlertFrom = "", "", ""
 	}
+	c.NATSCAFile, c.NATSCertFile, c.NATSKeyFile, c.NATSCredentialsFile = "", "", "", "" // the embedded server listens on loopback
+	if o.Demo {                                                                         // it serves only this machine
+		c.TLSCertFile, c.TLSKeyFile, c.ACMEDomains, c.BehindProxy, c.MetricsExposed = "", "", "", false, false
+	}
+	if c.ACMEDomains != "" {
+		c.ACMEFolder = cmp.Or(c.ACMEFolder, f.join("acme"))
+	}
 	c.ListenAddr = o.Listen
-	c.PublicURL = cmp.Or(c.PublicURL, "http://"+o.Listen)
 	return c, err
 }
 
-// check returns all faults of the settings in one error.
-func check(c config.Config, parsed error) error {
+// check returns all faults of the settings in one error, and fills in defaults.
+func check(c *config.Config, parsed error) error {
 	err := errors.Join(parsed, c.Check(config.API))
 	if c.SendGridAPIKey != "" {
-		err = errors.Join(parsed, c.Check(config.Notify), c.Check(config.API))
+		notify := *c
+		notify.ListenAddr, notify.MetricsAddr = "", ""
+		err = errors.Join(err, notify.Check(config.Notify))
 	}
 	if err == nil {
 		return nil
@@ -158,7 +166,7 @@ func check(c config.Config, parsed error) error {
 func (s *Stores) as(p config.Process, c config.Config) config.Config {
 	c.NATSURL = s.NATSURLs[string(p)]
 	if p != config.API {
-		c.ListenAddr = ""
+		c.ListenAddr, c.MetricsAddr = "", ""
 	}
 	return c
 }

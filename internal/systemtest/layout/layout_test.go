@@ -23,7 +23,7 @@ var imports = map[string]string{
 	// The events, and the stream that keeps them.
 	"events":           "directory/block proof/salted text/number",
 	"schemas":          "events",
-	"eventlog":         "backoff events problem schemas",
+	"eventlog":         "backoff certificate events problem schemas",
 	"eventlog/consume": "backoff eventlog events",
 	"eventlog/facts":   "events problem proof/salted",
 	"eventlog/outbox":  "events",
@@ -31,7 +31,7 @@ var imports = map[string]string{
 
 	// Storage.
 	"backoff":             "",
-	"store":               "backoff",
+	"store":               "backoff certificate",
 	"store/bucket":        "store/bucket/folder",
 	"store/bucket/folder": "",
 	"store/keyfile":       "",
@@ -136,6 +136,10 @@ var imports = map[string]string{
 
 	// Pages, API and command line.
 	"inbound":          "",
+	"serving":          "health inbound problem problem/document",
+	"serving/loopback": "",
+	"certificate":      "",
+	"certificate/acme": "",
 	"problem":          "limits",
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
@@ -155,12 +159,12 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/policy certificate config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
-	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
-	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
+	"config":            "inbound notify/sendgrid serving/loopback text/address",
+	"process":           "access access/letter access/oidc api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",
@@ -202,6 +206,7 @@ var vendors = map[string]string{
 	"github.com/pquerna/otp":                "access",
 	"github.com/coreos/go-oidc":             "access/oidc",
 	"golang.org/x/oauth2":                   "access/oidc",
+	"golang.org/x/crypto/acme":              "certificate/acme",
 	"github.com/boombuler/barcode":          "web/account",
 }
 
@@ -210,14 +215,16 @@ var inputOutput = []string{"net", "net/http", "os", "os/exec", "database/sql", "
 
 // environment lists the packages besides config that read the environment, and why.
 var environment = map[string]string{
-	"cli":               "DATABASE_URL and NATS_URL choose the system that a verb acts on; its other settings come from the same environment",
-	"process/up":        "the embedded system takes its settings for outside services from the environment",
-	"embedded/postgres": "PATH of the PostgreSQL that it runs",
-	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
-	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
-	"process":           "GOMEMLIMIT and GOGC belong to the Go runtime, and override our own limits",
-	"bench":             "passes its environment to the processes that it measures",
-	"web/webtest":       "CI, where a missing browser is a failure",
+	"cli":                     "DATABASE_URL and NATS_URL choose the system that a verb acts on; its other settings come from the same environment",
+	"process/up":              "the embedded system takes its settings for outside services from the environment",
+	"embedded/postgres":       "PATH of the PostgreSQL that it runs",
+	"store/storetest":         "PG_BIN of the tests' PostgreSQL",
+	"store/replicatest":       "PG_BIN of the tests' PostgreSQL",
+	"store/tlstest":           "PG_BIN of the tests' PostgreSQL",
+	"process":                 "GOMEMLIMIT and GOGC belong to the Go runtime, and override our own limits",
+	"bench":                   "passes its environment to the processes that it measures",
+	"content/clamd/clamdtest": "CI, where a missing scanner is a failure",
+	"web/webtest":             "CI, where a missing browser is a failure",
 }
 
 func TestImports(t *testing.T) {

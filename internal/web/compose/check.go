@@ -45,6 +45,7 @@ type checking struct {
 	To        string
 	Bcc       []chip
 	Documents []message.Attachment
+	Unscanned bool       // no virus scanner checked the documents
 	At        *time.Time // nil: now
 	Zone      string
 	Undo      int
@@ -110,6 +111,7 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 	if c.Documents, err = p.documents(r, c.AttachmentIDs); err != nil {
 		return err
 	}
+	c.Unscanned = !p.Composer.Scans()
 	if sent, err := p.Composer.Sent(ctx, me, c.Key); err == nil {
 		c.Sent = &sent
 	} else if !errors.Is(err, message.ErrNotFound) {

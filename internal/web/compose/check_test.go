@@ -50,7 +50,7 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	page := w.check(text("Aftercare", "Read <b>this</b>:\nhttps://clinic.example/a?b=1&c=2."))
 	page.Is(http.StatusOK).Says("Check before you send", "2 portal users", "Chosen by name 2",
 		"1 portal user without an e-mail address", "Name of ann", "Aftercare", "From Sam Sender", "Read <b>this</b>:", "note.txt 5 bytes",
-		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
+		"Documents are not checked for viruses, because no virus scanner is set up.", "Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
 		HasHTML(`href="https://clinic.example/a?b=1&amp;c=2"`).LacksHTML("<b>this</b>", `name="confirm"`)
 	page.Says("they can’t sign in to the portal, so they won’t see this message there").LacksHTML("next sign in")
 	w.Get(w.at+"/letters").Is(http.StatusOK).Says("1–1 of 1 portal user", "Name of ann", "Send them a letter").LacksHTML("Name of ben")

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"postern/internal/inbound"
 )
 
 // A notice is a text about the last request, shown on the page that the request
@@ -20,7 +22,7 @@ const noticeCookie = "postern_notice"
 // Redirect redirects to a page of this site, which shows the notice; "" for none.
 func (rd *Renderer) Redirect(w http.ResponseWriter, r *http.Request, to, notice string) error {
 	if notice != "" {
-		http.SetCookie(w, &http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(pathOf(to) + "\n" + notice)),
+		http.SetCookie(w, &http.Cookie{Name: rd.noticeCookie(), Value: base64.RawURLEncoding.EncodeToString([]byte(pathOf(to) + "\n" + notice)),
 			Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: rd.cfg.Sessions.Secure()}) // #nosec G124 -- secure where the site is
 	}
 	if IsFragment(r) {
@@ -30,6 +32,10 @@ func (rd *Renderer) Redirect(w http.ResponseWriter, r *http.Request, to, notice 
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
+}
+
+func (rd *Renderer) noticeCookie() string {
+	return inbound.CookieName(noticeCookie, rd.cfg.Sessions.Secure())
 }
 
 // pathOf returns the path of an address of this site.
@@ -43,8 +49,8 @@ func pathOf(to string) string {
 
 // takeNotice returns the notice for the page of the request and deletes its cookie. A
 // request for a fragment leaves the cookie for the next page.
-func takeNotice(w http.ResponseWriter, r *http.Request) string {
-	cookie, err := r.Cookie(noticeCookie)
+func (rd *Renderer) takeNotice(w http.ResponseWriter, r *http.Request) string {
+	cookie, err := r.Cookie(rd.noticeCookie())
 	if err != nil || IsFragment(r) {
 		return ""
 	}
@@ -54,6 +60,6 @@ func takeNotice(w http.ResponseWriter, r *http.Request) string {
 	if err == nil && path != r.URL.Path && path != "/" {
 		return ""
 	}
-	http.SetCookie(w, &http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode}) // #nosec G124 -- deletes it
+	http.SetCookie(w, &http.Cookie{Name: rd.noticeCookie(), Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: rd.cfg.Sessions.Secure()}) // #nosec G124 -- secure where the site is
 	return text
 }

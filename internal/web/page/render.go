@@ -143,7 +143,7 @@ func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, de
 }
 
 func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, error) {
-	f := &Frame{View: v, Realm: realmOf(r.Context()), Notice: takeNotice(w, r), Path: r.URL.RequestURI()}
+	f := &Frame{View: v, Realm: realmOf(r.Context()), Notice: rd.takeNotice(w, r), Path: r.URL.RequestURI()}
 	var err error
 	if f.L, err = rd.cfg.Labels(r.Context()); err != nil {
 		return nil, err
