@@ -69,6 +69,7 @@ func TestTLS(t *testing.T) {
 		"a server without TLS":             {natstest.Start(t, natstest.Listening()).ClientURL(""), eventlog.TLS{CAFile: ours.File}, "the server does not offer TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			log, logged, err := connect(t, eventlog.Config{URL: c.url, TLS: c.tls}, c.says)
 			if c.says != "" {
 				if !errors.Is(err, context.Canceled) || strings.Count(logged, "waiting for NATS") != 1 {

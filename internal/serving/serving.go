@@ -78,7 +78,7 @@ func (t Transport) Require(next http.Handler) http.Handler {
 				"The proxy in front of this process does not say whether the request was encrypted: make it set X-Forwarded-Proto.")))
 		case isPage(r):
 			w.Header().Set("Cache-Control", "no-store")
-			http.Redirect(w, r, t.public(r), http.StatusPermanentRedirect) // #nosec G710 -- to PUBLIC_URL
+			http.Redirect(w, r, t.public(r), http.StatusPermanentRedirect)
 		default:
 			document.Write(w, document.From(problem.NotEncrypted.Problem(
 				"Send it to "+t.PublicURL+". If it had a password or a token, others may have read it: replace it.")))

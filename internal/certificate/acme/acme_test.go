@@ -159,8 +159,8 @@ func TestARealACMEServer(t *testing.T) {
 	s.Close()
 	again, _ := listen(t)
 	restarted := serve(t, again, s.URL+wfe.DirectoryPath, s.authority.File, folder)
-	if second, err := restarted.leaf(name); err != nil || !second.Equal(first) {
-		t.Errorf("after a restart: %v", err)
+	if second, err := restarted.leaf(name); err != nil || !second.Equal(first) || !restarted.Expires().Equal(first.NotAfter) {
+		t.Errorf("after a restart: %v, and it expires at %s", err, restarted.Expires())
 	}
 	err = filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
 		if info, statErr := os.Stat(path); err == nil && statErr == nil && !d.IsDir() && info.Mode().Perm()&0o077 != 0 {
