@@ -72,6 +72,9 @@
 //	second_factor.reset    1        a staff member removed the second factor of another                                         api                 -              second_factors
 //	permission.granted     2        a permission is given                                                                       api                 -              staff_permissions
 //	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
+//	password.set           1        a password is set or changed                                                                api                 -              -
+//	link.issued            1        a link to set a password is made                                                            api                 -              -
+//	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -

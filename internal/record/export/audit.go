@@ -96,13 +96,23 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
 		var b events.StaffEnabledChanged
 		b, err = events.Decode[events.StaffEnabledChanged](e)
-		staff := known("Practitioner", systemStaff, b.StaffID)
-		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+		a.account("staff", b.StaffID)
 	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
 		var b events.SecondFactor
 		b, err = events.Decode[events.SecondFactor](e)
-		staff := known("Practitioner", systemStaff, b.StaffID)
-		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+		a.account("staff", b.StaffID)
+	case events.TypeStaffChanged:
+		var b events.StaffChanged
+		b, err = events.Decode[events.StaffChanged](e)
+		a.account("staff", b.StaffID)
+	case events.TypePasswordSet:
+		var b events.PasswordSet
+		b, err = events.Decode[events.PasswordSet](e)
+		a.account(b.Account, b.ID)
+	case events.TypeLinkIssued:
+		var b events.LinkIssued
+		b, err = events.Decode[events.LinkIssued](e)
+		a.account(b.Account, b.ID)
 	case events.TypeRecordRead:
 		var b events.RecordRead
 		b, err = events.Decode[events.RecordRead](e)
@@ -127,6 +137,12 @@ func (a *auditEvent) signIn(b events.SignIn) {
 		account := whoIs(b.Account + ":" + b.ID)
 		a.Entity = []entity{{What: &account}}
 	}
+}
+
+// account describes a change of how a person signs in.
+func (a *auditEvent) account(account, id string) {
+	who := whoIs(account + ":" + id)
+	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &who}}
 }
 
 // ofDelivery returns the Communication of a delivery as an entity.

@@ -75,6 +75,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
 		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
+		events.StaffChanged{Change: m1, StaffID: "s1", Name: "Ada Brook", NameChanged: true},
 		events.StaffEnabledChanged{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffEnabledChanged{Change: m2, StaffID: "s1"}, events.StaffEnabledChanged{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
