@@ -21,7 +21,7 @@ var (
 	ErrDisabled = problem.StaffDisabled.New("this staff member is disabled: enable them first")
 )
 
-// Disable disables the account of a staff member: their sessions, API tokens and
+// Disable disables the account of a staff member: their sessions, API tokens, links and
 // password stop working. Their messages and permissions stay as they are. The event
 // names actor. Disabling a disabled account publishes no event. It fails with
 // [ErrNoStaff], with [ErrDisableSelf], or with [ErrLastAdministrator] for the last staff
@@ -81,10 +81,13 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 	return g.cfg.Facts.Wait(ctx, seq)
 }
 
-// endAccess ends every session and API token of a staff member.
+// endAccess ends every session, API token and unused link of a staff member.
 func (g *Gate) endAccess(ctx context.Context, staffID string) error {
 	return g.inTx(ctx, "ending sessions and tokens", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID); err != nil {
+			return err
+		}
+		if err := dropStaffLinks(ctx, tx, staffID); err != nil {
 			return err
 		}
 		return endSessions(ctx, tx, policy.RealmStaff, staffID)
