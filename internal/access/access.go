@@ -75,7 +75,7 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
 
-// Sweep deletes expired rows: sessions, API tokens, invitations, second factors whose setup
+// Sweep deletes expired rows: sessions, API tokens, links, second factors whose setup
 // was never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
@@ -89,8 +89,8 @@ func (g *Gate) Sweep(ctx context.Context) error {
 		"API tokens": {`DELETE FROM app.staff_tokens WHERE token_id IN
 			(SELECT token_id FROM app.staff_tokens t LEFT JOIN record.tokens r USING (token_id)
 			 WHERE coalesce(least(r.expires_at, r.revoked_at), t.earlier_until, t.made_at) < $1 LIMIT 1000)`, now.Add(-tokensListed)},
-		"invitations": {`DELETE FROM app.portal_invitations WHERE token_hash IN
-			(SELECT token_hash FROM app.portal_invitations WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
+		"links": {`DELETE FROM app.password_links WHERE token_hash IN
+			(SELECT token_hash FROM app.password_links WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN

@@ -23,7 +23,7 @@ func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAc
 		SELECT a.changed_at, i.expires_at, `+deadAddress+`
 		FROM app.portal_users u
 		LEFT JOIN app.portal_accounts a USING (portal_user_no)
-		LEFT JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no AND i.used_at IS NULL AND i.expires_at > $2 AND i.address_version = u.email_version
+		LEFT JOIN app.password_links i ON i.realm = 'portal_user' AND i.subject = u.portal_user_id AND i.used_at IS NULL AND i.expires_at > $2 AND i.address_version = u.email_version
 		WHERE u.portal_user_id = $1`, portalUserID, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrNoPortalUser) {
 		err = fmt.Errorf("reading a portal user's account: %w", err)

@@ -21,7 +21,7 @@ var (
 	ErrDisabled = problem.StaffDisabled.New("this staff member is disabled: enable them first")
 )
 
-// Disable disables the account of a staff member: their sessions, API tokens and
+// Disable disables the account of a staff member: their sessions, API tokens, links and
 // password stop working. Their messages and permissions stay as they are. The event
 // names actor. Disabling a disabled account publishes no event. It fails with
 // [ErrNoStaff], with [ErrDisableSelf], or with [ErrLastAdministrator] for the last staff
@@ -91,11 +91,14 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 	return g.cfg.Facts.Wait(ctx, seq)
 }
 
-// endAccess ends every session of a staff member, and deletes the hashes of API tokens that the
-// record does not have.
+// endAccess ends every session and unused link of a staff member, and deletes the hashes of API
+// tokens that the record does not have.
 func (g *Gate) endAccess(ctx context.Context, staffID string) error {
 	return g.inTx(ctx, "ending sessions and tokens", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens t WHERE staff_id = $1 AND NOT EXISTS (SELECT FROM record.tokens r WHERE r.token_id = t.token_id)`, staffID); err != nil {
+			return err
+		}
+		if err := dropStaffLinks(ctx, tx, staffID); err != nil {
 			return err
 		}
 		return endSessions(ctx, tx, policy.RealmStaff, staffID)

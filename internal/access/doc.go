@@ -26,7 +26,8 @@
 // Staff, their permissions, whether their account is disabled, and which second factor
 // and API tokens they have are record-first: a change is published as an event, acknowledged, and then
 // read back from the recorder's tables. Only credentials (addresses, password hashes,
-// sealed secrets, hashes of tokens, sessions) are written here.
+// sealed secrets, links, hashes of tokens, sessions) are written here. A password is recorded
+// before it works, and a link before anyone has its token.
 // A sign-in whose event can't be published fails.
 //
 // E-mail addresses, passwords and tokens are in no event, log line or error.

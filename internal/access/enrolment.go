@@ -143,7 +143,7 @@ func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code
 	if err != nil {
 		return nil, err
 	}
-	err = g.provePassword(ctx, who, password)
+	_, err = g.provePassword(ctx, who, password)
 	if errors.Is(err, passwords.ErrCurrent) {
 		if steps, wrong := g.stepsOf(secret, code); wrong == nil && len(steps) == 0 {
 			err = errors.Join(err, ErrWrongCode)
@@ -198,7 +198,7 @@ func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password st
 	if g.cfg.FactorRequired {
 		return ErrFactorRequired
 	}
-	if err := g.provePassword(ctx, who, password); err != nil {
+	if _, err := g.provePassword(ctx, who, password); err != nil {
 		return err
 	}
 	return g.dropFactor(ctx, who.Actor(), who.ID, events.FactorRemoved)
@@ -240,24 +240,3 @@ func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, 
 
 // FactorRequired reports whether the clinic requires a second factor of all staff.
 func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
-
-// provePassword checks the current password. It fails with [passwords.ErrCurrent], or
-// with [TooSoon] as signing in does: guessing at an unlocked desk is no faster.
-func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password string) error {
-	lane := ownLane(who)
-	if err := g.countTry(ctx, lane.key); err != nil {
-		return err
-	}
-	hash, err := one(ctx, g.pool, passwords.ErrCurrent, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
-	if err != nil {
-		return fmt.Errorf("reading a password's hash: %w", err)
-	}
-	match, _, err := g.passwords.matches(ctx, password, hash)
-	if err != nil {
-		return err
-	}
-	if !match {
-		return passwords.ErrCurrent
-	}
-	return g.clearFailures(ctx, lane)
-}

@@ -33,7 +33,7 @@ func TestInviteAddress(t *testing.T) {
 	var first []bool
 	for _, one := range made {
 		first = append(first, one.First)
-		who, err := c.WhoIsInvited(t.Context(), one.Token)
+		who, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, one.Token)
 		if err != nil || who.First != one.First || who.Email != one.Email {
 			t.Errorf("%+v is of %+v: %v", one, who, err)
 		}
@@ -46,14 +46,14 @@ func TestInviteAddress(t *testing.T) {
 			t.Errorf("%q: %d links", email, len(more))
 		}
 	}
-	if err := c.AcceptInvitation(t.Context(), made[1].Token, "a link that still works"); err != nil {
+	if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, made[1].Token, "a link that still works"); err != nil {
 		t.Error(err)
 	}
 	c.clock.move(askedAlready)
 	if more := ask("family@home.example"); len(more) != 2 || more[1].First {
 		t.Errorf("after a while: %+v", more)
 	}
-	if _, err := c.WhoIsInvited(t.Context(), made[0].Token); !errors.Is(err, ErrInvitation) {
+	if _, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, made[0].Token); !errors.Is(err, ErrInvitation) {
 		t.Errorf("the link that was replaced: %v", err)
 	}
 }
@@ -62,22 +62,22 @@ func TestInviteAddress(t *testing.T) {
 func TestInviteByMail(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "noor@home.example", "")
-	first, err := c.InviteByMail(t.Context(), "pu-1")
+	first, err := c.InviteByMail(t.Context(), operator, "pu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := c.InviteByMail(t.Context(), "pu-1")
+	second, err := c.InviteByMail(t.Context(), operator, "pu-1")
 	if err != nil || second.Token == first.Token || !second.First || second.Email != "noor@home.example" {
 		t.Errorf("%+v, %v", second, err)
 	}
 	c.exec(t, `UPDATE app.portal_users SET email = ''`)
-	if _, err := c.InviteByMail(t.Context(), "pu-1"); !errors.Is(err, ErrNoAddress) {
+	if _, err := c.InviteByMail(t.Context(), operator, "pu-1"); !errors.Is(err, ErrNoAddress) {
 		t.Errorf("without an address: %v", err)
 	}
-	if who, err := c.WhoIsInvited(t.Context(), second.Token); err != nil || who.Name != "Noor Haddad" {
+	if who, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, second.Token); err != nil || who.Name != "Noor Haddad" {
 		t.Errorf("the link before is of %+v: %v", who, err)
 	}
-	if _, err := c.InviteByMail(t.Context(), "pu-9"); !errors.Is(err, ErrNoPortalUser) {
+	if _, err := c.InviteByMail(t.Context(), operator, "pu-9"); !errors.Is(err, ErrNoPortalUser) {
 		t.Errorf("of an unknown portal user: %v", err)
 	}
 }
@@ -88,14 +88,14 @@ func TestNoLinkGoesToADeadAddress(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "family@home.example", good)
 	c.enrol(t, "pu-2", "family@home.example", "")
-	before, err := c.InviteByMail(t.Context(), "pu-1")
+	before, err := c.InviteByMail(t.Context(), operator, "pu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
 		SELECT portal_user_no, email_version, now(), '550 no such mailbox', 'r1' FROM app.portal_users WHERE portal_user_id = 'pu-1'`)
 	c.clock.move(askedAlready)
-	if _, err := c.InviteByMail(t.Context(), "pu-1"); !errors.Is(err, ErrDeadAddress) {
+	if _, err := c.InviteByMail(t.Context(), operator, "pu-1"); !errors.Is(err, ErrDeadAddress) {
 		t.Errorf("staff invite: %v", err)
 	}
 	if known, err := c.PortalAccount(t.Context(), "pu-1"); err != nil || !known.Dead {
@@ -104,14 +104,14 @@ func TestNoLinkGoesToADeadAddress(t *testing.T) {
 	if made, err := c.InviteAddress(t.Context(), "family@home.example"); err != nil || len(made) != 1 || !made[0].First {
 		t.Errorf("asked for: %+v, %v", made, err)
 	}
-	if _, err := c.WhoIsInvited(t.Context(), before.Token); err != nil {
+	if _, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, before.Token); err != nil {
 		t.Errorf("the link before: %v", err)
 	}
-	if _, err := c.Invite(t.Context(), "pu-1"); err != nil {
+	if _, err := c.Invite(t.Context(), operator, "pu-1"); err != nil {
 		t.Errorf("a link to hand out: %v", err)
 	}
 	c.exec(t, `UPDATE app.portal_users SET email = 'new@home.example', email_version = email_version + 1 WHERE portal_user_id = 'pu-1'`)
-	if made, err := c.InviteByMail(t.Context(), "pu-1"); err != nil || made.Email != "new@home.example" {
+	if made, err := c.InviteByMail(t.Context(), operator, "pu-1"); err != nil || made.Email != "new@home.example" {
 		t.Errorf("to another address: %+v, %v", made, err)
 	}
 }
@@ -123,11 +123,11 @@ func TestCountAsk(t *testing.T) {
 	for _, email := range []string{"noor@home.example", "unknown@home.example"} {
 		var tooSoon TooSoon
 		for range 5 {
-			if err := c.CountLinkRequest(t.Context(), email); err != nil {
+			if err := c.CountLinkRequest(t.Context(), policy.RealmPortalUser, email); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := c.CountLinkRequest(t.Context(), email); !errors.As(err, &tooSoon) || tooSoon.After > time.Second {
+		if err := c.CountLinkRequest(t.Context(), policy.RealmPortalUser, email); !errors.As(err, &tooSoon) || tooSoon.After > time.Second {
 			t.Errorf("the sixth time: %v", err)
 		}
 		// Signing in is counted apart.
@@ -171,9 +171,9 @@ func TestALinkDiesWithItsAddress(t *testing.T) {
 		`UPDATE app.portal_users SET active = false`,
 	} {
 		for j, make := range []func(id, email string) (string, error){
-			func(id, _ string) (string, error) { return c.Invite(t.Context(), id) },
+			func(id, _ string) (string, error) { return c.Invite(t.Context(), operator, id) },
 			func(id, _ string) (string, error) {
-				made, err := c.InviteByMail(t.Context(), id)
+				made, err := c.InviteByMail(t.Context(), operator, id)
 				return made.Token, err
 			},
 			func(_, email string) (string, error) {
@@ -191,14 +191,14 @@ func TestALinkDiesWithItsAddress(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.WhoIsInvited(t.Context(), token); err != nil {
+			if _, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, token); err != nil {
 				t.Fatal(err)
 			}
 			c.exec(t, change+` WHERE portal_user_id = '`+id+`'`)
-			if _, err := c.WhoIsInvited(t.Context(), token); !errors.Is(err, ErrInvitation) {
+			if _, err := c.WhoIsInvited(t.Context(), policy.RealmPortalUser, token); !errors.Is(err, ErrInvitation) {
 				t.Errorf("%s: the link %d still says whose it is: %v", change, j, err)
 			}
-			if err := c.AcceptInvitation(t.Context(), token, "another long one"); !errors.Is(err, ErrInvitation) {
+			if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, "another long one"); !errors.Is(err, ErrInvitation) {
 				t.Errorf("%s: the link %d still sets a password: %v", change, j, err)
 			}
 			account, err := c.PortalAccount(t.Context(), id)

@@ -53,6 +53,12 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 	if reason != "" {
 		return policy.Subject{}, ErrUnknownAtOrganisation
 	}
+	if staff.Invited {
+		// They need no password: the invitation has served its purpose.
+		if _, err := g.pool.Exec(ctx, `UPDATE app.staff_accounts SET setup = 'complete' WHERE staff_id = $1`, staff.ID); err != nil {
+			return policy.Subject{}, fmt.Errorf("completing an account: %w", err)
+		}
+	}
 	subject := staff.subject()
 	subject.Method = events.ByOrganisation
 	return subject, nil

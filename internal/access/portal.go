@@ -10,7 +10,10 @@ import (
 	"postern/internal/limits"
 	"postern/internal/problem"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
 )
 
 var (
@@ -50,6 +53,8 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 const selectPortalUser = `
 	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
+
+func (u portalUser) linkOwner() linkOwner { return linkOwner{u.id, u.email, u.version, u.hasAccount} }
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
 	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead)
@@ -104,20 +109,20 @@ func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 }
 
 // SetPortalPassword sets the password of an active portal user, who need not
-// have been invited, and ends their sessions. It fails with [passwords.ErrRefused], and with
-// [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded] where the portal user
-// could not sign in with it.
-func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password string) error {
+// have been invited, and ends their sessions. It is for the command line: the event names
+// actor. It fails with [passwords.ErrRefused], and with [ErrNoPortalUser], [ErrInactive],
+// [ErrNoAddress] or [ErrCrowded] where the portal user could not sign in with it.
+func (g *Gate) SetPortalPassword(ctx context.Context, actor, portalUserID, password string) error {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
 		return err
 	}
-	return g.setPortalPassword(ctx, u, password, func(pgx.Tx) error { return nil })
+	return g.setPortalPassword(ctx, actor, u, password, events.PasswordSet{Change: uuid.New(), How: events.ByCommandLine}, func(pgx.Tx) error { return nil })
 }
 
-// setPortalPassword calls entitled and sets the password in one transaction. An error of
-// entitled leaves the password as it is.
-func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password string, entitled func(pgx.Tx) error) error {
+// setPortalPassword records the change, and then calls entitled and sets the password in
+// one transaction. An error of entitled leaves the password as it is.
+func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser, password string, change events.PasswordSet, entitled func(pgx.Tx) error) error {
 	if err := passwords.Check(password, limits.PortalPassword); err != nil {
 		return err
 	}
@@ -128,13 +133,14 @@ func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password str
 	if err != nil {
 		return err
 	}
-	err = g.inTx(ctx, "setting a password", func(tx pgx.Tx) error {
+	change.Account, change.ID = string(policy.RealmPortalUser), u.id
+	err = g.recordPassword(ctx, actor, change, func(tx pgx.Tx) error {
 		if err := entitled(tx); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `
 			INSERT INTO app.portal_accounts (portal_user_no, password_hash, changed_at) VALUES ($1, $2, $3)
-			ON CONFLICT (portal_user_no) DO UPDATE SET password_hash = excluded.password_hash, changed_at = excluded.changed_at`,
+			ON CONFLICT (portal_user_no) DO UPDATE SET password_hash = excluded.password_hash, changed_at = excluded.changed_at, next_change = excluded.next_change`,
 			u.no, hash, g.cfg.Facts.Now())
 		if err != nil {
 			return err
@@ -173,30 +179,14 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 	if err != nil {
 		return err
 	}
-	lane := ownLane(who)
-	if err := g.countTry(ctx, lane.key); err != nil {
-		return err
+	change, err := g.provePassword(ctx, who, current)
+	if errors.Is(err, passwords.ErrCurrent) {
+		return errors.Join(err, passwords.Check(password, limits.PortalPassword))
 	}
-	hash, err := one(ctx, g.pool, passwords.ErrCurrent, pgx.RowTo[string], `SELECT password_hash FROM app.portal_accounts WHERE portal_user_no = $1`, u.no)
-	if err != nil {
-		return fmt.Errorf("reading a password's hash: %w", err)
-	}
-	match, _, err := g.passwords.matches(ctx, current, hash)
 	if err != nil {
 		return err
 	}
-	if !match {
-		return errors.Join(passwords.ErrCurrent, passwords.Check(password, limits.PortalPassword))
-	}
-	if err := g.clearFailures(ctx, lane); err != nil {
-		return err
-	}
-	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
-		// Of two concurrent changes the second fails: its current password is outdated.
-		tag, err := tx.Exec(ctx, `SELECT FROM app.portal_accounts WHERE portal_user_no = $1 AND password_hash = $2 FOR UPDATE`, u.no, hash)
-		if err == nil && tag.RowsAffected() != 1 {
-			err = passwords.ErrCurrent
-		}
-		return err
+	return g.setPortalPassword(ctx, who.Actor(), u, password, events.PasswordSet{Change: change, How: events.ByCurrentPassword}, func(tx pgx.Tx) error {
+		return unchanged(ctx, tx, `SELECT FROM app.portal_accounts WHERE portal_user_no = $1 AND next_change = $2 FOR UPDATE`, u.no, change)
 	})
 }

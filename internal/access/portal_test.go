@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/internal/access/passwords"
+	"postern/internal/access/policy"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -15,24 +16,24 @@ import (
 func TestAnInvitationSetsAPasswordOnce(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "noor@home.example", "")
-	token, err := c.Invite(t.Context(), "pu-1")
+	token, err := c.Invite(t.Context(), operator, "pu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AcceptInvitation(t.Context(), token, "short"); !errors.Is(err, passwords.ErrRefused) {
+	if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, "short"); !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("a short password: %v", err)
 	}
 	// It was refused, so the link still works.
-	if err := c.AcceptInvitation(t.Context(), token, good); err != nil {
+	if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, good); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.SignInPortal(t.Context(), Credentials{Email: "noor@home.example", Password: good}); err != nil {
 		t.Error(err)
 	}
-	if err := c.AcceptInvitation(t.Context(), token, "another long one"); !errors.Is(err, ErrInvitation) {
+	if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, "another long one"); !errors.Is(err, ErrInvitation) {
 		t.Errorf("a second time: %v", err)
 	}
-	if n := c.count(t, `SELECT count(*) FROM app.portal_invitations WHERE purpose = 'invite' AND used_at IS NOT NULL`); n != 1 {
+	if n := c.count(t, `SELECT count(*) FROM app.password_links WHERE purpose = 'first' AND used_at IS NOT NULL`); n != 1 {
 		t.Errorf("%d used invitations", n)
 	}
 }
@@ -45,14 +46,14 @@ func TestAResetEndsTheWaitAndTheSessions(t *testing.T) {
 	for range 6 {
 		_, _ = s.SignInPortal(t.Context(), Credentials{Email: "noor@home.example", Password: "a guess"})
 	}
-	token, err := s.Invite(t.Context(), "pu-1")
+	token, err := s.Invite(t.Context(), operator, "pu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.count(t, `SELECT count(*) FROM app.portal_invitations WHERE purpose = 'reset'`); n != 1 {
+	if n := s.count(t, `SELECT count(*) FROM app.password_links WHERE purpose = 'reset'`); n != 1 {
 		t.Errorf("%d resets", n)
 	}
-	if err := s.AcceptInvitation(t.Context(), token, good); err != nil {
+	if err := s.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, good); err != nil {
 		t.Fatal(err)
 	}
 	b.is("/portal", "")
@@ -66,7 +67,7 @@ func TestInvitationsThatOpenNothing(t *testing.T) {
 	c.enrol(t, "pu-1", "noor@home.example", "")
 	invite := func() string {
 		t.Helper()
-		token, err := c.Invite(t.Context(), "pu-1")
+		token, err := c.Invite(t.Context(), operator, "pu-1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,20 +75,20 @@ func TestInvitationsThatOpenNothing(t *testing.T) {
 	}
 	refused := func(what, token string) {
 		t.Helper()
-		if err := c.AcceptInvitation(t.Context(), token, good); !errors.Is(err, ErrInvitation) {
+		if err := c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, good); !errors.Is(err, ErrInvitation) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	replaced := invite()
 	newest := invite()
-	never, _ := newToken(linkTokenPrefix)
+	never, _ := newToken(portalLinkPrefix)
 	refused("replaced by a newer one", replaced)
 	refused("never made", never)
 	refused("rubbish", "pil_")
 
 	c.exec(t, `UPDATE app.portal_users SET active = false`)
 	refused("of an inactive account", newest)
-	if _, err := c.Invite(t.Context(), "pu-1"); !errors.Is(err, ErrNoPortalUser) {
+	if _, err := c.Invite(t.Context(), operator, "pu-1"); !errors.Is(err, ErrNoPortalUser) {
 		t.Errorf("inviting an inactive account: %v", err)
 	}
 	c.exec(t, `UPDATE app.portal_users SET active = true`)
@@ -101,7 +102,7 @@ func TestInvitationsThatOpenNothing(t *testing.T) {
 func TestOfTwoWhoUseALinkAtOnceOneWins(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "noor@home.example", "")
-	token, err := c.Invite(t.Context(), "pu-1")
+	token, err := c.Invite(t.Context(), operator, "pu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestOfTwoWhoUseALinkAtOnceOneWins(t *testing.T) {
 	passwords := []string{"the first one's password", "the second one's password"}
 	results := make([]error, len(passwords))
 	for i, password := range passwords {
-		both.Go(func() { results[i] = c.AcceptInvitation(t.Context(), token, password) })
+		both.Go(func() { results[i] = c.AcceptInvitation(t.Context(), policy.RealmPortalUser, token, password) })
 	}
 	both.Wait()
 	won := 0
@@ -148,13 +149,13 @@ func TestSetPortalPassword(t *testing.T) {
 		{"unknown", "pu-9", good, ErrNoPortalUser},
 		{"an id that is no text", "pu\x00", good, ErrNoPortalUser},
 	} {
-		if err := c.SetPortalPassword(t.Context(), test.id, test.password); !errors.Is(err, test.want) {
+		if err := c.SetPortalPassword(t.Context(), operator, test.id, test.password); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 		if errors.Is(test.want, passwords.ErrRefused) {
 			continue
 		}
-		if _, err := c.Invite(t.Context(), test.id); !errors.Is(err, test.want) {
+		if _, err := c.Invite(t.Context(), operator, test.id); !errors.Is(err, test.want) {
 			t.Errorf("inviting %s: got %v, want %v", test.name, err, test.want)
 		}
 	}
@@ -165,7 +166,7 @@ func TestOtherProcessesReadNothingOfThis(t *testing.T) {
 	url := storetest.New(t)
 	for _, role := range []store.Role{store.RoleFanout, store.RoleNotify, store.RoleRecorder} {
 		pool := storetest.Open(t, url, role)
-		for _, table := range []string{"staff_accounts", "staff_tokens", "portal_accounts", "portal_invitations", "sessions", "sign_in_tries"} {
+		for _, table := range []string{"staff_accounts", "staff_tokens", "portal_accounts", "password_links", "sessions", "sign_in_tries"} {
 			if _, err := pool.Exec(t.Context(), `SELECT FROM app.`+table); err == nil {
 				t.Errorf("%s reads app.%s", role, table)
 			}
@@ -185,7 +186,7 @@ func TestManyAccountsOfOneAddress(t *testing.T) {
 		c.enrol(t, "pu-"+strconv.Itoa(i), "home@family.example", "")
 	}
 	for i := range mostSharing {
-		if err := c.SetPortalPassword(t.Context(), "pu-"+strconv.Itoa(i), password(i)); err != nil {
+		if err := c.SetPortalPassword(t.Context(), operator, "pu-"+strconv.Itoa(i), password(i)); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := c.Sharing(t.Context(), "pu-"+strconv.Itoa(i)); err != nil || n != i {
@@ -193,10 +194,10 @@ func TestManyAccountsOfOneAddress(t *testing.T) {
 		}
 	}
 	last := "pu-" + strconv.Itoa(mostSharing)
-	if err := c.SetPortalPassword(t.Context(), last, password(mostSharing)); !errors.Is(err, ErrCrowded) {
+	if err := c.SetPortalPassword(t.Context(), operator, last, password(mostSharing)); !errors.Is(err, ErrCrowded) {
 		t.Errorf("of one too many: %v", err)
 	}
-	if _, err := c.Invite(t.Context(), last); !errors.Is(err, ErrCrowded) {
+	if _, err := c.Invite(t.Context(), operator, last); !errors.Is(err, ErrCrowded) {
 		t.Errorf("inviting one too many: %v", err)
 	}
 	for _, i := range []int{0, mostSharing - 1} {

@@ -248,7 +248,7 @@ func TestSignInStepByStep(t *testing.T) {
 	}
 	for name, end := range map[string]func(){
 		"too late":          func() { s.clock.move(halfwayLifetime) },
-		"another password":  func() { _ = s.SetStaffPassword(t.Context(), ada.ID, good) },
+		"another password":  func() { s.setByLink(t, ada, good) },
 		"disabled":          func() { _ = s.Disable(t.Context(), operator, ada.ID) },
 		"signed out by all": func() { _ = s.SignOutEverywhere(t.Context(), ada.subject()) },
 	} {

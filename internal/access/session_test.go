@@ -331,13 +331,11 @@ func TestSessionsEnd(t *testing.T) {
 	})
 	t.Run("with another password", func(t *testing.T) {
 		b := signedIn(t)
-		if err := s.SetPortalPassword(t.Context(), "pu-1", good); err != nil {
+		if err := s.SetPortalPassword(t.Context(), operator, "pu-1", good); err != nil {
 			t.Fatal(err)
 		}
 		b.is("/portal", "")
-		if err := s.SetStaffPassword(t.Context(), ada.ID, good); err != nil {
-			t.Fatal(err)
-		}
+		s.setByLink(t, ada, good)
 		b.is("/staff", "")
 	})
 	t.Run("with the account", func(t *testing.T) {
@@ -423,14 +421,13 @@ func TestSweepDeletesOnlyWhatHasExpired(t *testing.T) {
 	b := s.browser(t)
 	b.signIn("/staff", "ada@clinic.example", good)
 	b.signIn("/staff", "ada@clinic.example", "a guess")
-	if _, err := s.Invite(t.Context(), "pu-1"); err != nil {
+	if _, err := s.Invite(t.Context(), operator, "pu-1"); err != nil {
 		t.Fatal(err)
 	}
 	s.exec(t, `INSERT INTO app.sessions (token_hash, realm, data, expires_at) VALUES ('old', 'staff', '{}', now() - interval '61 minutes')`)
 	s.exec(t, `INSERT INTO app.sign_in_tries VALUES ('old', 9, now() - interval '25 hours', now())`)
-	s.exec(t, `INSERT INTO app.portal_invitations (token_hash, portal_user_no, purpose, expires_at, used_at, address_version)
-		SELECT 'old', portal_user_no, 'invite', now() - interval '31 days', now(), 0 FROM app.portal_users`)
-	const all = `SELECT (SELECT count(*) FROM app.sessions) + (SELECT count(*) FROM app.sign_in_tries) + (SELECT count(*) FROM app.portal_invitations)`
+	s.exec(t, `INSERT INTO app.password_links VALUES ('old', 'portal_user', 'pu-1', 'first', 0, now() - interval '38 days', now() - interval '31 days', now())`)
+	const all = `SELECT (SELECT count(*) FROM app.sessions) + (SELECT count(*) FROM app.sign_in_tries) + (SELECT count(*) FROM app.password_links)`
 	before := s.count(t, all)
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)

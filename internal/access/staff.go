@@ -32,6 +32,39 @@ type Staff struct {
 	// SecondFactor is set if they sign in with a code as well as the password.
 	SecondFactor bool
 	Permissions  []policy.Permission
+	HasPassword  bool
+	// Invited is set until they have set their first password, or have signed in at the
+	// organisation, if they were added with a link.
+	Invited bool
+	// InvitedUntil is when the link of an invited staff member expires; nil without a link.
+	InvitedUntil *time.Time
+	// EmailVersion is how often the e-mail address was changed.
+	EmailVersion int
+}
+
+// StaffState is the state of a staff account.
+type StaffState string
+
+// The states. An invited staff member has not set a first password; after the invitation
+// has expired they need another link. A disabled one can't sign in, invited or not.
+const (
+	StaffInvited           StaffState = "invited"
+	StaffInvitationExpired StaffState = "invitation_expired"
+	StaffActive            StaffState = "active"
+	StaffDisabled          StaffState = "disabled"
+)
+
+// StateOf returns the present state of a staff account.
+func (g *Gate) StateOf(s Staff) StaffState {
+	switch {
+	case s.DisabledAt != nil:
+		return StaffDisabled
+	case !s.Invited:
+		return StaffActive
+	case s.InvitedUntil != nil && g.cfg.Facts.Now().Before(*s.InvitedUntil):
+		return StaffInvited
+	}
+	return StaffInvitationExpired
 }
 
 // subject is the zero Subject for the zero Staff and for a disabled staff member.
@@ -47,15 +80,19 @@ func (s Staff) subject() policy.Subject {
 const selectStaff = `
 	SELECT s.staff_id, s.name, a.email, s.created_at, s.disabled_at,
 	       EXISTS (SELECT FROM record.second_factors f WHERE f.staff_id = s.staff_id),
-	       array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id ORDER BY p.permission)
+	       array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id ORDER BY p.permission),
+	       a.password_hash IS NOT NULL, a.setup = 'invited',
+	       CASE WHEN a.setup = 'invited' THEN (SELECT l.expires_at FROM app.password_links l
+	           WHERE l.realm = 'staff' AND l.subject = s.staff_id AND l.used_at IS NULL AND l.address_version = a.email_version) END,
+	       a.email_version
 	FROM record.staff s JOIN app.staff_accounts a USING (staff_id)`
 
 var (
 	// ErrNoStaff says that no staff member has that id or e-mail address.
 	ErrNoStaff = problem.NotFound.New("no such staff member: `postern staff list` shows all of them")
 	// ErrStaffExists says that the address belongs to a staff member already.
-	ErrStaffExists = errors.New("a staff member with this e-mail address exists already")
-	// ErrEmail and ErrName say that a new staff member's e-mail address or name is invalid.
+	ErrStaffExists = problem.StaffExists.New("a staff member with this e-mail address exists already")
+	// ErrEmail and ErrName say that a staff member's e-mail address or name is invalid.
 	ErrEmail = errors.New("the e-mail address can't be used")
 	ErrName  = fmt.Errorf("a name has 1 to %s, all of them visible", limits.StaffName)
 )
@@ -98,9 +135,13 @@ func readStaff(ctx context.Context, q querier, sql string, key any) (Staff, erro
 
 // NewStaff is the data of a staff member to be created.
 type NewStaff struct {
-	Email       string
-	Name        string
-	Password    string // "": they sign in with API tokens alone
+	Email string
+	Name  string
+	// Invited says that they set their first password with a link: see [Gate.InviteStaff].
+	Invited bool
+	// Password is their first password, given at the command line. Without one, staff who
+	// are not invited sign in with API tokens or at the organisation alone.
+	Password    string
 	Permissions []policy.Permission
 }
 
@@ -123,7 +164,7 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 	}
 	// A crash from here on leaves an account without a recorded staff member, which can't
 	// sign in. Calling again finds it.
-	id, err := g.claimStaffAccount(ctx, n.Email, hash)
+	id, err := g.claimStaffAccount(ctx, n, hash)
 	if err != nil {
 		return Staff{}, err
 	}
@@ -132,12 +173,11 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		// The change is the creation: a repeat gives the same events.
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
 	}
-	seq, err := g.publish(ctx, actor, bodies...)
-	if err != nil {
-		return Staff{}, fmt.Errorf("recording the new staff member: %w", err)
+	if n.Password != "" {
+		bodies = append(bodies, events.PasswordSet{Change: id, Account: string(policy.RealmStaff), ID: id.String(), How: events.ByCommandLine})
 	}
-	// A crash from here on leaves the staff member created.
-	if err := g.cfg.Facts.Wait(ctx, seq); err != nil {
+	// A crash after this leaves the staff member created.
+	if err := g.recordFacts(ctx, actor, bodies...); err != nil {
 		return Staff{}, err
 	}
 	return g.StaffByID(ctx, id.String())
@@ -154,16 +194,13 @@ func (n NewStaff) Check() error {
 // cleaned returns n as it is stored, and the errors of [NewStaff.Check].
 func (n NewStaff) cleaned() (NewStaff, error) {
 	var wrong []error
-	n.Name = invisible.Trim(n.Name)
-	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-	if length := utf8.RuneCountInString(n.Name); length < 1 || length > int(limits.StaffName) || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, hidden) {
-		wrong = append(wrong, ErrName)
+	var err error
+	if n.Name, err = cleanStaffName(n.Name); err != nil {
+		wrong = append(wrong, err)
 	}
-	email, err := address.Clean(n.Email)
-	if err != nil {
-		wrong = append(wrong, fmt.Errorf("%w: it %w", ErrEmail, err))
+	if n.Email, err = cleanStaffEmail(n.Email); err != nil {
+		wrong = append(wrong, err)
 	}
-	n.Email = email
 	for _, p := range n.Permissions {
 		if _, err := policy.ParsePermission(string(p)); err != nil {
 			wrong = append(wrong, err)
@@ -175,47 +212,53 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 	return n, errors.Join(wrong...)
 }
 
+// cleanStaffName returns a name as it is stored, or [ErrName].
+func cleanStaffName(name string) (string, error) {
+	name = invisible.Trim(name)
+	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
+	if length := utf8.RuneCountInString(name); length < 1 || length > int(limits.StaffName) || !utf8.ValidString(name) || strings.ContainsFunc(name, hidden) {
+		return name, ErrName
+	}
+	return name, nil
+}
+
+// cleanStaffEmail returns an e-mail address as it is stored, or an error that wraps
+// [ErrEmail].
+func cleanStaffEmail(email string) (string, error) {
+	clean, err := address.Clean(email)
+	if err != nil {
+		return "", fmt.Errorf("%w: it %w", ErrEmail, err)
+	}
+	return clean, nil
+}
+
 // claimStaffAccount makes the account of an e-mail address, or finds the one that an
-// interrupted creation left, and returns its staff id.
-func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string) (uuid.UUID, error) {
+// interrupted creation left, and returns its staff id. It runs alone, because
+// [Gate.ChangeStaff] finds an address free before it records the change.
+func (g *Gate) claimStaffAccount(ctx context.Context, n NewStaff, hash *string) (id uuid.UUID, err error) {
 	fresh, err := uuid.NewV7()
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("making a staff id: %w", err)
 	}
-	id, err := one(ctx, g.pool, ErrStaffExists, pgx.RowTo[string], `
-		INSERT INTO app.staff_accounts AS a (staff_id, email, password_hash) VALUES ($1, $2, $3)
-		ON CONFLICT (lower(email)) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash
-		WHERE NOT EXISTS (SELECT FROM record.staff s WHERE s.staff_id = a.staff_id)
-		RETURNING staff_id`, fresh.String(), email, hash)
-	if errors.Is(err, ErrStaffExists) {
-		return uuid.Nil, err
+	setup := "complete"
+	if n.Invited {
+		setup = "invited"
 	}
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("making the account: %w", err)
-	}
-	return uuid.Parse(id)
-}
-
-// SetStaffPassword gives a staff member another password and ends their
-// sessions. It fails with [ErrNoStaff] or [passwords.ErrRefused].
-func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) error {
-	if err := passwords.Check(password, limits.StaffPassword); err != nil {
-		return err
-	}
-	staff, err := g.StaffByID(ctx, staffID)
-	if err != nil {
-		return err
-	}
-	hash, err := g.passwords.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	return g.inTx(ctx, "setting a password", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE app.staff_accounts SET password_hash = $2 WHERE staff_id = $1`, staff.ID, hash); err != nil {
-			return err
+	err = g.alone(ctx, func(q querier, _ func(context.Context) error) error {
+		text, err := one(ctx, q, ErrStaffExists, pgx.RowTo[string], `
+			INSERT INTO app.staff_accounts AS a (staff_id, email, password_hash, setup) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (lower(email)) DO UPDATE SET email = excluded.email, password_hash = excluded.password_hash, setup = excluded.setup
+			WHERE NOT EXISTS (SELECT FROM record.staff s WHERE s.staff_id = a.staff_id)
+			RETURNING staff_id`, fresh.String(), n.Email, hash, setup)
+		if err != nil && !errors.Is(err, ErrStaffExists) {
+			err = fmt.Errorf("making the account: %w", err)
 		}
-		return endSessions(ctx, tx, policy.RealmStaff, staff.ID)
+		if err == nil {
+			id, err = uuid.Parse(text)
+		}
+		return err
 	})
+	return id, err
 }
 
 // inTx runs do in a transaction. Errors begin with doing.

@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
@@ -80,6 +81,44 @@ func (c clinic) token(t *testing.T, owner Staff) string {
 	return token
 }
 
+// invite creates a staff member without a password, and returns the token of their link.
+func (c clinic) invite(t *testing.T, email string) (Staff, string) {
+	t.Helper()
+	staff, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: email, Name: "Noel Novice", Invited: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return staff, c.link(t, staff)
+}
+
+// link makes a link for a staff member and returns its token.
+func (c clinic) link(t *testing.T, staff Staff) string {
+	t.Helper()
+	made, err := c.InviteStaff(t.Context(), operator, staff.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Token
+}
+
+// setByLink sets the password of a staff member with a link.
+func (c clinic) setByLink(t *testing.T, staff Staff, password string) {
+	t.Helper()
+	if err := c.AcceptInvitation(t.Context(), policy.RealmStaff, c.link(t, staff), password); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enters reports whether a staff member can sign in with a password.
+func (c clinic) enters(t *testing.T, email, password string) bool {
+	t.Helper()
+	_, err := c.SignInStaff(t.Context(), Credentials{Email: email, Password: password})
+	if err != nil && !errors.Is(err, ErrWrongCredentials) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // enrol puts a portal user into the directory, and gives them a password unless
 // it is "".
 func (c clinic) enrol(t *testing.T, id, email, password string) {
@@ -88,7 +127,7 @@ func (c clinic) enrol(t *testing.T, id, email, password string) {
 	if password == "" {
 		return
 	}
-	if err := c.SetPortalPassword(t.Context(), id, password); err != nil {
+	if err := c.SetPortalPassword(t.Context(), operator, id, password); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -160,6 +199,11 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 		if b, err = events.Decode[events.StaffCreated](e); err == nil {
 			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
 		}
+	case events.TypeStaffChanged:
+		var b events.StaffChanged
+		if b, err = events.Decode[events.StaffChanged](e); err == nil {
+			_, err = r.pool.Exec(ctx, `UPDATE record.staff SET name = $2 WHERE staff_id = $1`, b.StaffID, b.Name)
+		}
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
 		var b events.StaffEnabledChanged
 		if b, err = events.Decode[events.StaffEnabledChanged](e); err == nil {
@@ -216,6 +260,8 @@ func (r *recorder) last(t *testing.T, n int) []string {
 		delete(body, "attempt")
 		delete(body, "change")
 		delete(body, "token")
+		delete(body, "link")
+		delete(body, "expires_at")
 		text, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -234,6 +280,18 @@ func (r *recorder) all() string {
 		fmt.Fprintln(&b, e.Header(), string(e.Data))
 	}
 	return b.String()
+}
+
+// ids are the ids of all events of a type.
+func (r *recorder) ids(of events.Type) (ids []uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Type == of {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
 }
 
 func (r *recorder) count() int {

@@ -15,7 +15,8 @@ import (
 // SHA-256 of a token is stored.
 const (
 	staffTokenPrefix = "pst_"
-	linkTokenPrefix  = "pil_"
+	portalLinkPrefix = "pil_"
+	staffLinkPrefix  = "psl_"
 
 	secretBytes = 32
 	checkBytes  = 3

@@ -17,7 +17,7 @@ func TestTokensAreReadBack(t *testing.T) {
 		if !ok || !bytes.Equal(digest, digestOf(secret[:])) {
 			t.Fatalf("%s was not read back", token)
 		}
-		if _, ok := parseToken(linkTokenPrefix, token); ok {
+		if _, ok := parseToken(portalLinkPrefix, token); ok {
 			t.Fatal("it also opens something else")
 		}
 	})

@@ -27,7 +27,7 @@ func TestRequestsWaitThreeSecondsForTheRecord(t *testing.T) {
 	b := newBlast(t)
 	boss := b.system.staff(t, "Boss", policy.ManageStaff, policy.ManageLabels, policy.ReadRecord)
 	pat := b.anonymous(t)
-	if err := b.gate.SetPortalPassword(t.Context(), "pu-1", password); err != nil {
+	if err := b.gate.SetPortalPassword(t.Context(), "operator:test", "pu-1", password); err != nil {
 		t.Fatal(err)
 	}
 	pat.post("/v1/portal/session", map[string]any{"email": "pu-1@example.org", "password": password}).is(http.StatusOK)

@@ -6,7 +6,9 @@ import (
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 )
 
 // Me is the signed-in staff member or portal user.
@@ -56,9 +58,60 @@ func (g SessionOperations) register(a *API) {
 	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
 		return g.begin(ctx, g.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
 	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/session/password", id: "change-password", tag: forStaff, status: http.StatusNoContent,
+		summary: "Change my password. All my other sessions end. The new password has at least {StaffPassword}.",
+		actions: []policy.Action{policy.SecureAccount}, problems: []int{http.StatusUnprocessableEntity, http.StatusTooManyRequests},
+	}, g.changePassword)
 	g.ownSession(a, "/v1/session", forStaff, policy.RealmStaff, policy.Search, policy.SecureAccount)
 	g.ownSession(a, "/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox, policy.ReadInbox)
 	g.registerLists(a)
+}
+
+type passwordInput struct {
+	Body struct {
+		Current string `json:"current" maxLength:"1024" doc:"The password until now."`
+		New     string `json:"new" maxLength:"1024" doc:"The password from now on."`
+	}
+}
+
+// changePassword begins a new session, because the session of the request has ended too.
+func (g SessionOperations) changePassword(ctx context.Context, in *passwordInput) (*struct{}, error) {
+	who := subjectOf(ctx)
+	if err := g.Gate.ChangeStaffPassword(ctx, who, in.Body.Current, in.Body.New); err != nil {
+		return nil, passwordProblem(err)
+	}
+	return nil, g.Gate.Begin(ctx, who)
+}
+
+// passwordProblem gives the faults of a change of a password their locations.
+func passwordProblem(err error) error {
+	var faults []problem.Fault
+	if errors.Is(err, passwords.ErrCurrent) {
+		faults = append(faults, problem.Fault{Location: "body.current", Message: passwords.ErrCurrent.Error()})
+	}
+	if refused := refusalOf(err); refused != nil {
+		faults = append(faults, problem.Fault{Location: "body.new", Message: refused.Error()})
+	}
+	if faults == nil {
+		return err
+	}
+	return problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
+}
+
+// refusalOf returns the one of joined errors that refuses a password, or nil.
+func refusalOf(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			if errors.Is(one, passwords.ErrRefused) {
+				return one
+			}
+		}
+	}
+	if errors.Is(err, passwords.ErrRefused) {
+		return err
+	}
+	return nil
 }
 
 func (g SessionOperations) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (policy.Subject, error), c access.Credentials) (*body[Me], error) {

@@ -2,24 +2,43 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/access"
+	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/problem"
 )
 
 // StaffMember is a staff member as other staff see them.
 type StaffMember struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Email string `json:"email" doc:"The e-mail address with which they sign in."`
+	State string `json:"state" enum:"invited,active,disabled" doc:"invited: they have not set a first password yet."`
+	// InvitedUntil is left out of the JSON unless they are invited and their link works.
+	InvitedUntil *time.Time `json:"invited_until,omitempty" doc:"When the link of an invited staff member stops working. Without it, they need another link."`
 	// Disabled is left out of the JSON unless it is true.
 	Disabled bool `json:"disabled,omitempty" doc:"The account is disabled."`
 }
 
-func memberOf(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name, s.DisabledAt != nil} }
+func (g StaffOperations) memberOf(s access.Staff) StaffMember {
+	m := StaffMember{ID: s.ID, Name: s.Name, Email: s.Email, State: string(access.StaffActive), Disabled: s.DisabledAt != nil}
+	switch g.Gate.StateOf(s) {
+	case access.StaffDisabled:
+		m.State = string(access.StaffDisabled)
+	case access.StaffInvited:
+		m.State, m.InvitedUntil = string(access.StaffInvited), s.InvitedUntil
+	case access.StaffInvitationExpired:
+		m.State = string(access.StaffInvited)
+	}
+	return m
+}
 
 // Permissions are the permissions of a staff member.
 type Permissions struct {
@@ -51,9 +70,10 @@ type permissionsInput struct {
 	Body Permissions
 }
 
-// StaffOperations list staff, change their permissions and disable accounts.
+// StaffOperations list, add and change staff, change their permissions and disable accounts.
 type StaffOperations struct {
 	Gate     *access.Gate
+	Letters  *letter.Letters
 	Composer *compose.Composer
 }
 
@@ -62,6 +82,23 @@ func (g StaffOperations) register(a *API) {
 		method: http.MethodGet, path: "/v1/staff", id: "list-staff", tag: forStaff,
 		summary: "Staff by name.", actions: []policy.Action{policy.SeeStaff},
 	}, g.listStaff)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/staff", id: "add-staff", tag: forStaff, status: http.StatusCreated,
+		summary: "Add a staff member. They get an e-mail with a link, and choose their own password. The operation returns after the account is recorded.",
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusConflict, http.StatusUnprocessableEntity},
+	}, g.addStaff)
+	handle(a, operation{
+		method: http.MethodPatch, path: "/v1/staff/{id}", id: "change-staff", tag: forStaff,
+		summary: "Change the name or the e-mail address of a staff member. A changed address ends their sessions and links, and the former address gets an e-mail.",
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
+	}, g.changeStaff)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/staff/{id}/reset", id: "reset-staff-password", tag: forStaff, status: http.StatusAccepted,
+		summary: "Send a staff member a link for a first or a new password. The present password works until they use the link.",
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
+		return nil, g.Letters.InviteStaff(ctx, subjectOf(ctx), in.ID)
+	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
 		summary: "The permissions of a staff member.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
@@ -113,8 +150,81 @@ func (g StaffOperations) staffSwitch(a *API, verb, summary string, change func(c
 			return nil, err
 		}
 		staff, err := g.Gate.StaffByID(ctx, in.ID)
-		return answerWith(memberOf(staff)), err
+		return answerWith(g.memberOf(staff)), err
 	})
+}
+
+// NewStaffMember is the data of a staff member to be added.
+type NewStaffMember struct {
+	Email string `json:"email" maxLength:"254" doc:"The e-mail address with which they sign in. The link goes to it."`
+	Name  string `json:"name" maxLength:"800" doc:"The name that other staff and recipients see."`
+	// Permissions may be left out.
+	Permissions []policy.Permission `json:"permissions,omitempty" nullable:"false" maxItems:"50" doc:"Their permissions. Without it, they have none."`
+}
+
+// TransformSchema implements [huma.SchemaTransformer]: it lists all permissions.
+func (NewStaffMember) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	return Permissions{}.TransformSchema(r, s)
+}
+
+// AddedStaffMember is a staff member who has just been added.
+type AddedStaffMember struct {
+	StaffMember
+	LinkSent bool `json:"link_sent" doc:"Whether the e-mail with the link was handed over. If not, send it with POST /v1/staff/{id}/reset."`
+}
+
+type newStaffInput struct{ Body NewStaffMember }
+
+type changeStaffInput struct {
+	StaffPath
+	Body struct {
+		Name  *string `json:"name,omitempty" maxLength:"800" doc:"The new name. Without it, the name stays."`
+		Email *string `json:"email,omitempty" maxLength:"254" doc:"The new e-mail address. Without it, the address stays."`
+	}
+}
+
+func (g StaffOperations) addStaff(ctx context.Context, in *newStaffInput) (*body[AddedStaffMember], error) {
+	who := subjectOf(ctx)
+	made, err := g.Gate.CreateStaff(ctx, who.Actor(), access.NewStaff{Email: in.Body.Email, Name: in.Body.Name, Invited: true, Permissions: in.Body.Permissions})
+	if err != nil {
+		return nil, staffProblem(err)
+	}
+	// The account exists: a failure of the e-mail is no failure of the request.
+	sent := g.Letters.InviteStaff(ctx, who, made.ID)
+	if sent != nil && !errors.Is(sent, letter.ErrOff) && !errors.Is(sent, letter.ErrNotSent) {
+		return nil, sent
+	}
+	if made, err = g.Gate.StaffByID(ctx, made.ID); err != nil {
+		return nil, err
+	}
+	return answerWith(AddedStaffMember{g.memberOf(made), sent == nil}), nil
+}
+
+func (g StaffOperations) changeStaff(ctx context.Context, in *changeStaffInput) (*body[StaffMember], error) {
+	former, err := g.Gate.ChangeStaff(ctx, subjectOf(ctx).Actor(), in.ID, access.StaffChange{Name: in.Body.Name, Email: in.Body.Email})
+	if err != nil {
+		return nil, staffProblem(err)
+	}
+	if former != "" {
+		g.Letters.TellFormerAddress(ctx, in.ID, former) // the log says if it can't be told
+	}
+	staff, err := g.Gate.StaffByID(ctx, in.ID)
+	return answerWith(g.memberOf(staff)), err
+}
+
+// staffProblem gives the faults of a name and an e-mail address their locations.
+func staffProblem(err error) error {
+	var faults []problem.Fault
+	if errors.Is(err, access.ErrEmail) {
+		faults = append(faults, problem.Fault{Location: "body.email", Message: access.ErrEmail.Error()})
+	}
+	if errors.Is(err, access.ErrName) {
+		faults = append(faults, problem.Fault{Location: "body.name", Message: access.ErrName.Error()})
+	}
+	if faults == nil {
+		return err
+	}
+	return problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
 }
 
 // listStaff pages by position. There are few staff; a client that misses one added in
@@ -131,7 +241,7 @@ func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[St
 	rest := all[min(int(skip), len(all)):]
 	next := skip + int32(in.Limit) // #nosec G115 -- a page has at most 500
 	return answerWith(page(rest, in.Limit,
-		memberOf,
+		g.memberOf,
 		func(access.Staff) string { return cursorOfNumber(next) })), nil
 }
 

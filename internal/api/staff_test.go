@@ -2,14 +2,23 @@ package api_test
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp/totp"
 
+	letters "postern/internal/access/letter"
 	"postern/internal/access/policy"
+	"postern/internal/process"
 )
 
 // Disabling ends a staff member's access at once, and their scheduled messages can be
@@ -145,4 +154,182 @@ func TestSigningInWithACode(t *testing.T) {
 	}
 	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)
 	signIn("", "", http.StatusOK)
+}
+
+// Staff are added by e-mail, with permissions that the record attributes to the
+// administrator, and choose their own password.
+func TestAddingStaff(t *testing.T) {
+	box := &outbox{}
+	s := newSystem(t, box.install)
+	boss := s.staff(t, "Boss", policy.ManageStaff)
+	new := map[string]any{"email": "noel@clinic.example", "name": "Noel Novice", "permissions": []string{"read_record"}}
+	added := boss.post("/v1/staff", new).is(http.StatusCreated)
+	if added.at("state") != "invited" || added.at("link_sent") != true || added.at("email") != "noel@clinic.example" || added.at("invited_until") == nil {
+		t.Errorf("it is answered with %s", added.body)
+	}
+	id := added.text("id")
+	if got := boss.get("/v1/staff/" + id + "/permissions").is(http.StatusOK); got.at("permissions.0") != "read_record" {
+		t.Errorf("they hold %s", got.body)
+	}
+	list := boss.get("/v1/staff").is(http.StatusOK)
+	if list.at("items.0.state") != "active" || list.at("items.1.state") != "invited" || list.at("items.1.email") != "noel@clinic.example" {
+		t.Errorf("the list is %s", list.body)
+	}
+	boss.post("/v1/staff/"+id+"/reset", nil).is(http.StatusAccepted)
+	want := []string{"staff.created", "permission.granted", "link.issued", "link.issued"}
+	if diff := cmp.Diff(want, s.typesBy(t, "staff:"+boss.id)); diff != "" {
+		t.Errorf("recorded by the administrator (-want +got):\n%s", diff)
+	}
+	if got := box.all(); len(got) != 2 || !strings.Contains(got[0], "/sign-in/link#psl_") || got[0] == got[1] {
+		t.Fatalf("sent: %v", got)
+	}
+	_, token, _ := strings.Cut(box.all()[1], "#")
+	if err := s.gate.AcceptInvitation(t.Context(), policy.RealmStaff, token, password); err != nil {
+		t.Fatal(err)
+	}
+	s.anonymous(t).post("/v1/session", map[string]any{"email": "noel@clinic.example", "password": password}).is(http.StatusOK)
+
+	for _, c := range []struct {
+		body   map[string]any
+		status int
+		kind   string
+		at     []any
+	}{
+		{map[string]any{"email": "NOEL@clinic.example", "name": "N", "permissions": []string{}}, http.StatusConflict, "staff-exists", nil},
+		{map[string]any{"email": "nowhere", "name": " "}, http.StatusUnprocessableEntity, "invalid-request", []any{"body.email", "body.name"}},
+		{map[string]any{"email": "a@clinic.example", "name": "A", "permissions": []string{"fly"}}, http.StatusUnprocessableEntity, "invalid-request", []any{"body.permissions[0]"}},
+		{map[string]any{"email": "a@clinic.example", "name": "A", "password": password}, http.StatusUnprocessableEntity, "invalid-request", []any{"body.password"}},
+	} {
+		got := boss.post("/v1/staff", c.body).is(c.status)
+		if got.at("type") != "/problems/"+c.kind {
+			t.Errorf("%v is answered with %s", c.body, got.body)
+		}
+		for i, at := range c.at {
+			if got.at(fmt.Sprintf("errors.%d.location", i)) != at {
+				t.Errorf("%v is answered with %s, want a fault at %s", c.body, got.body, at)
+			}
+		}
+	}
+	if got := boss.post("/v1/staff/"+boss.id+"/reset", nil).is(http.StatusConflict); got.at("type") != "/problems/own-account" {
+		t.Errorf("oneself: %s", got.body)
+	}
+	boss.post("/v1/staff/unknown/reset", nil).is(http.StatusNotFound)
+	s.staff(t, "Plain").post("/v1/staff", new).is(http.StatusForbidden)
+}
+
+// Without an e-mail service, staff are added all the same, and the answer says that no
+// link was sent.
+func TestAddingStaffWithoutEmail(t *testing.T) {
+	s := newSystem(t)
+	boss := s.staff(t, "Boss", policy.ManageStaff)
+	added := boss.post("/v1/staff", map[string]any{"email": "noel@clinic.example", "name": "Noel"}).is(http.StatusCreated)
+	if added.at("link_sent") != false {
+		t.Errorf("it is answered with %s", added.body)
+	}
+	if got := boss.post("/v1/staff/"+added.text("id")+"/reset", nil).is(http.StatusServiceUnavailable); got.at("type") != "/problems/email-unavailable" {
+		t.Errorf("it is answered with %s", got.body)
+	}
+}
+
+// A name and an e-mail address can be changed. The former address is told.
+func TestChangingStaff(t *testing.T) {
+	box := &outbox{}
+	s := newSystem(t, box.install)
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada")
+	change := func(id string, body map[string]any, status int) *reply {
+		t.Helper()
+		return boss.json(http.MethodPatch, "/v1/staff/"+id, body).is(status)
+	}
+	if got := change(ada.id, map[string]any{"name": "Ada Brook"}, http.StatusOK); got.at("name") != "Ada Brook" || got.at("email") != ada.email {
+		t.Errorf("it is answered with %s", got.body)
+	}
+	if got := change(ada.id, map[string]any{"email": "brook@clinic.example"}, http.StatusOK); got.at("name") != "Ada Brook" || got.at("email") != "brook@clinic.example" {
+		t.Errorf("it is answered with %s", got.body)
+	}
+	if got := box.all(); len(got) != 1 || got[0] != "changed "+ada.email {
+		t.Errorf("sent: %v", got)
+	}
+	if got := change(ada.id, map[string]any{"email": boss.email}, http.StatusConflict); got.at("type") != "/problems/staff-exists" {
+		t.Errorf("another's address: %s", got.body)
+	}
+	if got := change(boss.id, map[string]any{"email": "mine@clinic.example"}, http.StatusConflict); got.at("type") != "/problems/own-account" {
+		t.Errorf("one's own: %s", got.body)
+	}
+	if got := change(ada.id, map[string]any{"email": "nowhere"}, http.StatusUnprocessableEntity); got.at("errors.0.location") != "body.email" {
+		t.Errorf("no address: %s", got.body)
+	}
+	change("unknown", map[string]any{"name": "X"}, http.StatusNotFound)
+	change(ada.id, map[string]any{}, http.StatusOK)
+	ada.json(http.MethodPatch, "/v1/staff/"+ada.id, map[string]any{"name": "X"}).is(http.StatusForbidden)
+}
+
+// Staff change their own password with the current one: other sessions end, and this one
+// goes on.
+func TestChangingOnesOwnPassword(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada")
+	here, there := s.anonymous(t), s.anonymous(t)
+	for _, c := range []*client{here, there} {
+		c.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
+	}
+	const another = "another brook under the bridge"
+	change := func(current, new string, status int) *reply {
+		t.Helper()
+		return here.post("/v1/session/password", map[string]any{"current": current, "new": new}).is(status)
+	}
+	both := change("wrong", "short", http.StatusUnprocessableEntity)
+	if both.at("type") != "/problems/invalid-request" || both.at("errors.0.location") != "body.current" || both.at("errors.1.location") != "body.new" {
+		t.Errorf("both wrong: %s", both.body)
+	}
+	if got := change(password, "short", http.StatusUnprocessableEntity); got.at("errors.0.location") != "body.new" || strings.Contains(string(got.body), password) {
+		t.Errorf("too short: %s", got.body)
+	}
+	there.get("/v1/session").is(http.StatusOK)
+	change(password, another, http.StatusNoContent)
+	here.get("/v1/session").is(http.StatusOK)
+	there.get("/v1/session").is(http.StatusUnauthorized)
+	there.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusUnauthorized)
+	there.post("/v1/session", map[string]any{"email": ada.email, "password": another}).is(http.StatusOK)
+	s.anonymous(t).post("/v1/session/password", map[string]any{"current": another, "new": password}).is(http.StatusUnauthorized)
+}
+
+// typesBy gives the types of the events of an actor.
+func (s *system) typesBy(t *testing.T, actor string) []string {
+	t.Helper()
+	s.Settle(t)
+	rows, err := s.Admin.Query(t.Context(), `SELECT type FROM record.events WHERE actor = $1 ORDER BY seq`, actor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return types
+}
+
+// outbox keeps the letters of a system, each as its kind, address and link.
+type outbox struct {
+	mu   sync.Mutex
+	sent []string
+}
+
+func (o *outbox) install(c *process.WebConfig) {
+	send := func(kind string) func(context.Context, string, string) error {
+		return func(_ context.Context, to, link string) error {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.sent = append(o.sent, strings.TrimSpace(kind+" "+to+" "+link))
+			return nil
+		}
+	}
+	c.Letters = letters.Config{PublicURL: "https://portal.example", SendInvitation: send("portal"), SendReset: send("portal"),
+		SendStaffInvitation: send("first"), SendStaffReset: send("reset"),
+		SendAddressChanged: func(ctx context.Context, to string) error { return send("changed")(ctx, to, "") }}
+}
+
+func (o *outbox) all() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.sent)
 }

@@ -124,7 +124,7 @@ func (s *system) staff(t *testing.T, name string, permissions ...policy.Permissi
 func (s *system) portalUser(t *testing.T, id string) *client {
 	t.Helper()
 	s.PortalUser(t, id)
-	if err := s.gate.SetPortalPassword(t.Context(), id, password); err != nil {
+	if err := s.gate.SetPortalPassword(t.Context(), "operator:test", id, password); err != nil {
 		t.Fatal(err)
 	}
 	c := s.anonymous(t)

@@ -286,6 +286,7 @@ func (w world) wrongMessages() []wrong {
 func (w world) unauthenticated() *client { return w.anonymous(w.staff.t) }
 
 func (w world) wrongSettings() []wrong {
+	const thePassword = password
 	const getLabels, labels, listStaff, getPermissions, permissions, bcc, search = "GET /v1/labels", "PUT /v1/labels", "GET /v1/staff",
 		"GET /v1/staff/{id}/permissions", "PUT /v1/staff/{id}/permissions", "GET /v1/bcc", "GET /v1/search"
 	bare := "/v1/staff/" + w.bare.id + "/permissions"
@@ -295,8 +296,26 @@ func (w world) wrongSettings() []wrong {
 		all = append(all, wrong{"no permission", w.bare, call, "/v1/staff/x/" + verb, "", false, nil, 403, ""},
 			wrong{"unknown staff", w.staff, call, "/v1/staff/unknown/" + verb, "", false, nil, 404, ""})
 	}
-	const reset = "DELETE /v1/staff/{id}/second-factor"
+	const reset, add, change, link, password = "DELETE /v1/staff/{id}/second-factor", "POST /v1/staff", "PATCH /v1/staff/{id}", "POST /v1/staff/{id}/reset", "POST /v1/session/password"
 	return append(all, []wrong{
+		{"no permission", w.bare, add, "", `{"email":"a@b.test","name":"A"}`, false, nil, 403, ""},
+		{"no address", w.staff, add, "", `{"name":"A"}`, false, nil, 422, "body.email"},
+		{"wrong address", w.staff, add, "", `{"email":"Xylophobia","name":"A"}`, false, nil, 422, "body.email"},
+		{"blank name", w.staff, add, "", `{"email":"a@b.test","name":" "}`, false, nil, 422, "body.name"},
+		{"unknown permission", w.staff, add, "", `{"email":"a@b.test","name":"A","permissions":["fly"]}`, false, nil, 422, "body.permissions[0]"},
+		{"a password", w.staff, add, "", `{"email":"a@b.test","name":"A","password":"Xylophobia"}`, false, nil, 422, "body.password"},
+		{"an address that is taken", w.staff, add, "", `{"email":"` + w.bare.email + `","name":"A"}`, false, nil, 409, ""},
+		{"no permission", w.bare, change, "/v1/staff/" + w.bare.id, `{"name":"A"}`, false, nil, 403, ""},
+		{"unknown staff", w.staff, change, "/v1/staff/unknown", `{"name":"A"}`, false, nil, 404, ""},
+		{"blank name", w.staff, change, "/v1/staff/" + w.bare.id, `{"name":" "}`, false, nil, 422, "body.name"},
+		{"wrong address", w.staff, change, "/v1/staff/" + w.bare.id, `{"email":"Xylophobia"}`, false, nil, 422, "body.email"},
+		{"one's own address", w.staff, change, "/v1/staff/" + w.staff.id, `{"email":"a@b.test"}`, false, nil, 409, ""},
+		{"no permission", w.bare, link, "/v1/staff/x/reset", "", false, nil, 403, ""},
+		{"no e-mail service", w.staff, link, "/v1/staff/" + w.bare.id + "/reset", "", false, nil, 503, ""},
+		{"unauthenticated", w.unauthenticated(), password, "", `{"current":"x","new":"y"}`, false, nil, 401, ""},
+		{"no new password", w.staff, password, "", `{"current":"x"}`, false, nil, 422, "body.new"},
+		{"wrong password", w.staff, password, "", `{"current":"Xylophobia","new":"another brook under it"}`, false, nil, 422, "body.current"},
+		{"short password", w.staff, password, "", `{"current":"` + thePassword + `","new":"short"}`, false, nil, 422, "body.new"},
 		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
 		{"unknown staff", w.staff, reset, "/v1/staff/unknown/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},

@@ -41,6 +41,9 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"up", "--nonsense"}, "nonsense"},
 		{[]string{"staff"}, "needs a verb"},
 		{[]string{"staff", "create"}, "--email"},
+		{[]string{"staff", "invite", "--email", "a@b.test"}, "--name"},
+		{[]string{"staff", "reset"}, "arg"},
+		{[]string{"staff", "change", "a@b.test"}, "--email"},
 		{[]string{"staff", "permit", "a@b.test", "fly"}, "send_portal_message"},
 		{[]string{"token"}, "needs a verb"},
 		{[]string{"token", "create"}, "--staff"},
@@ -152,6 +155,7 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 	must("", "staff", "reset-second-factor", "ben@clinic.test") // who has none: no news
+	staffLinks(t, p)
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\npu-2,Cy,,maybe\n"), 0o600); err != nil {
 		t.Fatal(err)

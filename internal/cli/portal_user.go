@@ -18,7 +18,7 @@ func (env *environment) portalUserInvite() *cobra.Command {
 	return &cobra.Command{Use: "invite ID", Short: "Make the single-use token with which a portal user sets a password", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
-				token, err := g.Invite(cmd.Context(), args[0])
+				token, err := g.Invite(cmd.Context(), operator(), args[0])
 				if err != nil {
 					return err
 				}
@@ -36,7 +36,7 @@ func (env *environment) portalUserPassword() *cobra.Command {
 				return err
 			}
 			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
-				if err := g.SetPortalPassword(cmd.Context(), args[0], password); err != nil {
+				if err := g.SetPortalPassword(cmd.Context(), operator(), args[0], password); err != nil {
 					return err
 				}
 				sharing, err := g.Sharing(cmd.Context(), args[0])

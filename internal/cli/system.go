@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type system struct {
 	position *position.Watcher
 	stores   *up.Stores // nil unless the verb started them
 	folder   *up.Folder // of the embedded system, in this process or another; nil: the environment names the stores
+	url      string     // of the HTTP server of an embedded system that runs in another process; "": none
 
 	closers []func() error
 }
@@ -71,6 +73,7 @@ func (env *environment) addresses(ctx context.Context, s *system, renew []up.Par
 			return config.Config{}, err
 		}
 		a, err := up.Running(ctx, env.data)
+		s.url = a.URL
 		return config.Config{DatabaseURL: a.DatabaseURL, NATSURL: a.NATSURLs[events.Admin]}, err
 	}
 	if err != nil {
@@ -165,6 +168,9 @@ func (s *system) wait(ctx context.Context, seq uint64) error {
 func (s *system) gate() (*access.Gate, error) {
 	return access.New(access.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
+
+// publicURL returns the address at which people reach the portal, "" if it is not known.
+func (s *system) publicURL() string { return cmp.Or(os.Getenv("PUBLIC_URL"), s.url) }
 
 // with opens the system, calls f, and closes the system.
 func (env *environment) with(ctx context.Context, f func(*system) error, renew ...up.Part) error {

@@ -75,6 +75,9 @@
 //	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
 //	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
 //	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -
+//	password.set           1        a password is set or changed                                                                api                 -              -
+//	link.issued            1        a link to set a password is made                                                            api                 -              -
+//	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -

@@ -157,8 +157,8 @@ func portalFirst(p *pace.Pace, next http.Handler) http.Handler {
 	})
 }
 
-// lettersOf returns the configuration for sending portal users links to set a password. Without
-// the settings of SendGrid, no links are sent.
+// lettersOf returns the configuration for sending links to set a password. Without the settings
+// of SendGrid, no links are sent.
 func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
 	letters = letter.Config{PublicURL: c.PublicURL, Logger: logger}
 	if c.SendGridAPIKey == "" {
@@ -170,6 +170,7 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 		return letter.Config{}, nil, err
 	}
 	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
+	letters.SendStaffInvitation, letters.SendStaffReset, letters.SendAddressChanged = client.SendStaffInvitation, client.SendStaffReset, client.SendAddressChanged
 	return letters, client.Close, nil
 }
 

@@ -101,7 +101,7 @@ type WebConfig struct {
 	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
 	// every post. See [reports.Config].
 	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
-	// Letters sends portal users links to set a password. WireWeb sets its Gate.
+	// Letters sends links to set a password. WireWeb sets its Gate.
 	Letters letter.Config
 	// Vacuum vacuums and analyzes tables after a large import; nil: autovacuum does it.
 	Vacuum func(ctx context.Context, tables ...string) error
@@ -198,7 +198,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
-		api.StaffOperations{Gate: gate, Composer: w.Composer},
+		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},

@@ -55,8 +55,8 @@ const allowed = `
 	app.parked_events        S       -       -       -
 	app.open_parked_events   S       -       -       -
 	app.patients             SIU     S       S       S
+	app.password_links       SIUD    -       -       -
 	app.portal_accounts      SIUD    -       -       -
-	app.portal_invitations   SIUD    -       -       -
 	app.portal_users         SIU     S       S       S
 	app.record_check         S       S       S       SIU
 	app.record_verdict       S       S       S       S

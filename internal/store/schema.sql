@@ -1053,6 +1053,22 @@ CREATE INDEX parked_open ON app.parked USING btree (consumer, parked_at) WHERE (
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.parked TO postern_api, postern_recorder;
 GRANT SELECT, INSERT, UPDATE ON app.parked TO postern_fanout, postern_notify;
 
+CREATE TABLE app.password_links (
+    token_hash bytea NOT NULL,
+    realm text NOT NULL,
+    subject text NOT NULL,
+    purpose text NOT NULL,
+    address_version integer NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT password_links_pkey PRIMARY KEY (token_hash),
+    CONSTRAINT password_links_purpose_check CHECK ((purpose = ANY (ARRAY['first'::text, 'reset'::text]))),
+    CONSTRAINT password_links_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
+);
+CREATE UNIQUE INDEX password_links_open ON app.password_links USING btree (realm, subject) WHERE (used_at IS NULL);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.password_links TO postern_api;
+
 CREATE TABLE app.patients (
     patient_no integer NOT NULL GENERATED ALWAYS AS IDENTITY,
     birth_date date,
@@ -1079,23 +1095,10 @@ CREATE TABLE app.portal_accounts (
     portal_user_no integer NOT NULL,
     password_hash text NOT NULL,
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
+    next_change uuid NOT NULL DEFAULT gen_random_uuid(),
     CONSTRAINT portal_accounts_pkey PRIMARY KEY (portal_user_no)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.portal_accounts TO postern_api;
-
-CREATE TABLE app.portal_invitations (
-    token_hash bytea NOT NULL,
-    portal_user_no integer NOT NULL,
-    purpose text NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    used_at timestamp with time zone,
-    made_at timestamp with time zone NOT NULL DEFAULT now(),
-    address_version integer NOT NULL,
-    CONSTRAINT portal_invitations_pkey PRIMARY KEY (token_hash),
-    CONSTRAINT portal_invitations_purpose_check CHECK ((purpose = ANY (ARRAY['invite'::text, 'reset'::text])))
-);
-CREATE UNIQUE INDEX portal_invitations_open ON app.portal_invitations USING btree (portal_user_no) WHERE (used_at IS NULL);
-GRANT SELECT, INSERT, UPDATE, DELETE ON app.portal_invitations TO postern_api;
 
 CREATE TABLE app.portal_users (
     portal_user_no integer NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -1294,8 +1297,13 @@ CREATE TABLE app.staff_accounts (
     email text NOT NULL,
     password_hash text,
     created_at timestamp with time zone NOT NULL DEFAULT now(),
+    email_version integer NOT NULL DEFAULT 0,
+    setup text NOT NULL DEFAULT 'complete'::text,
+    next_change uuid NOT NULL DEFAULT gen_random_uuid(),
     CONSTRAINT staff_accounts_pkey PRIMARY KEY (staff_id),
-    CONSTRAINT staff_accounts_email_check CHECK ((email <> ''::text))
+    CONSTRAINT staff_accounts_check CHECK (((setup = 'complete'::text) OR (password_hash IS NULL))),
+    CONSTRAINT staff_accounts_email_check CHECK ((email <> ''::text)),
+    CONSTRAINT staff_accounts_setup_check CHECK ((setup = ANY (ARRAY['invited'::text, 'complete'::text])))
 );
 CREATE UNIQUE INDEX staff_accounts_email ON app.staff_accounts USING btree (lower(email));
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.staff_accounts TO postern_api;
@@ -1332,8 +1340,6 @@ ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY
 ALTER TABLE app.block_rosters ADD CONSTRAINT block_rosters_root_fkey FOREIGN KEY (root) REFERENCES app.rosters(root);
 
 ALTER TABLE app.portal_accounts ADD CONSTRAINT portal_accounts_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
-
-ALTER TABLE app.portal_invitations ADD CONSTRAINT portal_invitations_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
 
 ALTER TABLE app.recovery_codes ADD CONSTRAINT recovery_codes_change_id_fkey FOREIGN KEY (change_id) REFERENCES app.second_factors(change_id) ON DELETE CASCADE;
 

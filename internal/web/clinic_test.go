@@ -54,7 +54,7 @@ func openClinic(t *testing.T) *clinic {
 	if err := demo.Import(t.Context(), c.Admin, imports.Options{DemoEmailDomain: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Web.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
+	if err := c.Web.Gate.SetPortalPassword(t.Context(), "operator:test", reader, webtest.Password); err != nil {
 		t.Fatal(err)
 	}
 	c.maria = c.NewStaff(t, "Maria Santos", policy.All...)

@@ -23,8 +23,11 @@ var pages = map[string][]string{
 	"GET /portal/sign-in":        {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
 	"GET /portal/forgotten":      {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
 	"GET /portal/invitation": {"signed-out /portal/invitation"},
-	"/":                      {"signed-out /nowhere", "maria /nowhere"},
-	"/portal/":               {"signed-out /portal/nowhere", "reader /portal/nowhere"},
+	"GET /forgotten":         {"signed-out /forgotten"}, "GET /forgotten/sent": {"signed-out /forgotten/sent"},
+	"GET /sign-in/link":     {"signed-out /sign-in/link"},
+	"GET /account/password": {"maria /account/password", "noel /account/password"},
+	"/":                     {"signed-out /nowhere", "maria /nowhere"},
+	"/portal/":              {"signed-out /portal/nowhere", "reader /portal/nowhere"},
 
 	"GET /search": {"maria /search", "maria /search?q=care", "maria /search?q=zebra"},
 
@@ -78,16 +81,17 @@ var pages = map[string][]string{
 	"GET /record/erasures/new":                  {"maria /record/erasures/new"},
 	"GET /record/erasures/{id}":                 {"maria /record/erasures/{erasure}", "noel /record/erasures/{erasure}", "maria /record/erasures/{erasure-done}"},
 
-	"GET /administration/staff":        {"maria /administration/staff"},
-	"GET /administration/staff/new":    {"maria /administration/staff/new"},
-	"GET /administration/staff/{id}":   {"maria /administration/staff/{staff}"},
-	"GET /administration/labels":       {"maria /administration/labels", "rae /administration/labels"},
-	"GET /directory/import":            {"maria /directory/import", "noel /directory/import"},
-	"GET /directory/import/{id}":       {"maria /directory/import/{import}"},
-	"GET /directory/portal-users":      {"maria /directory/portal-users", "maria /directory/portal-users?q=berg", "maria /directory/portal-users?q=zebra"},
-	"GET /directory/portal-users/{id}": {"maria /directory/portal-users/ingrid-berg", "maria /directory/portal-users/victor-closed"},
-	"GET /directory/patients":          {"maria /directory/patients", "maria /directory/patients?q=zebra"},
-	"GET /directory/patients/{id}":     {"maria /directory/patients/arthur-pell"},
+	"GET /administration/staff":             {"maria /administration/staff"},
+	"GET /administration/staff/new":         {"maria /administration/staff/new"},
+	"GET /administration/staff/{id}":        {"maria /administration/staff/{staff}"},
+	"GET /administration/staff/{id}/change": {"maria /administration/staff/{staff}/change"},
+	"GET /administration/labels":            {"maria /administration/labels", "rae /administration/labels"},
+	"GET /directory/import":                 {"maria /directory/import", "noel /directory/import"},
+	"GET /directory/import/{id}":            {"maria /directory/import/{import}"},
+	"GET /directory/portal-users":           {"maria /directory/portal-users", "maria /directory/portal-users?q=berg", "maria /directory/portal-users?q=zebra"},
+	"GET /directory/portal-users/{id}":      {"maria /directory/portal-users/ingrid-berg", "maria /directory/portal-users/victor-closed"},
+	"GET /directory/patients":               {"maria /directory/patients", "maria /directory/patients?q=zebra"},
+	"GET /directory/patients/{id}":          {"maria /directory/patients/arthur-pell"},
 }
 
 // Every page is accessible in each of its states: wide, narrow and dark. A new route without

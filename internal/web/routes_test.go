@@ -23,21 +23,26 @@ import (
 var open = []string{
 	"/", // a 404 page, on which a signed-in reader keeps the menu
 	"/portal/",
+	"GET /forgotten",
+	"GET /forgotten/sent",
 	"GET /portal/forgotten",
 	"GET /portal/forgotten/sent",
 	"GET /portal/invitation",
 	"GET /portal/sign-in",
 	"GET /sign-in",
 	"GET /sign-in/code",
+	"GET /sign-in/link",
 	"GET /sign-in/organisation",
 	"GET /sign-in/organisation/back",
 	"GET /{$}",
+	"POST /forgotten",
 	"POST /portal/forgotten",
 	"POST /portal/invitation",
 	"POST /portal/sign-in",
 	"POST /portal/sign-out",
 	"POST /sign-in",
 	"POST /sign-in/code",
+	"POST /sign-in/link",
 	"POST /sign-out",
 }
 

@@ -1,10 +1,12 @@
-// Package letter mails the single-use links with which portal users set a password.
+// Package letter mails the single-use links with which portal users and staff set a
+// password, and tells an address that it is no longer that of a staff account.
 //
-// Staff send a link to a portal user with [Letters.Invite], which reports whether the
-// e-mail service accepted it. A portal user without a password types an e-mail address
-// and requests a link with [Letters.RequestLinks]. It returns before any account is looked up;
-// [Letters.Run] does that later. So neither the answer nor its timing reveals whether
-// the address has an account.
+// Staff send a link to a portal user with [Letters.Invite], and to a staff member with
+// [Letters.InviteStaff]. Both report whether the e-mail service accepted it. A person
+// without a password types an e-mail address and requests a link with
+// [Letters.RequestLinks]. It returns before any account is looked up; [Letters.Run] does
+// that later. So neither the answer nor its timing reveals whether the address has an
+// account.
 //
 // A requested link that can't be handed over is retried for some minutes. The queue is
 // kept only in memory, because a link can be requested again: a restart loses it. No
@@ -26,24 +28,29 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrOff means that no e-mail service is set up.
-	ErrOff = errors.New("no e-mail can be sent: SENDGRID_API_KEY and ALERT_FROM are not set")
+	ErrOff = problem.EmailUnavailable.New("no e-mail can be sent: SENDGRID_API_KEY and ALERT_FROM are not set")
 	// ErrBusy means that the queue of requested letters is full.
 	ErrBusy = errors.New("too many people are asking for a link right now: try again in a minute")
-	// ErrNotSent is wrapped by every error of a letter that could not be handed over.
-	ErrNotSent = errors.New("the e-mail could not be sent, and earlier links no longer work: try again")
+	// ErrNotSent is wrapped by every error of a link that could not be handed over.
+	ErrNotSent = problem.EmailUnavailable.New("the e-mail could not be sent, and earlier links no longer work: try again")
 )
 
 // Config configures [Letters]. Only Gate is required.
 type Config struct {
 	Gate *access.Gate
-	// SendInvitation and SendReset hand a letter to the e-mail service. They are nil
-	// if no service is set up. An error that is worth a retry has a method
-	// RetryAfter() time.Duration that returns a positive duration.
-	SendInvitation, SendReset func(ctx context.Context, to, link string) error
+	// SendInvitation and SendReset hand a letter for a portal user to the e-mail service,
+	// and the next two one for a staff member. SendAddressChanged tells an address that it
+	// is no longer that of a staff account. All are nil if no service is set up. An error
+	// that is worth a retry has a method RetryAfter() time.Duration that returns a positive
+	// duration.
+	SendInvitation, SendReset           func(ctx context.Context, to, link string) error
+	SendStaffInvitation, SendStaffReset func(ctx context.Context, to, link string) error
+	SendAddressChanged                  func(ctx context.Context, to string) error
 	// PublicURL is the address of the portal.
 	PublicURL string
 	Logger    *slog.Logger
@@ -55,8 +62,14 @@ type Config struct {
 // Letters sends letters.
 type Letters struct {
 	cfg       Config
-	requested chan string // typed e-mail addresses that wait for Run
+	requested chan request // wait for Run
 	sent      *prometheus.CounterVec
+}
+
+// request is a request for the links of an e-mail address.
+type request struct {
+	realm policy.Realm
+	email string // as typed
 }
 
 const (
@@ -73,7 +86,7 @@ func New(cfg Config) *Letters {
 	if cfg.Pause == 0 {
 		cfg.Pause = 2 * time.Second
 	}
-	o := &Letters{cfg: cfg, requested: make(chan string, maxQueued)}
+	o := &Letters{cfg: cfg, requested: make(chan request, maxQueued)}
 	o.sent = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_letters_total",
 		Help: "E-mails with a link to set a password, by outcome: sent, failed, or given_up after several tries.",
@@ -101,26 +114,65 @@ func (ls *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserI
 	if !ls.Enabled() {
 		return ErrOff
 	}
-	made, err := ls.cfg.Gate.InviteByMail(ctx, portalUserID)
+	made, err := ls.cfg.Gate.InviteByMail(ctx, staff.Actor(), portalUserID)
 	if err != nil {
 		return err
 	}
+	return ls.handOverOnce(ctx, made, "portal_user_id", portalUserID)
+}
+
+// InviteStaff is [Letters.Invite] for a link to a staff member: for a first password, or a
+// new one. Its errors are those of [policy.Allow] and [access.Gate.InviteStaffByMail],
+// [ErrOff], and [ErrNotSent].
+func (ls *Letters) InviteStaff(ctx context.Context, administrator policy.Subject, staffID string) error {
+	if err := policy.Allow(administrator, policy.ChangeStaff); err != nil {
+		return err
+	}
+	if !ls.Enabled() {
+		return ErrOff
+	}
+	made, err := ls.cfg.Gate.InviteStaffByMail(ctx, administrator.Actor(), staffID)
+	if err != nil {
+		return err
+	}
+	return ls.handOverOnce(ctx, made, "staff_id", staffID)
+}
+
+// handOverOnce hands a letter over without a retry.
+func (ls *Letters) handOverOnce(ctx context.Context, made access.Invitation, whose, id string) error {
 	if err := ls.handOver(ctx, made); err != nil {
 		ls.sent.WithLabelValues("failed").Inc()
-		ls.cfg.Logger.WarnContext(ctx, "an invitation could not be handed over", "portal_user_id", portalUserID, "error", err)
+		ls.cfg.Logger.WarnContext(ctx, "an invitation could not be handed over", whose, id, "error", err)
 		return fmt.Errorf("%w (%w)", ErrNotSent, err)
 	}
 	return nil
 }
 
-// RequestLinks queues a link for every account with the e-mail address. Its answer is the same
+// TellFormerAddress tells an e-mail address that it is no longer that of a staff account,
+// so that the owner learns of a change that they did not ask for. It reports whether the
+// e-mail service accepted the letter. It does not retry: the caller says who should be
+// told by other means.
+func (ls *Letters) TellFormerAddress(ctx context.Context, staffID, former string) (told bool) {
+	if !ls.Enabled() {
+		return false
+	}
+	if err := ls.cfg.SendAddressChanged(ctx, former); err != nil {
+		ls.sent.WithLabelValues("failed").Inc()
+		ls.cfg.Logger.WarnContext(ctx, "the former address of a staff account could not be told of the change", "staff_id", staffID, "error", err)
+		return false
+	}
+	ls.sent.WithLabelValues("sent").Inc()
+	return true
+}
+
+// RequestLinks queues a link for every account of the realm with the e-mail address. Its answer is the same
 // whether there is an account or not. It fails with [ErrOff], [ErrBusy], or
 // [access.TooSoon] after too many requests for this address.
-func (ls *Letters) RequestLinks(ctx context.Context, email string) error {
+func (ls *Letters) RequestLinks(ctx context.Context, realm policy.Realm, email string) error {
 	if !ls.Enabled() {
 		return ErrOff
 	}
-	err := ls.cfg.Gate.CountLinkRequest(ctx, email)
+	err := ls.cfg.Gate.CountLinkRequest(ctx, realm, email)
 	if errors.Is(err, access.ErrAskedElsewhere) {
 		return nil // the answer must not reveal earlier requests to a stranger
 	}
@@ -128,7 +180,7 @@ func (ls *Letters) RequestLinks(ctx context.Context, email string) error {
 		return err
 	}
 	select {
-	case ls.requested <- email:
+	case ls.requested <- request{realm, email}:
 		return nil
 	default:
 		return ErrBusy
@@ -144,11 +196,11 @@ func (ls *Letters) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return working.Wait()
-		case email := <-ls.requested:
+		case asked := <-ls.requested:
 			// Go blocks while all workers are busy. The queue then fills up, and RequestLinks
 			// refuses with ErrBusy.
 			working.Go(func() error {
-				ls.sendLinks(ctx, email)
+				ls.sendLinks(ctx, asked)
 				return nil
 			})
 		}
@@ -156,12 +208,16 @@ func (ls *Letters) Run(ctx context.Context) error {
 }
 
 // sendLinks sends a link to each account with the e-mail address.
-func (ls *Letters) sendLinks(ctx context.Context, email string) {
+func (ls *Letters) sendLinks(ctx context.Context, asked request) {
+	invite := ls.cfg.Gate.InviteAddress
+	if asked.realm == policy.RealmStaff {
+		invite = ls.cfg.Gate.InviteStaffAddress
+	}
 	var letters []access.Invitation
 	// Retries send the links of the first try again. New links would replace them, and
 	// a letter that is already on its way would then contain a dead link.
 	ls.retry(ctx, "making links", func() error {
-		more, err := ls.cfg.Gate.InviteAddress(ctx, email)
+		more, err := invite(ctx, asked.email)
 		letters = append(letters, more...)
 		if err != nil {
 			return retryable{err}
@@ -205,23 +261,36 @@ func (ls *Letters) retry(ctx context.Context, doing string, do func() error) {
 
 func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
 	send := ls.cfg.SendReset
-	if made.First {
+	switch {
+	case made.Realm == policy.RealmStaff && made.First:
+		send = ls.cfg.SendStaffInvitation
+	case made.Realm == policy.RealmStaff:
+		send = ls.cfg.SendStaffReset
+	case made.First:
 		send = ls.cfg.SendInvitation
 	}
-	if err := send(ctx, made.Email, ls.link(made.Token)); err != nil {
+	if err := send(ctx, made.Email, Link(ls.cfg.PublicURL, made)); err != nil {
 		return err
 	}
 	ls.sent.WithLabelValues("sent").Inc()
 	return nil
 }
 
-// Path is the path of the page that a link opens.
-const Path = "/portal/invitation"
+// The paths of the pages that links open.
+const (
+	PortalPath = "/portal/invitation"
+	StaffPath  = "/sign-in/link"
+)
 
-// link puts the token into the fragment of the address. Browsers never send the
-// fragment, so the token is in no log of ours or of a proxy, and in no Referer header.
-func (ls *Letters) link(token string) string {
-	return strings.TrimSuffix(ls.cfg.PublicURL, "/") + Path + "#" + token
+// Link returns the address of a link, below the address of the portal. The token is in the
+// fragment. Browsers never send the fragment, so the token is in no log of ours or of a
+// proxy, and in no Referer header.
+func Link(publicURL string, made access.Invitation) string {
+	path := PortalPath
+	if made.Realm == policy.RealmStaff {
+		path = StaffPath
+	}
+	return strings.TrimSuffix(publicURL, "/") + path + "#" + made.Token
 }
 
 // Token returns the token from pasted text, which is the whole link or the token alone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,22 +34,33 @@ type clinic struct {
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
 	url := storetest.New(t)
-	_, err := storetest.Open(t, url, store.RoleAdmin).Exec(t.Context(), `INSERT INTO app.portal_users (portal_user_id, name, email, active)
-		VALUES ('pu-1', 'Noor Haddad', 'noor@home.example', true), ('pu-2', 'Tim Haddad', '', true)`)
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	for _, sql := range []string{
+		`INSERT INTO app.portal_users (portal_user_id, name, email, active)
+			VALUES ('pu-1', 'Noor Haddad', 'noor@home.example', true), ('pu-2', 'Tim Haddad', '', true)`,
+		`INSERT INTO record.staff (staff_id, name, created_at) VALUES ('ada', 'Ada Admin', now()), ('noel', 'Noel Novice', now()), ('sam', 'Sam Staff', now())`,
+		`INSERT INTO app.staff_accounts (staff_id, email, setup) VALUES ('ada', 'ada@clinic.example', 'complete'), ('noel', 'noel@clinic.example', 'invited'), ('sam', 'sam@clinic.example', 'complete')`,
+		`UPDATE app.staff_accounts SET password_hash = 'x' WHERE staff_id = 'sam'`,
+	} {
+		if _, err = admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := &clinic{logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
 	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), PasswordCost: access.TestCost,
 		Facts: facts.Publisher{Source: "/api", Send: func(context.Context, ...events.Event) (uint64, error) {
-			return 0, errors.New("letters publish no events")
+			return 1, nil
 		}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Letters = letter.New(letter.Config{Gate: c.gate, PublicURL: "https://portal.example/", Pause: time.Nanosecond, Logger: slog.New(slog.NewTextHandler(c, nil)),
-		SendInvitation: func(_ context.Context, to, link string) error { return c.post("invitation", to, link) },
-		SendReset:      func(_ context.Context, to, link string) error { return c.post("reset", to, link) }})
+		SendInvitation:      func(_ context.Context, to, link string) error { return c.post("invitation", to, link) },
+		SendReset:           func(_ context.Context, to, link string) error { return c.post("reset", to, link) },
+		SendStaffInvitation: func(_ context.Context, to, link string) error { return c.post("staff invitation", to, link) },
+		SendStaffReset:      func(_ context.Context, to, link string) error { return c.post("staff reset", to, link) },
+		SendAddressChanged:  func(_ context.Context, to string) error { return c.post("address changed", to, "") }})
 	return c
 }
 
@@ -87,7 +99,7 @@ func (c *clinic) counted(t *testing.T, outcome string, n int) {
 	}
 }
 
-var administrator = policy.Subject{Realm: policy.RealmStaff, ID: "ada", Permissions: []policy.Permission{policy.ImportDirectory}}
+var administrator = policy.Subject{Realm: policy.RealmStaff, ID: "ada", Permissions: []policy.Permission{policy.ImportDirectory, policy.ManageStaff}}
 
 // Staff with the permission can invite, and learn at once whether the letter was handed over.
 func TestInvite(t *testing.T) {
@@ -107,7 +119,7 @@ func TestInvite(t *testing.T) {
 	if err := c.Invite(t.Context(), administrator, "pu-1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.gate.SetPortalPassword(t.Context(), "pu-1", "a brook under the mill"); err != nil {
+	if err := c.gate.SetPortalPassword(t.Context(), "operator:test", "pu-1", "a brook under the mill"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Invite(t.Context(), administrator, "pu-1"); err != nil {
@@ -128,6 +140,74 @@ func TestInvite(t *testing.T) {
 	}
 }
 
+// An administrator sends staff a link, for a first password or a new one, and learns at
+// once whether the letter was handed over.
+func TestInviteStaff(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	var sent []string
+	c.post = func(kind, to, link string) error {
+		at, token, _ := strings.Cut(link, "#")
+		sent = append(sent, kind+" "+to+" "+at+"#"+token[:min(4, len(token))])
+		return nil
+	}
+	if err := c.InviteStaff(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: "sam"}, "noel"); !errors.Is(err, policy.ErrForbidden) {
+		t.Errorf("by staff who may not: %v", err)
+	}
+	if err := c.InviteStaff(t.Context(), administrator, "ada"); !errors.Is(err, access.ErrOwnLink) {
+		t.Errorf("to oneself: %v", err)
+	}
+	for _, id := range []string{"noel", "sam"} {
+		if err := c.InviteStaff(t.Context(), administrator, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !c.TellFormerAddress(t.Context(), "noel", "novice@clinic.example") {
+		t.Error("the former address is not told")
+	}
+	const at = " https://portal.example/sign-in/link#psl_"
+	want := "staff invitation noel@clinic.example" + at + "\nstaff reset sam@clinic.example" + at + "\naddress changed novice@clinic.example #"
+	if got := strings.Join(sent, "\n"); got != want {
+		t.Errorf("sent:\n%s\nwant:\n%s", got, want)
+	}
+	c.counted(t, "sent", 3)
+	c.post = func(string, string, string) error { return errors.New("the key is wrong") }
+	if err := c.InviteStaff(t.Context(), administrator, "noel"); !errors.Is(err, letter.ErrNotSent) {
+		t.Errorf("not handed over: %v", err)
+	}
+	if c.TellFormerAddress(t.Context(), "noel", "novice@clinic.example") {
+		t.Error("the former address is said to be told")
+	}
+	c.counted(t, "failed", 2)
+	for range 2 {
+		if line := <-c.logs; strings.Contains(line, "@") || strings.Contains(line, "psl_") || !strings.Contains(line, "staff_id=noel") {
+			t.Errorf("the log says %s", line)
+		}
+	}
+}
+
+// A request is for the accounts of its realm alone.
+func TestLinksOfARealm(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	sent := make(chan string, 2)
+	c.post = func(kind, to, _ string) error { sent <- kind + " " + to; return nil }
+	for _, r := range []struct {
+		realm policy.Realm
+		email string
+	}{{policy.RealmPortalUser, "sam@clinic.example"}, {policy.RealmStaff, "noor@home.example"}, {policy.RealmPortalUser, "noor@home.example"}, {policy.RealmStaff, "sam@clinic.example"}} {
+		if err := c.RequestLinks(t.Context(), r.realm, r.email); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.run(t)
+	got := []string{<-sent, <-sent}
+	slices.Sort(got)
+	if strings.Join(got, ", ") != "invitation noor@home.example, staff reset sam@clinic.example" {
+		t.Errorf("sent: %v", got)
+	}
+}
+
 // busy is an error that is worth a retry.
 type busy struct{}
 
@@ -145,7 +225,7 @@ func TestGivingUp(t *testing.T) {
 		return busy{}
 	}
 	c.run(t)
-	if err := c.RequestLinks(t.Context(), "noor@home.example"); err != nil {
+	if err := c.RequestLinks(t.Context(), policy.RealmPortalUser, "noor@home.example"); err != nil {
 		t.Fatal(err)
 	}
 	line := <-c.logs
@@ -165,7 +245,7 @@ func TestARefusalIsFinal(t *testing.T) {
 	c := newClinic(t)
 	c.post = func(string, string, string) error { return errors.New("refused") }
 	c.run(t)
-	if err := c.RequestLinks(t.Context(), "noor@home.example"); err != nil {
+	if err := c.RequestLinks(t.Context(), policy.RealmPortalUser, "noor@home.example"); err != nil {
 		t.Fatal(err)
 	}
 	if line := <-c.logs; !strings.Contains(line, "tries=1") {
@@ -178,7 +258,7 @@ func TestTooManyAsk(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	for i := 0; ; i++ {
-		err := c.RequestLinks(t.Context(), fmt.Sprintf("unknown-%d@home.example", i))
+		err := c.RequestLinks(t.Context(), policy.RealmPortalUser, fmt.Sprintf("unknown-%d@home.example", i))
 		if errors.Is(err, letter.ErrBusy) && i == 256 {
 			return
 		}
@@ -191,7 +271,8 @@ func TestTooManyAsk(t *testing.T) {
 func TestWithoutAnEmailServiceNothingIsSent(t *testing.T) {
 	t.Parallel()
 	o := letter.New(letter.Config{})
-	if err := errors.Join(o.RequestLinks(t.Context(), "noor@home.example"), o.Invite(t.Context(), administrator, "pu-1")); o.Enabled() || strings.Count(err.Error(), letter.ErrOff.Error()) != 2 {
+	err := errors.Join(o.RequestLinks(t.Context(), policy.RealmPortalUser, "noor@home.example"), o.Invite(t.Context(), administrator, "pu-1"), o.InviteStaff(t.Context(), administrator, "noel"))
+	if o.Enabled() || o.TellFormerAddress(t.Context(), "noel", "x@clinic.example") || strings.Count(err.Error(), letter.ErrOff.Error()) != 3 {
 		t.Errorf("%v, %v", o.Enabled(), err)
 	}
 }

@@ -45,7 +45,7 @@ const (
 	ChangeLabels Action = "change_labels"
 	// SeeStaff is reading the names of staff, as for choosing a Staff Bcc.
 	SeeStaff Action = "see_staff"
-	// ChangeStaff is reading and changing the permissions of staff.
+	// ChangeStaff is adding staff, and reading and changing their accounts and permissions.
 	ChangeStaff Action = "change_staff"
 	// Replay is planning, starting, watching and cancelling replays.
 	Replay Action = "replay"
@@ -100,7 +100,7 @@ var Grants = []Grant{
 		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "",
 		[]Action{ReadTheRecord}},
 	{ManageStaff, "Manage Staff",
-		"Add staff, set their permissions, and disable accounts.", "",
+		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "",
 		[]Action{ChangeStaff}},
 	{EraseMessageContent, "Erase Content",
 		"Request that the content of a message be erased, and approve what another staff member requested.",

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// A letter is an e-mail with the single-use link with which a portal user sets a
-// password. Its text is fixed and contains only the link, so it never has a name, not
-// even of other people with the same address.
+// A letter is an e-mail with the single-use link with which a portal user or a staff
+// member sets a password, or one about their account without a link. Its text is fixed and
+// contains only the link, so it never has a name, not even of other people with the same
+// address.
 
 // SendInvitation sends the letter with the link that sets a first password. Its error is
 // a [NotSent].
@@ -22,6 +23,24 @@ func (c *Client) SendInvitation(ctx context.Context, to, link string) error {
 // [NotSent].
 func (c *Client) SendReset(ctx context.Context, to, link string) error {
 	return c.sendLetter(ctx, to, reset, link)
+}
+
+// SendStaffInvitation sends the letter with the link with which a staff member sets a
+// first password. Its error is a [NotSent].
+func (c *Client) SendStaffInvitation(ctx context.Context, to, link string) error {
+	return c.sendLetter(ctx, to, staffInvitation, link)
+}
+
+// SendStaffReset sends the letter with the link with which a staff member sets a new
+// password. Its error is a [NotSent].
+func (c *Client) SendStaffReset(ctx context.Context, to, link string) error {
+	return c.sendLetter(ctx, to, staffReset, link)
+}
+
+// SendAddressChanged sends the letter that tells an address that it is no longer that of a
+// staff account. Its error is a [NotSent].
+func (c *Client) SendAddressChanged(ctx context.Context, to string) error {
+	return c.sendLetter(ctx, to, addressChanged, "")
 }
 
 // NotSent says why SendGrid did not accept a letter. It contains no address.
@@ -59,12 +78,13 @@ func (c *Client) sendLetter(ctx context.Context, to string, l letter, link strin
 	}
 }
 
-// letter is the text around a link.
+// letter is the text around a link. Do, Once and Others are "" without a link.
 type letter struct {
 	Subject string
 	Why     string // the reason for the letter
 	Do      string // the action of the link
 	Once    string // how long the link works
+	Others  string // about other people with the same address; "" if they can't share it
 	If      string // for a reader who did not expect the letter
 }
 
@@ -74,6 +94,7 @@ var (
 		Why:     "The clinic has an account for you. With it you can read the secure messages that the clinic sends you.",
 		Do:      "Choose your password",
 		Once:    "The link works one time, for 7 days.",
+		Others:  others,
 		If:      "If you did not expect this e-mail, you can delete it.",
 	}
 	reset = letter{
@@ -81,12 +102,32 @@ var (
 		Why:     "Someone, most likely you, asked for a new password for your secure messages.",
 		Do:      "Choose a new password",
 		Once:    "The link works one time, for 24 hours.",
+		Others:  others,
 		If:      "If it was not you, delete this e-mail. Your password stays as it is.",
+	}
+	staffInvitation = letter{
+		Subject: "Set up your staff account for secure messages",
+		Why:     "The clinic has added you to the staff who send secure messages to the users of its patient portal.",
+		Do:      "Choose your password",
+		Once:    "The link works one time, for 72 hours.",
+		If:      "If you don't work at the clinic, you can delete this e-mail.",
+	}
+	staffReset = letter{
+		Subject: "Choose a new password for your staff account",
+		Why:     "You or an administrator of the clinic asked for a new password for your staff account for secure messages.",
+		Do:      "Choose a new password",
+		Once:    "The link works one time, for 72 hours.",
+		If:      "If you don't know about this, don't use the link, and tell an administrator of the clinic. Your password stays as it is.",
+	}
+	addressChanged = letter{
+		Subject: "The e-mail address of your staff account has changed",
+		Why:     "An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too.",
+		If:      "If you don't know about this, tell an administrator of the clinic at once.",
 	}
 )
 
-// The text of every letter. Families share an address: every letter says that each
-// person gets their own letter, so the text reveals nothing about the people.
+// Texts of several letters. Families share an address: every letter to portal users says
+// that each person gets their own letter, so the text reveals nothing about the people.
 const (
 	keep   = "Keep this e-mail to yourself: anyone with the link can use it."
 	others = "If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is."
@@ -94,7 +135,14 @@ const (
 )
 
 func (l letter) plain(link string) string {
-	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n%s\n\n%s\n\n%s\n%s\n", l.Why, l.Do, link, l.Once, keep, others, l.If, silent)
+	if l.Do == "" {
+		return fmt.Sprintf("%s\n\n%s\n%s\n", l.Why, l.If, silent)
+	}
+	once := l.Once + "\n" + keep
+	if l.Others != "" {
+		once += "\n" + l.Others
+	}
+	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n\n%s\n%s\n", l.Why, l.Do, link, once, l.If, silent)
 }
 
 func (l letter) html(link string) string {
@@ -102,8 +150,8 @@ func (l letter) html(link string) string {
 	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = letterHTML.Execute(&b, struct {
 		letter
-		Link, Keep, Others, Silent string
-	}{l, link, keep, others, silent})
+		Link, Keep, Silent string
+	}{l, link, keep, silent})
 	return b.String()
 }
 
@@ -112,10 +160,14 @@ var letterHTML = template.Must(template.New("letter").Parse(`<!DOCTYPE html>
 <head><meta charset="utf-8"><title>{{.Subject}}</title></head>
 <body>
 <p>{{.Why}}</p>
+{{- if .Do}}
 <p><a href="{{.Link}}">{{.Do}}</a></p>
 <p>If the link does not open, copy this into your browser: {{.Link}}</p>
 <p>{{.Once}} {{.Keep}}</p>
-<p>{{.Others}}</p>
+{{- with .Others}}
+<p>{{.}}</p>
+{{- end}}
+{{- end}}
 <p>{{.If}} {{.Silent}}</p>
 </body>
 </html>

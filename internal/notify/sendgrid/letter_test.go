@@ -62,17 +62,29 @@ func letterClient(t *testing.T, url string) *Client {
 
 // A letter has a line with only the link, and says how long the link works.
 func TestLetterTexts(t *testing.T) {
-	for _, l := range []letter{invitation, reset} {
+	for _, l := range []letter{invitation, reset, staffInvitation, staffReset} {
 		if !strings.Contains(l.plain(testLink), ":\n"+testLink+"\n") {
 			t.Errorf("the plain text has no line with only the link:\n%s", l.plain(testLink))
 		}
 		if html := l.html(testLink); !strings.Contains(html, `<a href="`+testLink+`">`) {
 			t.Errorf("the HTML lacks the link:\n%s", html)
 		}
-		for _, text := range []string{l.Once, keep, others, silent} {
+		for _, text := range []string{l.Once, keep, l.Others, silent} {
 			if !strings.Contains(l.plain(testLink), text) || !strings.Contains(l.html(testLink), text) {
 				t.Errorf("a letter lacks %q", text)
 			}
+		}
+	}
+}
+
+// The letter about a changed address has no link and no address.
+func TestALetterWithoutALink(t *testing.T) {
+	for _, text := range []string{addressChanged.plain(""), addressChanged.html("")} {
+		if strings.Contains(text, "href") || strings.Contains(text, "://") || strings.Contains(text, "@") || strings.Contains(text, keep) {
+			t.Errorf("the letter is\n%s", text)
+		}
+		if !strings.Contains(text, addressChanged.Why) || !strings.Contains(text, silent) {
+			t.Errorf("the letter lacks its text:\n%s", text)
 		}
 	}
 }

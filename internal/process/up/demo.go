@@ -167,7 +167,7 @@ func demoPortalUsers(ctx context.Context, pool *pgxpool.Pool, gate *access.Gate)
 		return nil, fmt.Errorf("choosing portal users for the demo: %w", err)
 	}
 	for _, a := range all {
-		if err := gate.SetPortalPassword(ctx, a.id, demoPortalPassword); err != nil {
+		if err := gate.SetPortalPassword(ctx, demoActor, a.id, demoPortalPassword); err != nil {
 			return nil, fmt.Errorf("setting the password of %s: %w", a.id, err)
 		}
 	}

@@ -96,23 +96,35 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
 		var b events.StaffEnabledChanged
 		b, err = events.Decode[events.StaffEnabledChanged](e)
-		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+		a.account("staff", b.StaffID)
 	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
 		var b events.SecondFactor
 		b, err = events.Decode[events.SecondFactor](e)
-		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+		a.account("staff", b.StaffID)
+	case events.TypeStaffChanged:
+		var b events.StaffChanged
+		b, err = events.Decode[events.StaffChanged](e)
+		a.account("staff", b.StaffID)
+	case events.TypePasswordSet:
+		var b events.PasswordSet
+		b, err = events.Decode[events.PasswordSet](e)
+		a.account(b.Account, b.ID)
+	case events.TypeLinkIssued:
+		var b events.LinkIssued
+		b, err = events.Decode[events.LinkIssued](e)
+		a.account(b.Account, b.ID)
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		b, err = events.Decode[events.TokenCreated](e)
-		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+		a.account("staff", b.StaffID)
 	case events.TypeTokenRevoked:
 		var b events.TokenRevoked
 		b, err = events.Decode[events.TokenRevoked](e)
-		a.attributesOf(known("Practitioner", systemStaff, b.StaffID))
+		a.account("staff", b.StaffID)
 	case events.TypeSessionsEnded:
 		var b events.SessionsEnded
 		b, err = events.Decode[events.SessionsEnded](e)
-		a.attributesOf(whoIs(b.Account + ":" + b.ID))
+		a.account(b.Account, b.ID)
 	case events.TypeRecordRead:
 		var b events.RecordRead
 		b, err = events.Decode[events.RecordRead](e)
@@ -142,6 +154,12 @@ func (a *auditEvent) signIn(b events.SignIn) {
 		account := whoIs(b.Account + ":" + b.ID)
 		a.Entity = []entity{{What: &account}}
 	}
+}
+
+// account describes a change of how a person signs in.
+func (a *auditEvent) account(account, id string) {
+	who := whoIs(account + ":" + id)
+	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &who}}
 }
 
 // ofDelivery returns the Communication of a delivery as an entity.

@@ -50,6 +50,7 @@ var projections = map[events.Type]projection{
 	events.TypeSecondFactorRemoved:  body(secondFactorGone),
 	events.TypeSecondFactorReset:    body(secondFactorGone),
 	events.TypeStaffCreated:         body(staffCreated),
+	events.TypeStaffChanged:         body(staffChanged),
 	events.TypeStaffDisabled:        body(staffSwitched),
 	events.TypeStaffEnabled:         body(staffSwitched),
 	events.TypePermissionGranted:    body(permissionChanged),
@@ -249,6 +250,10 @@ func downloaded(b *batch, p *Prepared, e events.AttachmentDownloaded) error {
 
 func staffCreated(b *batch, p *Prepared, e events.StaffCreated) error {
 	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.Event.Time)
+}
+
+func staffChanged(b *batch, _ *Prepared, e events.StaffChanged) error {
+	return b.exec(`UPDATE staff SET name = $2 WHERE staff_id = $1`, e.StaffID, e.Name)
 }
 
 // anotherAdministrator is true where an enabled staff member other than $1 may manage staff.

@@ -79,6 +79,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.TokenCreated{Token: m1, StaffID: "s1", Name: "report", Scope: events.ScopeListed, Permissions: []string{"read_record"}, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
 		events.TokenCreated{Token: m2, StaffID: "s1", Name: "all", Scope: events.ScopeOwner, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
 		events.TokenRevoked{Token: m1, StaffID: "s1", Why: events.RevokedByOwner},
+		events.StaffChanged{Change: m1, StaffID: "s1", Name: "Ada Brook", NameChanged: true},
 		events.StaffEnabledChanged{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffEnabledChanged{Change: m2, StaffID: "s1"}, events.StaffEnabledChanged{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},

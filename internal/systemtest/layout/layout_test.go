@@ -106,7 +106,7 @@ var imports = map[string]string{
 	"access/policy":                "events problem",
 	"access/passwords":             "limits",
 	"access/session":               "access/policy problem",
-	"access/letter":                "access access/policy",
+	"access/letter":                "access access/policy problem",
 	"access/oidc":                  "",
 	"labels/labelstore":            "eventlog/facts events labels store",
 	"labels":                       "limits problem",
@@ -144,7 +144,7 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation text/folding",
-	"api":              "access access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
+	"api":              "access access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits text/folding web/page",
@@ -159,7 +159,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy certificate config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/letter access/policy certificate config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid serving/loopback text/address",

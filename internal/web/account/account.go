@@ -51,6 +51,8 @@ func (p *Pages) Routes() []page.Route {
 	return append(slices.Concat(p.tokenRoutes(), p.sessionRoutes()),
 		route("GET "+home, p.account),
 		route("POST "+home+"/sign-out-everywhere", p.signOutEverywhere),
+		route("GET "+password, p.password),
+		route("POST "+password, p.changePassword),
 		route("POST "+setUp, p.begin),
 		route("GET "+setUp, p.show),
 		route("POST "+setUp+"/confirm", p.confirm),

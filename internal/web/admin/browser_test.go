@@ -52,7 +52,7 @@ func TestPermissionsByKeyboard(t *testing.T) {
 	b.Open("/administration/staff/new")
 	b.AccessibleInAllViews()
 	b.Click("Add the staff member")
-	b.Sees("Enter a first password")
+	b.Sees("Enter a name", "The e-mail address can't be used")
 	b.AccessibleInAllViews()
 	b.Screenshot("new-staff-error")
 	b.Open("/administration/staff?q=unknown")

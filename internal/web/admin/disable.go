@@ -21,11 +21,7 @@ func (p *Pages) changeAccount(change func(ctx context.Context, actor, staffID st
 		case errors.Is(err, access.ErrNoStaff):
 			return p.NotFound(w, r)
 		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrLastAdministrator):
-			staff, failure := p.Gate.StaffByID(r.Context(), id)
-			if failure != nil {
-				return failure
-			}
-			return p.renderStaffInfo(w, r, staff, staff.Permissions, nil, page.Errors{{Field: "sign-in", Message: sentence(err)}})
+			return p.refuseSignIn(w, r, id, "sign-in", sentence(err))
 		}
 		return err
 	}

@@ -70,13 +70,13 @@ func TestAnAccountsState(t *testing.T) {
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
-	if _, err := s.Web.Gate.Invite(t.Context(), "ana"); err != nil {
+	if _, err := s.Web.Gate.Invite(t.Context(), "operator:test", "ana"); err != nil {
 		t.Fatal(err)
 	}
 	v.Get("/directory/portal-users/ana").Says("Password None yet", "Password link Active until")
 	s.Clock.Advance(8 * 24 * time.Hour)
 	v.Get("/directory/portal-users/ana").Says("Password link None active")
-	if err := s.Web.Gate.SetPortalPassword(t.Context(), "ana", webtest.Password); err != nil {
+	if err := s.Web.Gate.SetPortalPassword(t.Context(), "operator:test", "ana", webtest.Password); err != nil {
 		t.Fatal(err)
 	}
 	v.Get("/directory/portal-users/ana").Says("Password Set on")
@@ -98,7 +98,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable))
 	v.Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusUnprocessableEntity).
 		Says("The e-mail could not be sent").HasHTML(`href="#invite"`)
-	if err := s.Web.Gate.SetPortalPassword(t.Context(), "ana", webtest.Password); err != nil {
+	if err := s.Web.Gate.SetPortalPassword(t.Context(), "operator:test", "ana", webtest.Password); err != nil {
 		t.Fatal(err)
 	}
 	v.Get("/directory/portal-users/ana").Says("Send a link for a new password", "within 24 hours")

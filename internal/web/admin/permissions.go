@@ -19,6 +19,9 @@ type staffInfo struct {
 	Seen   string
 	Boxes  []box
 	Myself bool
+	State  state
+	// NoLetters is set if no e-mail service is set up, so no link can be sent.
+	NoLetters bool
 	// Waiting is the number of their scheduled messages.
 	Waiting int
 	Access  staffAccess
@@ -50,7 +53,8 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 // ticked. It says which permissions differ from seen; nil means that there is nothing
 // to compare.
 func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
-	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
+	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID,
+		State: p.stateOf(staff), NoLetters: !p.Letters.Enabled()}
 	var err error
 	if info.Waiting, err = p.Composer.Waiting(r.Context(), staff.ID); err != nil {
 		return err

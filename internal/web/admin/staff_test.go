@@ -1,15 +1,21 @@
 package admin_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/labels"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/process"
 	"postern/internal/web/webtest"
 )
 
@@ -112,47 +118,162 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 	}
 }
 
-// A new staff member can sign in with their first password. Errors in the form are at
-// their fields, and the password must be typed again.
+// A new staff member gets an e-mail with a link, chooses a password with it, and signs in.
+// Errors in the form are at their fields. No page takes a password for another person.
 func TestAddAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
-	admin.Get("/administration/staff/new").Is(http.StatusOK).Says("Add a staff member", "At least 12 characters")
-	form := func(name, email, password string) url.Values {
-		return url.Values{"name": {name}, "email": {email}, "password": {password}}
+	admin.Get("/administration/staff/new").Is(http.StatusOK).Says("Add a staff member", "choose their own password").LacksHTML("password\"")
+	form := func(name, email string) url.Values {
+		return url.Values{"name": {name}, "email": {email}, "password": {webtest.Password}}
 	}
 	for _, c := range []struct {
 		form         url.Values
 		field, error string
 	}{
-		{form("", "new@clinic.example", webtest.Password), "name", "Enter a name"},
-		{form("", "nowhere", ""), "name", "Enter a name"},
-		{form("", "nowhere", ""), "email", "The e-mail address can't be used"},
-		{form("", "nowhere", ""), "password", "Enter a first password"},
-		{form("", "new@clinic.example", "short"), "name", "Enter a name"},
-		{form("", "new@clinic.example", "short"), "password", "at least 12 characters"},
-		{form("New", "nowhere", webtest.Password), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
-		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "already exists"},
-		{form("New", "new@clinic.example", "short"), "password", "it needs at least 12 characters"},
-		{form("New", "new@clinic.example", ""), "password", "Enter a first password"},
+		{form("", "new@clinic.example"), "name", "Enter a name"},
+		{form("", "nowhere"), "name", "Enter a name"},
+		{form("", "nowhere"), "email", "The e-mail address can't be used"},
+		{form("New", "nowhere"), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
+		{form("New", "ADA.admin@clinic.example"), "email", "already exists"},
 	} {
 		admin.Post("/administration/staff", c.form).Is(http.StatusUnprocessableEntity).Says(c.error).
 			HasHTML(`href="#`+c.field+`"`, `value="`+c.form.Get("email")+`"`).LacksHTML(webtest.Password)
 	}
-	page := admin.Post("/administration/staff", form("Nils New", "nils@clinic.example", webtest.Password)).
-		Is(http.StatusOK).Says("The staff member was added", "Nils New")
-	if !strings.HasPrefix(page.URL.Path, "/administration/staff/0") {
-		t.Errorf("redirected to %s, not to their permissions", page.URL)
+	page := admin.Post("/administration/staff", form("Nils New", "nils@clinic.example")).
+		Is(http.StatusOK).Says("The staff member was added, and an e-mail with a link", "Nils New", "Invited They can use their link until", "Send the link again")
+	at := page.URL.Path
+	if !strings.HasPrefix(at, "/administration/staff/0") {
+		t.Errorf("redirected to %s, not to their permissions", at)
 	}
+	admin.Get("/administration/staff").Says("Nils New Invited")
 	v := s.SignedOut(t)
-	v.Post("/sign-in", url.Values{"email": {"nils@clinic.example"}, "password": {webtest.Password}, "next": {"/static/icon.svg"}}).Is(http.StatusOK)
+	signIn := func(password string, status int) *webtest.Page {
+		t.Helper()
+		return v.Post("/sign-in", url.Values{"email": {"nils@clinic.example"}, "password": {password}, "next": {"/static/icon.svg"}}).Is(status)
+	}
+	signIn(webtest.Password, http.StatusUnprocessableEntity)
+	link := linkOf(t, s, 1, "nils@clinic.example", "Set up your staff account for secure messages")
+	s.Clock.Advance(72*time.Hour + time.Second)
+	v.Post("/sign-in/link", url.Values{"link": {link}}).Is(http.StatusGone)
+	admin = s.Staff(t, "Otto Other", policy.ManageStaff)
+	admin.Get(at).Says("Invitation expired", "Send the link again")
+	admin.Post(at+"/link", nil).Is(http.StatusOK).Says("The e-mail with the link is on its way.", "Invited")
+	link = linkOf(t, s, 2, "nils@clinic.example", "Set up your staff account for secure messages")
+	v.Post("/sign-in/link", url.Values{"link": {link}, "password": {chosen}}).Is(http.StatusOK).Says("Your password is set.")
+	signIn(chosen, http.StatusOK)
 	v.Get("/administration/staff").Is(http.StatusForbidden).Says("Nils New")
+	admin.Get(at).Says("Active", "Send a link for a new password").LacksHTML("Send the link again")
 	created := recorded(t, s, events.TypeStaffCreated)
-	if last := created[len(created)-1]; last.Actor != "staff:"+admin.ID {
-		t.Errorf("they were created by %s", last.Actor)
+	if last := created[1]; !strings.HasPrefix(last.Actor, "staff:") || !strings.Contains(string(last.Data), "Nils New") {
+		t.Errorf("they were created by %s: %s", last.Actor, last.Data)
+	}
+	issued := recorded(t, s, events.TypeLinkIssued)
+	if len(issued) != 2 || issued[1].Actor != "staff:"+admin.ID {
+		t.Errorf("the links are %v", issued)
 	}
 	admin.Get("/administration/staff/unknown").Is(http.StatusNotFound)
+	admin.Post("/administration/staff/unknown/link", nil).Is(http.StatusNotFound)
+}
+
+// chosen is a password that a staff member chooses.
+const chosen = "a brook under the mill"
+
+var linkIn = regexp.MustCompile(`http://\S+`)
+
+// linkOf waits for the nth mail, checks its recipient and subject, and returns its link.
+func linkOf(t *testing.T, s *webtest.Site, n int, to, subject string) string {
+	t.Helper()
+	mail := mailOf(t, s, n)
+	if mail.To != to || mail.Letter.Subject != subject || strings.Contains(mail.Letter.Text, "Nils") {
+		t.Errorf("%s got %q: %s", mail.To, mail.Letter.Subject, mail.Letter.Text)
+	}
+	return linkIn.FindString(mail.Letter.Text)
+}
+
+func mailOf(t *testing.T, s *webtest.Site, n int) (mail sendgridfake.Mail) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Mails.WaitFor(ctx, n); err != nil {
+		t.Fatal(err)
+	}
+	for one := range s.Mails.Accepted() {
+		if n--; n == 0 {
+			mail = one
+		}
+	}
+	return mail
+}
+
+// If the e-mail can't be sent, the staff member is added all the same, and the page says
+// what to do.
+func TestAddAStaffMemberWithoutEmail(t *testing.T) {
+	t.Parallel()
+	form := url.Values{"name": {"Nils New"}, "email": {"nils@clinic.example"}}
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		s := webtest.New(t)
+		s.Mails.Queue(sendgridfake.Fail(http.StatusUnauthorized), sendgridfake.Fail(http.StatusUnauthorized))
+		admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
+		page := admin.Post("/administration/staff", form).Is(http.StatusOK).Says("the e-mail with the link could not be sent", "Nils New", "Send the link again")
+		admin.Post(page.URL.Path+"/link", nil).Is(http.StatusUnprocessableEntity).
+			Says("The e-mail could not be sent, and earlier links no longer work. Try again in a minute").HasHTML(`href="#link"`)
+		admin.Post(page.URL.Path+"/link", nil).Is(http.StatusOK).Says("on its way")
+	})
+	t.Run("off", func(t *testing.T) {
+		t.Parallel()
+		s := webtest.New(t, func(c *process.WebConfig) { c.Letters = letter.Config{} })
+		admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
+		page := admin.Post("/administration/staff", form).Is(http.StatusOK).
+			Says("the e-mail with the link could not be sent", "Invitation expired", "postern staff reset").LacksHTML("Send the link again")
+		admin.Post(page.URL.Path+"/link", nil).Is(http.StatusUnprocessableEntity).Says("No e-mail can be sent")
+	})
+}
+
+// An administrator changes a name and an e-mail address. The former address is told, and
+// the staff member is signed out. Nobody changes their own address.
+func TestChangeAStaffMember(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
+	nurse := s.Staff(t, "Nora Nurse", policy.SendPortalMessage)
+	at := "/administration/staff/" + nurse.ID
+	admin.Get(at).HasHTML(`href="` + at + `/change"`)
+	admin.Get(at+"/change").Is(http.StatusOK).HasHTML(`value="Nora Nurse"`, `value="nora.nurse@clinic.example"`)
+	for _, c := range []struct{ name, email, field, error string }{
+		{"", "nora.nurse@clinic.example", "name", "Enter a name"},
+		{"Nora", "nowhere", "email", "The e-mail address can't be used"},
+		{"Nora", "ada.admin@clinic.example", "email", "already exists"},
+	} {
+		admin.Post(at+"/change", url.Values{"name": {c.name}, "email": {c.email}}).Is(http.StatusUnprocessableEntity).
+			Says(c.error).HasHTML(`href="#`+c.field+`"`, `value="`+c.email+`"`)
+	}
+	admin.Post(at+"/change", url.Values{"name": {"Nora North"}, "email": {"nora.nurse@clinic.example"}}).Is(http.StatusOK).Says("Saved.", "Nora North")
+	nurse.Get("/messages").Says("Nora North")
+	admin.Post(at+"/change", url.Values{"name": {"Nora North"}, "email": {"north@clinic.example"}}).Is(http.StatusOK).
+		Says("They are signed out, and sign in with the new e-mail address. The former one was told.", "north@clinic.example")
+	nurse.Get("/messages").Says("Staff sign-in")
+	mail := mailOf(t, s, 1)
+	if mail.To != "nora.nurse@clinic.example" || mail.Letter.Subject != "The e-mail address of your staff account has changed" || strings.Contains(mail.Letter.Text, "north") {
+		t.Errorf("%s got %q: %s", mail.To, mail.Letter.Subject, mail.Letter.Text)
+	}
+	s.Mails.Queue(sendgridfake.Fail(http.StatusUnauthorized))
+	admin.Post(at+"/change", url.Values{"name": {"Nora North"}, "email": {"nora@clinic.example"}}).Is(http.StatusOK).Says("tell them yourself")
+
+	mine := "/administration/staff/" + admin.ID
+	admin.Get(mine).HasHTML(`href="/account"`).LacksHTML(`action="` + mine + `/link"`)
+	admin.Get(mine + "/change").Says("You can’t change your own e-mail address.").LacksHTML(`name="email"`)
+	admin.Post(mine+"/change", url.Values{"name": {"Ada Admin"}, "email": {"mine@clinic.example"}}).Is(http.StatusUnprocessableEntity).Says("You can't change your own e-mail address")
+	admin.Post(mine+"/change", url.Values{"name": {"Ada Above"}}).Is(http.StatusOK).Says("Ada Above")
+	admin.Post(mine+"/link", nil).Is(http.StatusUnprocessableEntity).Says("Change your own password at Account")
+	admin.Get("/administration/staff/unknown/change").Is(http.StatusNotFound)
+	admin.Post("/administration/staff/unknown/change", url.Values{"name": {"X"}}).Is(http.StatusNotFound)
+	plain := s.Staff(t, "Plain")
+	for _, path := range []string{at + "/change", at + "/link"} {
+		plain.Post(path, nil).Is(http.StatusForbidden)
+	}
 }
 
 // The list of many staff has pages.

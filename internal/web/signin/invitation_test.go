@@ -173,7 +173,7 @@ func TestRequestsForALinkDoNotRevealAccounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := locked.Exec(t.Context(), `LOCK TABLE app.portal_users, app.portal_accounts, app.portal_invitations IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := locked.Exec(t.Context(), `LOCK TABLE app.portal_users, app.portal_accounts, app.password_links IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
 	// A lookup would wait for the lock. After 30 seconds the test releases it and fails.

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/web/page"
 )
 
@@ -41,7 +43,7 @@ type Config struct {
 // New makes the pages.
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
-// signInPage describes the sign-in page of one realm.
+// signInPage describes the pages of one realm.
 type signInPage struct {
 	realm   policy.Realm
 	signIn  string // address of the sign-in page
@@ -50,36 +52,46 @@ type signInPage struct {
 	other   string // address of the other realm's sign-in page
 	ask     string // the question before that link; "" names portal users by the clinic's label
 	forgot  string // address of the page for a forgotten password
+	link    string // address of the page that a link to set a password opens
+	least   limits.Characters
 }
 
 var (
 	staff = signInPage{policy.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
-		"/portal/sign-in", "", ""}
+		"/portal/sign-in", "", "/forgotten", letter.StaffPath, limits.StaffPassword}
 	portal = signInPage{policy.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
-		"/sign-in", "Do you work at the clinic?", "/portal/forgotten"}
+		"/sign-in", "Do you work at the clinic?", "/portal/forgotten", letter.PortalPath, limits.PortalPassword}
 )
+
+// sent is the address of the page after a link was asked for.
+func (e signInPage) sent() string { return e.forgot + "/sent" }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	return []page.Route{
+	routes := []page.Route{
 		{Pattern: "GET /{$}", Realm: policy.RealmStaff, Handle: p.first},
-		{Pattern: "GET /sign-in", Realm: policy.RealmStaff, Handle: p.show(staff)},
-		{Pattern: "POST /sign-in", Realm: policy.RealmStaff, Handle: p.enter(staff, p.Gate.SignInStaff)},
 		{Pattern: "GET " + codeAt, Realm: policy.RealmStaff, Handle: p.code},
 		{Pattern: "POST " + codeAt, Realm: policy.RealmStaff, Handle: p.enterByCode},
 		{Pattern: "GET " + organisationAt, Realm: policy.RealmStaff, Handle: p.toOrganisation},
 		{Pattern: "GET " + oidc.CallbackPath, Realm: policy.RealmStaff, Handle: p.fromOrganisation},
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
-		{Pattern: "GET /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.show(portal)},
-		{Pattern: "POST /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.enter(portal, p.Gate.SignInPortal)},
 		{Pattern: "POST /portal/sign-out", Realm: policy.RealmPortalUser, Handle: p.leave(portal)},
-		{Pattern: "GET /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.forgotten},
-		{Pattern: "POST /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.ask},
-		{Pattern: "GET /portal/forgotten/sent", Realm: policy.RealmPortalUser, Handle: p.asked},
-		{Pattern: "GET /portal/invitation", Realm: policy.RealmPortalUser, Handle: p.invitation},
-		{Pattern: "POST /portal/invitation", Realm: policy.RealmPortalUser, Handle: p.accept},
 		{Pattern: "POST /portal/session/keep", Realm: policy.RealmPortalUser, Actions: page.May(policy.ReadInbox), Handle: p.keep(portal)},
+	}
+	return slices.Concat(routes, p.routesOf(staff, p.Gate.SignInStaff), p.routesOf(portal, p.Gate.SignInPortal))
+}
+
+// routesOf are the addresses that both realms have.
+func (p *Pages) routesOf(e signInPage, signIn signIn) []page.Route {
+	return []page.Route{
+		{Pattern: "GET " + e.signIn, Realm: e.realm, Handle: p.show(e)},
+		{Pattern: "POST " + e.signIn, Realm: e.realm, Handle: p.enter(e, signIn)},
+		{Pattern: "GET " + e.forgot, Realm: e.realm, Handle: p.forgotten(e)},
+		{Pattern: "POST " + e.forgot, Realm: e.realm, Handle: p.request(e)},
+		{Pattern: "GET " + e.sent(), Realm: e.realm, Handle: p.requested(e)},
+		{Pattern: "GET " + e.link, Realm: e.realm, Handle: p.invitation(e)},
+		{Pattern: "POST " + e.link, Realm: e.realm, Handle: p.accept(e)},
 	}
 }
 

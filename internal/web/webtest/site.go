@@ -97,7 +97,8 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	tell := telemetry.New()
 	cfg := process.WebConfig{Telemetry: tell, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
 		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, PublishTimeout: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
-		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}}
+		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, SendStaffInvitation: client.SendStaffInvitation,
+			SendStaffReset: client.SendStaffReset, SendAddressChanged: client.SendAddressChanged, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -187,7 +188,7 @@ func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permiss
 func (s *Site) NewPortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
 	subject := s.System.PortalUser(t, id)
-	if err := s.Web.Gate.SetPortalPassword(t.Context(), id, Password); err != nil {
+	if err := s.Web.Gate.SetPortalPassword(t.Context(), "operator:test", id, Password); err != nil {
 		t.Fatal(err)
 	}
 	return subject
