@@ -12,7 +12,7 @@ SLOWEST   := ./internal/systemtest/torture ./internal/web ./internal/cli ./inter
 GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook bench-onto
+.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 check: export GOFLAGS := $(GOFLAGS) -race
 check: export CGO_ENABLED := 1
 check: TESTFLAGS += -vet=off # lint runs vet
-check: compiler generated format lint test ## the whole gate, as in CI
+check: compiler generated format lint supply test ## the whole gate, as in CI
 
 compiler:
 	@sh tools/setup.sh compiler
@@ -56,6 +56,23 @@ lint: ## go vet, gosec and staticcheck, from tools/go.mod
 	GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./vet
 	go vet -vettool=bin/tools/vet ./...
 	bin/tools/staticcheck ./...
+
+# These are programs of the machine that runs them, also in `make check`.
+SUPPLY := GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/
+
+sbom: build ## what the programs are made of, as CycloneDX: bin/sbom.cdx.json
+	$(SUPPLY) ./supply
+	bin/tools/supply sbom bin/api bin/fanout-worker bin/notify-worker bin/postern bin/recorder >bin/sbom.cdx.json
+
+licences: ## write docs/licences.md: of all that is linked or embedded
+	$(SUPPLY) ./supply
+	bin/tools/supply licences >bin/licences.md
+	mv bin/licences.md docs/licences.md
+
+supply: ## check the SBOM and the licences, and known vulnerabilities where their database can be reached
+	go test -C tools ./supply
+	$(SUPPLY) ./supply golang.org/x/vuln/cmd/govulncheck
+	bin/tools/supply vulnerabilities bin/tools/govulncheck
 
 bench: postgres build ## measure (N=100000 recipients), print a table, write bench.json
 	go run ./bench -n $(N)

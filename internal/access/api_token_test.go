@@ -152,7 +152,7 @@ func TestTextThatIsNoToken(t *testing.T) {
 	c := newClinic(t)
 	token := c.token(t, c.hire(t, "ada@clinic.example"))
 	never, _ := newToken(staffTokenPrefix)
-	link, _ := newToken(linkTokenPrefix)
+	link, _ := newToken(portalLinkPrefix)
 	swapped := []byte(token)
 	swapped[10], swapped[11] = swapped[11]^1, swapped[10] // a wrong checksum
 	for name, text := range map[string]string{"never made": never, "of another kind": link, "a wrong checksum": string(swapped), "in capitals": strings.ToUpper(token),

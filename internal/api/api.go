@@ -52,7 +52,7 @@ type Await func(ctx context.Context, seq uint64)
 type API struct {
 	cfg      Config
 	problems document.Problems
-	mux      *http.ServeMux
+	mux      *routes
 	huma     huma.API
 	chain    http.Handler
 
@@ -71,7 +71,7 @@ func New(cfg Config, groups ...Operations) *API {
 	a := &API{
 		cfg:      cfg,
 		problems: document.Problems{Logger: cfg.Logger, Transient: cfg.Transient},
-		mux:      http.NewServeMux(),
+		mux:      &routes{ServeMux: http.NewServeMux()},
 		closing:  make(chan struct{}),
 	}
 	a.huma = humago.New(a.mux, description())
@@ -87,6 +87,24 @@ func New(cfg Config, groups ...Operations) *API {
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.chain.ServeHTTP(w, r) }
+
+// Routes returns the patterns of all routes, for tests that call them all.
+func (a *API) Routes() []string { return a.mux.patterns }
+
+// routes is a mux that knows its patterns.
+type routes struct {
+	*http.ServeMux
+	patterns []string
+}
+
+func (r *routes) Handle(pattern string, h http.Handler) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.Handle(pattern, h)
+}
+
+func (r *routes) HandleFunc(pattern string, f func(http.ResponseWriter, *http.Request)) {
+	r.Handle(pattern, http.HandlerFunc(f))
+}
 
 // Close ends open streams, so that a server can stop. Other requests are not affected.
 func (a *API) Close() { a.closeOne.Do(func() { close(a.closing) }) }

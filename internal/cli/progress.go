@@ -33,6 +33,15 @@ func (b *bar) move(done, total int64) {
 	_ = b.shown.Set64(done)
 }
 
+// at shows how many there are so far, of an unknown total, in a part of the verb.
+func (b *bar) at(part string, done int64) {
+	if b.doing != part {
+		b.finish()
+		b.shown, b.doing = nil, part
+	}
+	b.move(done, -1)
+}
+
 func (b *bar) finish() {
 	if b.shown != nil {
 		_ = b.shown.Finish()

@@ -14,7 +14,10 @@
 //	draft            app.drafts, with the whole draft     none
 //	import files     app.directory_imports                none
 //	rosters          app.rosters, under the KEK itself    roster-keys/<bundle>
+//	second factor    app.second_factors                   none
 //	seeds of entries app.entry_keys                       entry-keys/<pair>
+//
+// The KEK is rotated by package rotation, which knows all of these places.
 //
 // States of the directory, in directories/, have no key: they name no one.
 //
@@ -39,7 +42,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"github.com/tink-crypto/tink-go/v2/tink"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
@@ -79,14 +81,16 @@ func ImportFileOf(upload uuid.UUID, n int) Name {
 // Store is a bucket of encrypted blobs with the KEK that wraps their keys.
 type Store struct {
 	bucket *blob.Bucket
-	kek    tink.AEAD
+	kek    *KeyFile
 }
 
-// New returns a Store for a bucket and a KEK: the AEAD of a key file (see ReadKeyFile) or
-// of a KMS. Store.Close closes the bucket.
-func New(bucket *blob.Bucket, kek tink.AEAD) *Store {
+// New returns a Store for a bucket and a KEK. Store.Close closes the bucket.
+func New(bucket *blob.Bucket, kek *KeyFile) *Store {
 	return &Store{bucket: bucket, kek: kek}
 }
+
+// KeyFile returns the KEK.
+func (s *Store) KeyFile() *KeyFile { return s.kek }
 
 // Open opens the Store of the settings CONTENT_URL and CONTENT_KEY_FILE. The address is a
 // folder (a path, or file:///path), which is created if it doesn't exist; an s3:// bucket

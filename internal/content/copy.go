@@ -64,6 +64,11 @@ func (s *Store) StoreKeys(ctx context.Context, name Name, id uuid.UUID, k Keys) 
 	return kept, err
 }
 
+// ReplaceKeys replaces the copy of keys. It is durable then.
+func (s *Store) ReplaceKeys(ctx context.Context, name Name, k Keys) error {
+	return s.writeKeys(ctx, name, k, false)
+}
+
 func (s *Store) writeKeys(ctx context.Context, name Name, k Keys, createOnly bool) error {
 	text, err := json.Marshal(k)
 	if err != nil {
@@ -102,6 +107,16 @@ func (s *Store) Bodies(ctx context.Context) iter.Seq2[uuid.UUID, error] { return
 // Copies returns the messages that have a copy of their keys, in no order.
 func (s *Store) Copies(ctx context.Context) iter.Seq2[uuid.UUID, error] {
 	return s.named(ctx, messageKeys)
+}
+
+// ManifestKeys returns the messages whose manifest's key has a copy, in no order.
+func (s *Store) ManifestKeys(ctx context.Context) iter.Seq2[uuid.UUID, error] {
+	return s.named(ctx, manifestKeys)
+}
+
+// RosterKeys returns the bundles of rosters that have a key, in no order.
+func (s *Store) RosterKeys(ctx context.Context) iter.Seq2[uuid.UUID, error] {
+	return s.named(ctx, rosterKeys)
 }
 
 // EntryKeys returns the key pairs that have a copy, in no order.

@@ -53,6 +53,35 @@ func (s *Store) Unwrap(id uuid.UUID, wrapped []byte) (key Key, err error) {
 	return key, nil
 }
 
+// Rewrap returns a data key wrapped by the primary key of the key file: the same bytes if it is
+// already. It returns the errors of [Store.Unwrap].
+func (s *Store) Rewrap(id uuid.UUID, wrapped []byte) ([]byte, error) {
+	return s.rewrap("rewrapping a content key", wrappedFor(id), wrapped)
+}
+
+// RewrapSecret is [Store.Rewrap] for a result of SealSecret.
+func (s *Store) RewrapSecret(purpose, id string, sealed []byte) ([]byte, error) {
+	return s.rewrap("sealing a secret again", secretFor(purpose, id), sealed)
+}
+
+func (s *Store) rewrap(doing string, associated, ciphertext []byte) ([]byte, error) {
+	secret, err := s.kek.Decrypt(ciphertext, associated)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, ErrChanged)
+	}
+	primary, err := s.kek.Primary()
+	if err != nil {
+		return nil, err
+	}
+	if by, ok := WrappedBy(ciphertext); ok && by == primary {
+		return ciphertext, nil
+	}
+	if ciphertext, err = s.kek.Encrypt(secret, associated); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return ciphertext, nil
+}
+
 // SealWords encrypts words for a place where others could read them, such as a URL, and
 // encodes them with characters that a URL allows. Only OpenWords with the same purpose
 // decrypts them.

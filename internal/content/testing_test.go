@@ -1,19 +1,19 @@
 package content
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
 	"gocloud.dev/blob/memblob"
 )
 
 func newStore(t testing.TB) *Store {
 	t.Helper()
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	path := filepath.Join(t.TempDir(), "content.key")
+	_, err := CreateKeyFile(path)
 	must(t, err)
-	kek, err := aead.New(handle)
+	kek, err := ReadKeyFile(path)
 	must(t, err)
 	s := New(memblob.OpenBucket(nil), kek)
 	t.Cleanup(func() { must(t, s.Close()) })

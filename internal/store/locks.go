@@ -12,6 +12,8 @@ const (
 	// LockRosters lets one pass at a time make the rosters of the directory. It belongs to the
 	// transaction.
 	LockRosters = `hashtextextended('postern directory rosters', 0)`
+	// LockKeyRotation lets one rotation of the content key at a time run. It belongs to the session.
+	LockKeyRotation = `hashtextextended('postern content key rotation', 0)`
 	// lockOfLease is held by the session with a term of a lease: $1 is the role, $2 the name.
 	lockOfLease = `hashtextextended($1 || '/' || $2 || '/' || l.term, 0)`
 )

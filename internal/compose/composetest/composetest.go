@@ -59,9 +59,10 @@ type System struct {
 	Compose  *compose.Composer
 	Clock    *Clock
 	KeyFile  string // of the key that signs checkpoints
+	// ContentDir has the content, and ContentKeyFile its key.
+	ContentDir, ContentKeyFile string
 
-	contentDir string
-	fault      atomic.Pointer[Fault]
+	fault atomic.Pointer[Fault]
 }
 
 // Fault is a failure of a publish: before the event is recorded, or after it, so that the
@@ -109,14 +110,14 @@ func New(t testing.TB, options ...Option) *System {
 		Pool:       storetest.Open(t, url, store.RoleAPI),
 		Log:        eventlogtest.On(t, server),
 		Clock:      &Clock{},
-		contentDir: t.TempDir(),
+		ContentDir: t.TempDir(),
 	}
-	keyFile := filepath.Join(t.TempDir(), "content.key")
-	if _, err := content.CreateKeyFile(keyFile); err != nil {
+	s.ContentKeyFile = filepath.Join(t.TempDir(), "content.key")
+	if _, err := content.CreateKeyFile(s.ContentKeyFile); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if s.Content, err = content.Open(t.Context(), s.contentDir, keyFile); err != nil {
+	if s.Content, err = content.Open(t.Context(), s.ContentDir, s.ContentKeyFile); err != nil {
 		t.Fatal(err)
 	}
 	if err := entrykey.Ensure(t.Context(), s.Pool, s.Content); err != nil {
@@ -507,7 +508,7 @@ func (s *System) Keeps(t testing.TB) Kept {
 		sum := md5.Sum([]byte(all)) // #nosec G401 -- as above
 		kept.Tables[table] = hex.EncodeToString(sum[:])
 	}
-	err = fs.WalkDir(os.DirFS(s.contentDir), ".", func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(os.DirFS(s.ContentDir), ".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			kept.Blobs = append(kept.Blobs, path)
 		}

@@ -7,14 +7,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
 	"gocloud.dev/blob"
 
 	"postern/internal/content"
@@ -113,9 +112,10 @@ func TestCleanFileIsStoredAfterTheScan(t *testing.T) {
 
 func newUploader(t *testing.T) (Uploader, *blob.Bucket) {
 	t.Helper()
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	path := filepath.Join(t.TempDir(), "content.key")
+	_, err := content.CreateKeyFile(path)
 	must(t, err)
-	kek, err := aead.New(handle)
+	kek, err := content.ReadKeyFile(path)
 	must(t, err)
 	bucket, err := folder.Open(t.TempDir())
 	must(t, err)

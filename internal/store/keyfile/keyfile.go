@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Read returns the content of a key file, and refuses a file that others may read. Its
@@ -59,16 +60,45 @@ func Create(path string, data []byte) (created bool, err error) {
 	return created, Sync(path)
 }
 
-// Replace replaces the content of a key file atomically.
+// Replace replaces the content of a key file atomically, or creates the file. The file keeps its
+// owner, so that root may replace the file of another user.
 func Replace(path string, data []byte) error {
+	replaced, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	temporary, err := write(path, data)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, path); err != nil {
+	if replaced != nil {
+		err = keepOwner(temporary, replaced)
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	return Sync(path)
+}
+
+// keepOwner gives a new file to the owner of the file that it replaces.
+func keepOwner(path string, replaced fs.FileInfo) error {
+	made, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	was, ok := replaced.Sys().(*syscall.Stat_t)
+	is, ok2 := made.Sys().(*syscall.Stat_t)
+	if !ok || !ok2 || was.Uid == is.Uid && was.Gid == is.Gid {
+		return nil
+	}
+	err = os.Chown(path, int(was.Uid), int(was.Gid))
+	if err != nil && was.Uid != is.Uid {
+		return fmt.Errorf("%w: run this as the user that owns the key file, or as root", err)
+	}
+	return nil
 }
 
 // write writes a temporary file beside path and syncs it.

@@ -116,6 +116,7 @@ var imports = map[string]string{
 	"content/attachment": "content content/clamd limits problem text/charset",
 	"content/message":    "content events problem",
 	"content/reader":     "content content/message",
+	"content/rotation":   "content content/message directory/roster/rosterstore store store/keyfile",
 	"content/clamd":      "problem",
 
 	// Limits that a clinic may choose.
@@ -159,7 +160,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/letter access/policy certificate config content content/reader directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid serving/loopback text/address",

@@ -103,8 +103,7 @@ func (s *Store) writeBundle(ctx context.Context, to io.Writer, roots [][]byte) e
 		n := 0
 		for ; rows.Next(); n++ {
 			for _, part := range rows.RawValues() {
-				size := binary.BigEndian.AppendUint32(nil, uint32(len(part))) // #nosec G115 -- below longestPart
-				if _, err := w.Write(append(size, part...)); err != nil {
+				if err := writePart(w, part); err != nil {
 					rows.Close()
 					return err
 				}
@@ -146,32 +145,12 @@ func Restore(ctx context.Context, pool *pgxpool.Pool, from *content.Store) error
 }
 
 func restoreBundle(ctx context.Context, pool *pgxpool.Pool, from *content.Store, id uuid.UUID) error {
-	keys, err := from.FindKeys(ctx, content.RosterKeysOf(id))
-	if err != nil {
-		return err
-	}
-	key, err := from.Unwrap(id, keys.WrappedKey)
-	if err != nil {
-		return err
-	}
-	bundle, err := from.Get(ctx, content.RostersOf(id), key)
+	bundle, _, err := openBundle(ctx, from, id)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = bundle.Close() }()
-	r := bufio.NewReaderSize(bundle, 1<<16)
-	for {
-		values, err := readParts(r)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := restoreOne(ctx, pool, id, values); err != nil {
-			return err
-		}
-	}
+	return eachPart(bundle, func(values [parts][]byte) error { return restoreOne(ctx, pool, id, values) })
 }
 
 // readParts reads the values of one roster, or returns io.EOF at the end.
@@ -180,20 +159,28 @@ func readParts(r io.Reader) (values [parts][]byte, err error) {
 		var size [4]byte
 		if _, err := io.ReadFull(r, size[:]); err != nil {
 			if i > 0 || !errors.Is(err, io.EOF) {
-				err = errors.New("the bundle is cut")
+				err = cut(err)
 			}
 			return values, err
 		}
 		n := binary.BigEndian.Uint32(size[:])
 		if n > longestPart {
-			return values, fmt.Errorf("the bundle claims a part of %d bytes", n)
+			return values, fmt.Errorf("the bundle claims a part of %d bytes: %w", n, content.ErrChanged)
 		}
 		values[i] = make([]byte, n)
 		if _, err := io.ReadFull(r, values[i]); err != nil {
-			return values, errors.New("the bundle is cut")
+			return values, cut(err)
 		}
 	}
 	return values, nil
+}
+
+// cut is the error of a bundle that ends within a roster, or that can't be read.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = content.ErrChanged
+	}
+	return fmt.Errorf("the bundle is cut: %w", err)
 }
 
 func restoreOne(ctx context.Context, pool *pgxpool.Pool, bundle uuid.UUID, values [parts][]byte) error {

@@ -22,6 +22,11 @@
 // All functions and methods may be called concurrently, also by several processes. A lock lets
 // one pass run at a time, only to save work: a pass that was overtaken changes nothing, because
 // the marks are not those that it has seen.
+//
+// # Size
+//
+// Making rosters, copying them to the content store, restoring them and encrypting their secrets
+// again are one package, because they share the tables and the format of a bundle.
 package rosterstore
 
 import (

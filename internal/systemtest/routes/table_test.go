@@ -1,0 +1,286 @@
+package routes_test
+
+// The callers that a route can ask for. Other values of rule.needs are permissions, one of which
+// is enough, separated by spaces.
+const (
+	everyone    = "everyone"
+	staff       = "staff"
+	portalUsers = "portal users"
+	halfway     = "who has given a password and not yet a code" // none of the callers
+	sendGrid    = "SendGrid, by its signature"                  // none of the callers
+	absent      = "no one: nothing is there"
+)
+
+// The permissions, by hand.
+const (
+	send    = "send_portal_message send_bulk_portal_message"
+	bulk    = "send_bulk_portal_message"
+	replays = "replay_deliveries"
+	record  = "read_record"
+	manage  = "manage_staff"
+	erase   = "erase_content"
+	words   = "manage_labels"
+	imports = "import_directory"
+)
+
+// nobodyElse owns an object alone.
+const nobodyElse = "nobody else"
+
+// A rule says what callers of one route get.
+type rule struct {
+	route string // as the router has it
+	needs string // who may call it
+	at    string // the address, if it is not in route. Braces stand for objects of the clinic
+	body  string // of a request that has one: JSON for the API, a form for a page
+
+	// owned is set if the object in the address belongs to the owner: another caller who may call
+	// the route gets 404, unless they have one of these permissions.
+	owned string
+	// others is what these callers get instead of 404: a status, and where a redirect leads.
+	others string
+	// due: also staff who must set up a second factor first.
+	due bool
+	// once: the first permitted call removes the object, so that there is only one.
+	once bool
+	// last: the call ends the session of its caller, and leads to the sign-in page. That is also what
+	// a caller gets who is not signed in.
+	last bool
+}
+
+const (
+	why       = `{"reason":"It went out by mistake."}`
+	whyForm   = "reason=It+went+out+by+mistake."
+	nothing   = `{}`
+	emptyForm = "x="
+)
+
+var pages = []rule{
+	// For everyone.
+	{route: "/", needs: absent, at: "/nowhere"},
+	{route: "/portal/", needs: absent, at: "/portal/nowhere"},
+	{route: "GET /static/", needs: everyone, at: "/static/icon.svg"},
+	{route: "GET /{$}", needs: everyone, at: "/"}, // leads to the first page of either kind of person
+	{route: "GET /sign-in", needs: everyone},
+	{route: "POST /sign-in", needs: everyone, body: emptyForm},
+	{route: "GET /sign-in/code", needs: halfway},
+	{route: "POST /sign-in/code", needs: halfway, body: "code=123456"},
+	{route: "GET /sign-in/organisation", needs: absent}, // this clinic has no identity provider
+	{route: "GET /sign-in/organisation/back", needs: absent},
+	{route: "POST /sign-out", needs: everyone, body: emptyForm, last: true},
+	{route: "GET /portal/sign-in", needs: everyone},
+	{route: "POST /portal/sign-in", needs: everyone, body: emptyForm},
+	{route: "POST /portal/sign-out", needs: everyone, body: emptyForm, last: true},
+	{route: "GET /portal/forgotten", needs: everyone},
+	{route: "POST /portal/forgotten", needs: everyone, body: emptyForm},
+	{route: "GET /portal/forgotten/sent", needs: everyone},
+	{route: "GET /portal/invitation", needs: everyone},
+	{route: "POST /portal/invitation", needs: everyone, body: "link=x"},
+
+	// For portal users.
+	{route: "GET /portal", needs: portalUsers},
+	{route: "GET /portal/messages/{id}", needs: portalUsers, at: "/portal/messages/{sent}", owned: nobodyElse},
+	{route: "GET /portal/messages/{id}/documents/{document}", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}", owned: nobodyElse},
+	{route: "GET /portal/messages/{id}/documents/{document}/show", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}/show", owned: nobodyElse},
+	{route: "GET /portal/messages/{id}/documents/{document}/picture", needs: portalUsers, at: "/portal/messages/{sent}/documents/{picture}/picture", owned: nobodyElse},
+	{route: "GET /portal/messages/{id}/documents/{document}/download", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}/download", owned: nobodyElse},
+	{route: "GET /portal/account", needs: portalUsers},
+	{route: "POST /portal/account/password", needs: portalUsers, body: emptyForm},
+	{route: "POST /portal/account/sign-out-everywhere", needs: portalUsers, body: emptyForm, last: true},
+	{route: "POST /portal/session/keep", needs: portalUsers, body: emptyForm},
+
+	// For all staff.
+	{route: "GET /account", needs: staff, due: true},
+	{route: "POST /account/sign-out-everywhere", needs: staff, body: emptyForm, due: true, last: true},
+	{route: "POST /account/second-factor", needs: staff, body: emptyForm, due: true},
+	{route: "GET /account/second-factor", needs: staff, due: true},
+	{route: "POST /account/second-factor/confirm", needs: staff, body: emptyForm, due: true},
+	{route: "GET /account/second-factor/remove", needs: staff, due: true},
+	{route: "POST /account/second-factor/remove", needs: staff, body: emptyForm, due: true},
+	{route: "POST /session/keep", needs: staff, body: emptyForm, due: true},
+	{route: "GET /search", needs: staff},
+	{route: "POST /search", needs: staff, body: "q=care"},
+	{route: "GET /messages/bcc", needs: staff},
+	{route: "POST /messages/bcc", needs: staff, body: "q=care"},
+
+	// Messages: their sender, their Staff Bcc and readers of the record see them.
+	{route: "GET /messages", needs: staff},
+	{route: "POST /messages", needs: staff, body: "q=care"},
+	{route: "GET /messages/{id}", needs: staff, at: "/messages/{sent}", owned: record},
+	{route: "GET /messages/{id}/{part}", needs: staff, at: "/messages/{sent}/progress", owned: record},
+	{route: "GET /messages/{id}/{part}", needs: staff, at: "/messages/{sent}/recipients", owned: record},
+	{route: "GET /messages/{id}/{part}", needs: staff, at: "/messages/{sent}/recipients.csv", owned: record},
+	{route: "GET /messages/{id}/{part}", needs: staff, at: "/messages/{sent}/recall", owned: nobodyElse},
+	{route: "POST /messages/{id}/{part}", needs: staff, at: "/messages/{sent}/recipients", body: "q=ada"}, // leads to the page above
+	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{scheduled}/cancel", body: emptyForm, owned: nobodyElse},
+	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{taken-back}/edit", body: emptyForm, owned: nobodyElse},
+	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{sent}/recall", body: whyForm, owned: nobodyElse},
+	{route: "GET /worklists/unread", needs: send},
+	{route: "GET /worklists/no-email", needs: send + " " + imports},
+
+	// Writing messages: a draft is its author's.
+	{route: "GET /messages/compose", needs: send},
+	{route: "GET /messages/drafts", needs: send},
+	{route: "GET /messages/drafts/{id}", needs: send, at: "/messages/drafts/{draft}", owned: nobodyElse},
+	{route: "POST /messages/drafts/{id}", needs: send, at: "/messages/drafts/{draft}", body: "version=1&page=a&subject=Changed", owned: nobodyElse},
+	// Another's draft counts as one that is not saved yet: the searches find the same people for it.
+	{route: "POST /messages/drafts/{id}/portal-users", needs: send, at: "/messages/drafts/{draft}/portal-users", body: "find-user=ada"},
+	{route: "POST /messages/drafts/{id}/staff", needs: send, at: "/messages/drafts/{draft}/staff", body: "find-staff=olga"},
+	{route: "GET /messages/drafts/{id}/check", needs: send, at: "/messages/drafts/{draft}/check", owned: nobodyElse},
+	{route: "POST /messages/drafts/{id}/check", needs: send, at: "/messages/drafts/{draft}/check", body: "version=1", owned: nobodyElse},
+	{route: "GET /messages/drafts/{id}/recipients", needs: send, at: "/messages/drafts/{draft}/recipients", owned: nobodyElse},
+	{route: "GET /messages/drafts/{id}/letters", needs: send, at: "/messages/drafts/{draft}/letters", owned: nobodyElse},
+	{route: "GET /messages/drafts/{id}/letters.csv", needs: send, at: "/messages/drafts/{draft}/letters.csv", owned: nobodyElse},
+	{route: "GET /messages/drafts/{id}/delete", needs: send, at: "/messages/drafts/{draft}/delete", owned: nobodyElse},
+	{route: "POST /messages/drafts/{id}/delete", needs: send, at: "/messages/drafts/{draft}/delete", body: emptyForm, owned: nobodyElse, once: true},
+	{route: "GET /messages/groups/{group}/count", needs: bulk, at: "/messages/groups/active_patients/count"},
+
+	// Operating.
+	{route: "GET /operations", needs: replays},
+	{route: "GET /operations/messages", needs: replays},
+	{route: "POST /operations/alerting/{change}", needs: replays, at: "/operations/alerting/pause", body: whyForm},
+	{route: "POST /operations/alerting/{change}", needs: replays, at: "/operations/alerting/resume", body: whyForm},
+	{route: "GET /operations/parked", needs: replays},
+	{route: "POST /operations/parked", needs: replays, body: emptyForm},
+	{route: "GET /operations/parked/{id}", needs: replays, at: "/operations/parked/{parked}"},
+	{route: "POST /operations/parked/{id}/{decision}", needs: replays, at: "/operations/parked/{parked}/retry", body: whyForm},
+	{route: "POST /operations/parked/{id}/{decision}", needs: replays, at: "/operations/parked/{parked}/discard", body: whyForm},
+	{route: "GET /operations/replays", needs: replays},
+	{route: "POST /operations/replays", needs: replays, body: whyForm},
+	{route: "GET /operations/replays/new", needs: replays},
+	{route: "GET /operations/replays/{id}", needs: replays, at: "/operations/replays/{replay}"},
+	{route: "POST /operations/replays/{id}", needs: replays, at: "/operations/replays/{replay}", body: "do=cancel"},
+	{route: "GET /operations/replays/{id}/progress", needs: replays, at: "/operations/replays/{replay}/progress"},
+
+	// The record.
+	{route: "GET /record", needs: record},
+	{route: "GET /record/state", needs: record},
+	{route: "GET /record/{seq}", needs: record, at: "/record/1"},
+	{route: "GET /record/messages/{id}", needs: record, at: "/record/messages/{sent}"},
+	{route: "GET /record/messages/{id}/why", needs: record, at: "/record/messages/{sent}/why"},
+	{route: "GET /record/portal-users/{id}", needs: record, at: "/record/portal-users/ada"},
+	{route: "GET /record/portal-users/{id}/disclosures", needs: record, at: "/record/portal-users/ada/disclosures"},
+	{route: "GET /record/patients/{id}", needs: record, at: "/record/patients/pt-ada"},
+	{route: "GET /record/receipts/{message}/{portal_user}", needs: record, at: "/record/receipts/{sent}/ada"},
+	{route: "GET /record/erasures", needs: erase + " " + record},
+	{route: "GET /record/erasures/{id}", needs: erase + " " + record, at: "/record/erasures/{erasure}"},
+	{route: "GET /record/erasures/new", needs: erase},
+	{route: "POST /record/erasures", needs: erase, body: "message={recalled}&" + whyForm},
+	{route: "POST /record/erasures/{id}/approve", needs: erase, at: "/record/erasures/{erasure}/approve", body: emptyForm},
+	{route: "POST /record/erasures/{id}/withdraw", needs: erase, at: "/record/erasures/{erasure}/withdraw", body: emptyForm},
+
+	// Administration.
+	{route: "GET /administration/staff", needs: manage},
+	{route: "POST /administration/staff", needs: manage, body: emptyForm},
+	{route: "GET /administration/staff/new", needs: manage},
+	{route: "GET /administration/staff/{id}", needs: manage, at: "/administration/staff/{staff}"},
+	{route: "POST /administration/staff/{id}", needs: manage, at: "/administration/staff/{staff}", body: emptyForm},
+	{route: "POST /administration/staff/{id}/disable", needs: manage, at: "/administration/staff/{staff}/disable", body: emptyForm},
+	{route: "POST /administration/staff/{id}/enable", needs: manage, at: "/administration/staff/{staff}/enable", body: emptyForm},
+	{route: "POST /administration/staff/{id}/reset-second-factor", needs: manage, at: "/administration/staff/{staff}/reset-second-factor", body: emptyForm},
+	{route: "POST /administration/staff/{id}/cancel-scheduled", needs: manage, at: "/administration/staff/{staff}/cancel-scheduled", body: emptyForm},
+	{route: "GET /administration/labels", needs: words},
+	{route: "POST /administration/labels", needs: words, body: emptyForm},
+
+	// The directory. An import is seen by who uploaded it.
+	{route: "GET /directory/portal-users", needs: imports},
+	{route: "POST /directory/portal-users", needs: imports, body: "q=ada"},
+	{route: "GET /directory/portal-users/{id}", needs: imports + " " + send, at: "/directory/portal-users/ada"},
+	{route: "POST /directory/portal-users/{id}/invitation", needs: imports, at: "/directory/portal-users/ada/invitation", body: emptyForm},
+	{route: "GET /directory/patients", needs: imports},
+	{route: "POST /directory/patients", needs: imports, body: "q=ada"},
+	{route: "GET /directory/patients/{id}", needs: imports, at: "/directory/patients/pt-ada"},
+	{route: "GET /directory/import", needs: imports},
+	{route: "POST /directory/import", needs: imports, body: emptyForm},
+	{route: "GET /directory/import/{id}", needs: imports, at: "/directory/import/{import}", owned: nobodyElse, others: "303 /directory/import"},
+	{route: "POST /directory/import/{id}", needs: imports, at: "/directory/import/{import}", body: "do=check", owned: nobodyElse, others: "303 /directory/import"},
+}
+
+var operations = []rule{
+	// For everyone.
+	{route: "GET /healthz", needs: everyone},
+	{route: "GET /readyz", needs: everyone},
+	{route: "GET /metrics", needs: everyone},
+	{route: "GET /docs", needs: everyone},
+	{route: "GET /docs/style.css", needs: everyone},
+	{route: "GET /problems/{name}", needs: everyone, at: "/problems/forbidden"},
+	{route: "GET /openapi.json", needs: everyone},
+	{route: "GET /openapi.yaml", needs: everyone},
+	{route: "GET /openapi-3.0.json", needs: absent}, // not routed to the API
+	{route: "GET /openapi-3.0.yaml", needs: absent},
+	{route: "GET /v1/record/key", needs: everyone}, // whoever has a receipt can check it
+	{route: "POST /webhooks/sendgrid", needs: sendGrid, body: "[]"},
+	{route: "POST /v1/session", needs: everyone, body: nothing},
+	{route: "DELETE /v1/session", needs: everyone, last: true},
+	{route: "POST /v1/portal/session", needs: everyone, body: nothing},
+	{route: "DELETE /v1/portal/session", needs: everyone, last: true},
+
+	// For portal users.
+	{route: "GET /v1/portal/session", needs: portalUsers},
+	{route: "GET /v1/portal/messages", needs: portalUsers},
+	{route: "GET /v1/portal/messages/{id}", needs: portalUsers, at: "/v1/portal/messages/{sent}", owned: nobodyElse},
+	{route: "GET /v1/portal/messages/{id}/attachments/{attachment_id}", needs: portalUsers, at: "/v1/portal/messages/{sent}/attachments/{document}", owned: nobodyElse},
+	{route: "GET /v1/portal/messages/{id}/receipt", needs: portalUsers, at: "/v1/portal/messages/{sent}/receipt", owned: nobodyElse},
+
+	// For all staff.
+	{route: "GET /v1/session", needs: staff},
+	{route: "GET /v1/search", needs: staff, at: "/v1/search?q=care"},
+	{route: "GET /v1/labels", needs: staff},
+	{route: "GET /v1/staff", needs: staff},
+	{route: "GET /v1/bcc", needs: staff},
+
+	// Messages.
+	{route: "POST /v1/attachments", needs: send, body: nothing},
+	{route: "POST /v1/recipients/preview", needs: send, body: `{"recipients":{"portal_user_ids":["ada"]}}`},
+	{route: "POST /v1/recipients/preview", needs: bulk, body: `{"recipients":{"groups":["active_patients"]}}`},
+	{route: "GET /v1/portal-users", needs: send, at: "/v1/portal-users?q=ada"},
+	{route: "POST /v1/messages", needs: send, body: `{"subject":"s","body":"b","recipients":{"portal_user_ids":["nobody-of-this-id"]}}`},
+	{route: "POST /v1/messages", needs: bulk, body: `{"subject":"s","body":"b","recipients":{"groups":["discharged_patients"]}}`},
+	{route: "POST /v1/messages", needs: send, body: `{"subject":"s","body":"b","recipients":{"portal_user_ids":["ada"]},"attachment_ids":["{upload}"]}`, owned: nobodyElse, others: "422", once: true},
+	{route: "GET /v1/messages", needs: send + " " + record},
+	{route: "GET /v1/messages/{id}", needs: staff, at: "/v1/messages/{sent}", owned: record},
+	{route: "GET /v1/messages/{id}/attachments/{attachment_id}", needs: staff, at: "/v1/messages/{sent}/attachments/{document}", owned: nobodyElse},
+	{route: "GET /v1/messages/{id}/deliveries", needs: staff, at: "/v1/messages/{sent}/deliveries", owned: record},
+	{route: "GET /v1/messages/{id}/stream", needs: staff, at: "/v1/messages/{sent}/stream", owned: record},
+	{route: "POST /v1/messages/{id}/cancel", needs: send, at: "/v1/messages/{scheduled}/cancel", owned: nobodyElse},
+	{route: "POST /v1/messages/{id}/recall", needs: send, at: "/v1/messages/{sent}/recall", body: why, owned: nobodyElse},
+
+	// Operating.
+	{route: "GET /v1/operations", needs: replays},
+	{route: "GET /v1/alerting", needs: replays},
+	{route: "POST /v1/alerting/pause", needs: replays, body: why},
+	{route: "POST /v1/alerting/resume", needs: replays, body: why},
+	{route: "GET /v1/parked", needs: replays},
+	{route: "GET /v1/parked/{id}", needs: replays, at: "/v1/parked/{parked}"},
+	{route: "POST /v1/parked/{id}/retry", needs: replays, at: "/v1/parked/{parked}/retry"},
+	{route: "POST /v1/parked/{id}/discard", needs: replays, at: "/v1/parked/{parked}/discard", body: why},
+	{route: "GET /v1/replays", needs: replays},
+	{route: "POST /v1/replays", needs: replays, body: `{"filter":{},"reason":"Their provider was down."}`},
+	{route: "GET /v1/replays/{id}", needs: replays, at: "/v1/replays/{replay}"},
+	{route: "POST /v1/replays/{id}/start", needs: replays, at: "/v1/replays/{replay}/start", body: nothing},
+	{route: "POST /v1/replays/{id}/pause", needs: replays, at: "/v1/replays/{replay}/pause"},
+	{route: "POST /v1/replays/{id}/resume", needs: replays, at: "/v1/replays/{replay}/resume"},
+	{route: "POST /v1/replays/{id}/cancel", needs: replays, at: "/v1/replays/{replay}/cancel"},
+
+	// The record.
+	{route: "GET /v1/record", needs: record},
+	{route: "GET /v1/record/{seq}", needs: record, at: "/v1/record/1"},
+	{route: "GET /v1/record.csv", needs: record},
+	{route: "GET /v1/record.ndjson", needs: record},
+	{route: "GET /v1/record.fhir.ndjson", needs: record},
+	{route: "GET /v1/record/exports/{id}", needs: record, at: "/v1/record/exports/{export}"},
+	{route: "GET /v1/record/checkpoint", needs: record},
+	{route: "GET /v1/messages/{id}/deliveries/{portal_user_id}/receipt", needs: record, at: "/v1/messages/{sent}/deliveries/ada/receipt"},
+	{route: "GET /v1/erasures", needs: erase + " " + record},
+	{route: "POST /v1/erasures", needs: erase, body: `{"message_id":"{recalled}","reason":"It went out by mistake."}`},
+	{route: "POST /v1/erasures/{id}/approve", needs: erase, at: "/v1/erasures/{erasure}/approve"},
+	{route: "POST /v1/erasures/{id}/withdraw", needs: erase, at: "/v1/erasures/{erasure}/withdraw"},
+
+	// Administration.
+	{route: "PUT /v1/labels", needs: words, body: nothing},
+	{route: "GET /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions"},
+	{route: "PUT /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions", body: `{"permissions":[]}`},
+	{route: "POST /v1/staff/{id}/disable", needs: manage, at: "/v1/staff/{staff}/disable"},
+	{route: "POST /v1/staff/{id}/enable", needs: manage, at: "/v1/staff/{staff}/enable"},
+	{route: "POST /v1/staff/{id}/cancel-scheduled", needs: manage, at: "/v1/staff/{staff}/cancel-scheduled"},
+	{route: "DELETE /v1/staff/{id}/second-factor", needs: manage, at: "/v1/staff/{staff}/second-factor"},
+}
