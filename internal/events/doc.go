@@ -63,7 +63,7 @@
 //	content.erased         1        a second person approves the erasure, and the keys are destroyed                            api                 -              erasures
 //	retention.changed      1        the number of years for which content is kept is changed                                    api                 -              retention
 //	signed_in              2        a staff member or a portal user signed in                                                   api                 -              -
-//	sign_in.failed         2        a sign-in was refused                                                                       api                 -              -
+//	sign_in.failed         3        a sign-in was refused                                                                       api                 -              -
 //	staff.created          1        a staff account is created                                                                  api                 -              staff
 //	staff.disabled         1        a staff account is disabled                                                                 api                 -              staff
 //	staff.enabled          1        a staff account is enabled again                                                            api                 -              staff
@@ -72,6 +72,8 @@
 //	second_factor.reset    1        a staff member removed the second factor of another                                         api                 -              second_factors
 //	permission.granted     2        a permission is given                                                                       api                 -              staff_permissions
 //	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
+//	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own    api                 -              -
+//	actions.refused        1        a person was refused many actions within a minute                                           api                 -              -
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -
