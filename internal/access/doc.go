@@ -26,7 +26,8 @@
 // they have are record-first: a change is published as an event, acknowledged, and then
 // read back from the recorder's tables. Only credentials (addresses, password hashes,
 // sealed secrets, tokens, sessions) are written here.
-// A sign-in whose event can't be published fails.
+// A sign-in whose event can't be published fails. Failures of strangers beyond the first few of a
+// source in a minute are counted, and published after the minute: a crash loses these counts.
 //
 // E-mail addresses, passwords and tokens are in no event, log line or error.
 //
@@ -37,6 +38,6 @@
 // Sessions, passwords, second factors, links and tokens are one package: each sign-in
 // reads and counts several of them in one transaction, and disabling an account or
 // changing a password ends all of them. What needs no account (which passwords are
-// allowed, the provider's protocol, e-mails with links, permissions) is in the packages
-// below.
+// allowed and which is checked next, the provider's protocol, e-mails with links, counts,
+// permissions) is in the packages below.
 package access

@@ -117,7 +117,7 @@ func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password str
 // setPortalPassword calls entitled and sets the password in one transaction. An error of
 // entitled leaves the password as it is.
 func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password string, entitled func(pgx.Tx) error) error {
-	if err := passwords.Check(password, limits.PortalPassword); err != nil {
+	if err := g.checkPassword(password, limits.PortalPassword, u.name, u.email); err != nil {
 		return err
 	}
 	if err := g.requireDistinct(ctx, u, password); err != nil {
@@ -185,7 +185,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 		return err
 	}
 	if !match {
-		return errors.Join(passwords.ErrCurrent, passwords.Check(password, limits.PortalPassword))
+		return errors.Join(passwords.ErrCurrent, g.checkPassword(password, limits.PortalPassword, u.name, u.email))
 	}
 	if err := g.clearFailures(ctx, lane); err != nil {
 		return err

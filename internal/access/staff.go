@@ -109,7 +109,7 @@ type NewStaff struct {
 // continues with the same id. It fails with the errors of [NewStaff.Check] or with
 // [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
-	n, err := n.cleaned()
+	n, err := n.cleaned(g.cfg.Clinic)
 	if err != nil {
 		return Staff{}, err
 	}
@@ -145,14 +145,15 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 
 // Check returns all errors in the data of a new staff member, joined: those of
 // [policy.ParsePermission], and those that wrap [ErrName], [ErrEmail] or
-// [passwords.ErrRefused]. Only [Gate.CreateStaff] finds that an address is taken.
+// [passwords.ErrRefused]. Only [Gate.CreateStaff] finds that an address is taken, or that the
+// password is the clinic's name.
 func (n NewStaff) Check() error {
-	_, err := n.cleaned()
+	_, err := n.cleaned("")
 	return err
 }
 
 // cleaned returns n as it is stored, and the errors of [NewStaff.Check].
-func (n NewStaff) cleaned() (NewStaff, error) {
+func (n NewStaff) cleaned(clinic string) (NewStaff, error) {
 	var wrong []error
 	n.Name = invisible.Trim(n.Name)
 	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
@@ -170,7 +171,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 		}
 	}
 	if n.Password != "" {
-		wrong = append(wrong, passwords.Check(n.Password, limits.StaffPassword))
+		wrong = append(wrong, passwords.Check(n.Password, limits.StaffPassword, passwords.About{Clinic: clinic, Name: n.Name, Email: n.Email}))
 	}
 	return n, errors.Join(wrong...)
 }
@@ -199,11 +200,11 @@ func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string
 // SetStaffPassword gives a staff member another password and ends their
 // sessions. It fails with [ErrNoStaff] or [passwords.ErrRefused].
 func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) error {
-	if err := passwords.Check(password, limits.StaffPassword); err != nil {
-		return err
-	}
 	staff, err := g.StaffByID(ctx, staffID)
 	if err != nil {
+		return err
+	}
+	if err := g.checkPassword(password, limits.StaffPassword, staff.Name, staff.Email); err != nil {
 		return err
 	}
 	hash, err := g.passwords.hash(ctx, password)

@@ -21,9 +21,9 @@ type Config struct {
 	Sessions Sessions
 	// Health answers /readyz.
 	Health *health.Status
-	// Transient reports whether an error is temporary; see [document.Problems].
-	Transient func(error) bool
-	Logger    *slog.Logger
+	// Problems turn errors into answers.
+	Problems document.Problems
+	Logger   *slog.Logger
 	// Telemetry is that of the process; nil makes a new one.
 	Telemetry *telemetry.Telemetry
 }
@@ -66,7 +66,7 @@ func New(cfg Config, groups ...Operations) *API {
 	}
 	a := &API{
 		cfg:      cfg,
-		problems: document.Problems{Logger: cfg.Logger, Transient: cfg.Transient},
+		problems: cfg.Problems,
 		mux:      http.NewServeMux(),
 		closing:  make(chan struct{}),
 	}

@@ -91,7 +91,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	source, err := inbound.ParseCoarse(c.SignInSourceBits)
+	if err != nil {
+		return err
+	}
+	w, err := WireWeb(WebConfig{Organisation: issuer, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
 	if err != nil {
@@ -115,6 +119,10 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	return b.run(ctx, w.Letters.Run, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
+		func(ctx context.Context) error {
+			w.Gate.RunCounts(ctx, func(err error) { b.logger.Warn("counts wait to be recorded", "error", err) })
+			return nil
+		},
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "keeping content keys in two places", w.Reader.SecureKeys)
