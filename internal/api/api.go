@@ -51,6 +51,7 @@ type API struct {
 	mux      *http.ServeMux
 	huma     huma.API
 	chain    http.Handler
+	streams  streams
 
 	closing  chan struct{} // closed when streams must end
 	closeOne sync.Once
