@@ -105,6 +105,10 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if token := strings.TrimSpace(must("", "token", "create", "--staff", "ada@clinic.test")); !strings.HasPrefix(token, "pst_") || strings.Contains(token, "\n") {
 		t.Errorf("the token is %q", token)
 	}
+	t.Setenv("CLINIC_NAME", "Lakeside Practice")
+	if status, _, errs := p.run("lakeside-practice-1\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin"); status == exitDone || !strings.Contains(errs, "the name of the clinic") {
+		t.Errorf("the clinic's name is a password: status %d: %s", status, errs)
+	}
 	must("quiet-harbour-song\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin")
 	must("", "staff", "disable", "ben@clinic.test")
 	if out := must("", "staff", "list"); !strings.Contains(out, "disabled") {

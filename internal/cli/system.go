@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
@@ -157,7 +158,7 @@ func (s *system) wait(ctx context.Context, seq uint64) error {
 }
 
 func (s *system) gate() (*access.Gate, error) {
-	return access.New(access.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
+	return access.New(access.Config{Pool: s.pool, Clinic: config.ClinicName(os.Environ()), Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
 // with opens the system, calls f, and closes the system.

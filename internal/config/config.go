@@ -254,6 +254,9 @@ func Replicas(environ []string) (n int, given bool, err error) {
 	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
 
+// ClinicName reads CLINIC_NAME alone.
+func ClinicName(environ []string) string { return env.ToMap(environ)["CLINIC_NAME"] }
+
 // checkServing checks the settings of HTTP, sign-in, the virus scanner and traces.
 func (c *Config) checkServing(p Process, fault fault) {
 	if _, _, err := net.SplitHostPort(c.ListenAddr); c.ListenAddr != "" && err != nil {
