@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/events"
+	"postern/internal/inbound"
 )
 
 // Config has the dependencies and settings of a [Gate]. Pool and Facts are required.
@@ -32,6 +33,10 @@ type Config struct {
 	FactorRequired bool
 	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
 	PasswordCost Cost
+	// Clinic is the clinic's name, which is no password. It may be empty.
+	Clinic string
+	// Source says how much of a client's address is recorded where a sign-in fails.
+	Source inbound.Coarse
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
 	Secure bool
 	// Fail answers a request whose session could not be read or saved. By
@@ -50,6 +55,7 @@ type Gate struct {
 	browsers  *scs.SessionManager // in which an address has signed in before
 	tries     tries
 	lastUses  lastUses
+	counts    *counts
 }
 
 // New makes a Gate. It costs one password hash and no I/O.
@@ -59,11 +65,11 @@ func New(cfg Config) (*Gate, error) {
 			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		}
 	}
-	passwords, err := newHasher(cfg.PasswordCost)
+	passwords, err := newHasher(cfg.PasswordCost, cfg.Facts.Now)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords, lastUses: lastUses{pool: cfg.Pool}}
+	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords, lastUses: lastUses{pool: cfg.Pool}, counts: newCounts()}
 	g.staff = &realmSessions{newSessions(cfg, policy.RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
 	g.portal = &realmSessions{newSessions(cfg, policy.RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
 	g.browsers = newBrowserSessions(cfg)

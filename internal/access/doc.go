@@ -29,6 +29,8 @@
 // sealed secrets, links, hashes of tokens, sessions) are written here. A password is recorded
 // before it works, and a link before anyone has its token.
 // A sign-in whose event can't be published fails.
+// Failures of strangers beyond the first few of a source in a minute are counted, and published
+// after the minute: a crash loses these counts.
 //
 // E-mail addresses, passwords and tokens are in no event, log line or error.
 //
@@ -39,6 +41,6 @@
 // Sessions, passwords, second factors, links and tokens are one package: each sign-in
 // reads and counts several of them in one transaction, and disabling an account or
 // changing a password ends all of them. What needs no account (which passwords are
-// allowed, the provider's protocol, e-mails with links, permissions) is in the packages
-// below.
+// allowed and which is checked next, the provider's protocol, e-mails with links, counts,
+// permissions) is in the packages below.
 package access

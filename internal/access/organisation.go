@@ -7,8 +7,6 @@ import (
 
 	"postern/internal/access/policy"
 
-	"github.com/google/uuid"
-
 	"postern/internal/events"
 )
 
@@ -47,11 +45,14 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 	case staff.DisabledAt != nil:
 		reason = "inactive"
 	}
-	if err := g.recordSignIn(ctx, policy.RealmStaff, staff.ID, events.ByOrganisation, reason); err != nil {
-		return policy.Subject{}, err
-	}
 	if reason != "" {
+		if err := g.recordOrganisationFailure(ctx, staff.ID, reason); err != nil {
+			return policy.Subject{}, err
+		}
 		return policy.Subject{}, ErrUnknownAtOrganisation
+	}
+	if err := g.recordSignIn(ctx, policy.RealmStaff, staff.ID, events.ByOrganisation); err != nil {
+		return policy.Subject{}, err
 	}
 	if staff.Invited {
 		// They need no password: the invitation has served its purpose.
@@ -66,9 +67,9 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 
 // RecordRefusal records that an organisation refused a sign-in.
 func (g *Gate) RecordRefusal(ctx context.Context, reason string) error {
-	fact := events.SignIn{Failed: true, Attempt: uuid.New(), Account: string(policy.RealmStaff), Method: events.ByOrganisation, Reason: reason}
-	if _, err := g.publish(ctx, g.cfg.Facts.Process(), fact); err != nil {
-		return fmt.Errorf("recording a sign-in: %w", err)
-	}
-	return nil
+	return g.recordOrganisationFailure(ctx, "", reason)
+}
+
+func (g *Gate) recordOrganisationFailure(ctx context.Context, staffID, reason string) error {
+	return g.recordFailure(ctx, events.SignIn{Account: string(policy.RealmStaff), ID: staffID, Method: events.ByOrganisation, Reason: reason}, false)
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"postern/internal/access/turn"
 
 	"github.com/alexedwards/argon2id"
 )
 
 func TestHashes(t *testing.T) {
-	h, err := newHasher(ShippedCost)
+	h, err := newHasher(ShippedCost, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,29 +50,37 @@ func TestHashes(t *testing.T) {
 }
 
 // Each hash takes 19 MiB: more than the slots at once must wait, or give up.
-func TestHashingWaitsForASlot(t *testing.T) {
-	h, err := newHasher(ShippedCost)
+func TestHashingWaitsForATurn(t *testing.T) {
+	h, err := newHasher(ShippedCost, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range cap(h.slots) {
-		if err := h.acquire(t.Context()); err != nil {
+	var held []func()
+	for range slots() {
+		done, err := h.turn(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		held = append(held, done)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := h.hash(gone, good); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it gave up", err)
 	}
-	h.release()
+	late, stop := context.WithCancelCause(t.Context())
+	stop(turn.ErrFull) // as after longestWait
+	if _, err := h.hash(late, good); !errors.As(err, new(TooSoon)) {
+		t.Errorf("got %v, want that it says when to try again", err)
+	}
+	held[0]()
 	if _, err := h.hash(t.Context(), good); err != nil {
 		t.Errorf("with a slot free: %v", err)
 	}
 }
 
 func BenchmarkHash(b *testing.B) {
-	h, err := newHasher(ShippedCost)
+	h, err := newHasher(ShippedCost, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

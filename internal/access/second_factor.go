@@ -208,20 +208,20 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject,
 	return subject, err
 }
 
-// conclude records the result of a sign-in. After a success it clears the count of failed
-// tries.
+// conclude records the result of a sign-in whose password was right. After a success it clears
+// the count of failed tries.
 func (g *Gate) conclude(ctx context.Context, lane lane, realm policy.Realm, id string, method events.SignInMethod, failure error) error {
-	reason := ""
 	if errors.Is(failure, ErrWrongCode) {
-		reason = "wrong_code"
-	} else if failure != nil {
-		return failure
-	}
-	if err := g.recordSignIn(ctx, realm, id, method, reason); err != nil {
-		return err
+		// Always an event: there are few, and whoever typed it knows the password.
+		if err := g.recordFailure(ctx, events.SignIn{Account: string(realm), ID: id, Method: method, Reason: "wrong_code"}, true); err != nil {
+			return err
+		}
 	}
 	if failure != nil {
 		return failure
+	}
+	if err := g.recordSignIn(ctx, realm, id, method); err != nil {
+		return err
 	}
 	return g.clearFailures(ctx, lane)
 }

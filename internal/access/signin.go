@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"postern/internal/access/policy"
+	"postern/internal/access/turn"
 	"postern/internal/problem"
 	"postern/internal/store"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
+	"postern/internal/inbound"
 )
 
 // Credentials are the values typed into a sign-in form.
@@ -29,7 +31,8 @@ type Credentials struct {
 var ErrWrongCredentials = problem.WrongCredentials.New("the e-mail address or the password is wrong")
 
 // SignInStaff returns the staff member who has these credentials. It returns after the
-// event of the success or failure is stored, and fails if it can't be. It fails with
+// event of the success or failure is stored, or the failure is counted (see
+// [Gate.PublishCounts]), and fails if it can't be. It fails with
 // [ErrWrongCredentials] or [TooSoon], and takes the same time, whether or not the account
 // exists. With the right password, a staff member who has a second factor gets
 // [CodeNeeded] without a code, which counts as neither success nor failure, and
@@ -94,21 +97,31 @@ type account struct {
 
 func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (policy.Subject, error), c Credentials) (policy.Subject, error) {
 	lane := g.laneOf(ctx, in.realm, c.Email)
+	known := g.knownBrowser(ctx, lane)
 	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
 		return policy.Subject{}, err
 	}
+	// A client that finds too many others waiting is told so before its try is counted.
+	ctx, leave, err := g.enter(ctx, lane, known)
+	if err != nil {
+		return policy.Subject{}, err
+	}
+	defer leave()
 	// The try is counted as a failure before the password is checked: concurrent tries
 	// can't all pass, and a crash here leaves the try counted.
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return policy.Subject{}, err
 	}
 	found, err := g.check(ctx, in, c)
+	if errors.As(err, new(TooSoon)) { // it had no turn
+		err = errors.Join(err, g.uncountTry(ctx, lane.key))
+	}
 	if err != nil {
 		return policy.Subject{}, err
 	}
 	who, reason := choose(found)
 	if reason != "" {
-		if err := g.recordSignIn(ctx, in.realm, who.id, events.ByPassword, reason); err != nil {
+		if err := g.recordFailure(ctx, events.SignIn{Account: string(in.realm), ID: who.id, Method: events.ByPassword, Reason: reason}, known); err != nil {
 			return policy.Subject{}, err
 		}
 		return policy.Subject{}, ErrWrongCredentials
@@ -192,18 +205,40 @@ func choose(found []account) (who account, reason string) {
 	}
 }
 
-// recordSignIn publishes the result of a sign-in. The actor of a failure is the process,
-// because the person was not authenticated.
-func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod, reason string) error {
-	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
-	actor := g.cfg.Facts.Process()
-	if !fact.Failed {
-		actor = policy.Subject{Realm: realm, ID: id}.Actor()
+// recordSignIn publishes a success.
+func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod) error {
+	fact := events.SignIn{Attempt: uuid.New(), Account: string(realm), ID: id, Method: method}
+	return g.publishSignIn(ctx, policy.Subject{Realm: realm, ID: id}.Actor(), fact)
+}
+
+// recordFailure records a failure. One in a known browser is an event at once. Of those of
+// strangers, who may fail as often as they like, only the first few from a source are; see
+// [Gate.PublishCounts]. The actor is the process, because the person was not authenticated.
+func (g *Gate) recordFailure(ctx context.Context, fact events.SignIn, known bool) error {
+	fact.Failed, fact.Attempt, fact.Source = true, uuid.New(), g.cfg.Source.Of(inbound.Client(ctx))
+	if !known {
+		g.passwords.failed(ctx)
+		if !g.counts.single(g.cfg.Facts.Now(), fact) {
+			return nil
+		}
 	}
+	return g.publishSignIn(ctx, g.cfg.Facts.Process(), fact)
+}
+
+func (g *Gate) publishSignIn(ctx context.Context, actor string, fact events.SignIn) error {
 	if _, err := g.publish(ctx, actor, fact); err != nil {
 		return fmt.Errorf("recording a sign-in: %w", err)
 	}
 	return nil
+}
+
+// enter lines up a client that signs in. See package turn.
+func (g *Gate) enter(ctx context.Context, l lane, known bool) (_ context.Context, leave func(), err error) {
+	if known {
+		return g.passwords.enter(ctx, turn.Known, string(l.key))
+	}
+	class, key := g.passwords.networkOf(ctx)
+	return g.passwords.enter(ctx, class, key)
 }
 
 func (g *Gate) rehash(ctx context.Context, in accounts, who account, password string) error {

@@ -150,7 +150,7 @@ type NewStaff struct {
 // continues with the same id. It fails with the errors of [NewStaff.Check] or with
 // [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
-	n, err := n.cleaned()
+	n, err := n.cleaned(g.cfg.Clinic)
 	if err != nil {
 		return Staff{}, err
 	}
@@ -185,14 +185,15 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 
 // Check returns all errors in the data of a new staff member, joined: those of
 // [policy.ParsePermission], and those that wrap [ErrName], [ErrEmail] or
-// [passwords.ErrRefused]. Only [Gate.CreateStaff] finds that an address is taken.
+// [passwords.ErrRefused]. Only [Gate.CreateStaff] finds that an address is taken, or that the
+// password is the clinic's name.
 func (n NewStaff) Check() error {
-	_, err := n.cleaned()
+	_, err := n.cleaned("")
 	return err
 }
 
 // cleaned returns n as it is stored, and the errors of [NewStaff.Check].
-func (n NewStaff) cleaned() (NewStaff, error) {
+func (n NewStaff) cleaned(clinic string) (NewStaff, error) {
 	var wrong []error
 	var err error
 	if n.Name, err = cleanStaffName(n.Name); err != nil {
@@ -207,7 +208,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 		}
 	}
 	if n.Password != "" {
-		wrong = append(wrong, passwords.Check(n.Password, limits.StaffPassword))
+		wrong = append(wrong, passwords.Check(n.Password, limits.StaffPassword, passwords.About{Clinic: clinic, Name: n.Name, Email: n.Email}))
 	}
 	return n, errors.Join(wrong...)
 }

@@ -18,16 +18,17 @@ import (
 	"postern/internal/text/address"
 )
 
-// TooSoon says that a sign-in was refused unchecked, because too many failed before it.
+// TooSoon says that a password or a link was refused unchecked: too many tries came before it, or
+// too many others are being checked.
 type TooSoon struct {
 	After time.Duration // when to try again, from now
 }
 
 func (e TooSoon) Error() string {
-	return fmt.Sprintf("too many failed sign-ins: try again in %d seconds", int(e.After.Seconds())+1)
+	return fmt.Sprintf("too many tries: try again in %d seconds", int(e.After.Seconds())+1)
 }
 
-// Problem is the API's answer to such a sign-in.
+// Problem is the API's answer to such a try.
 func (e TooSoon) Problem() *problem.Error {
 	return &problem.Error{Kind: problem.TooMany, Detail: e.Error(), RetryAfter: e.After}
 }
@@ -101,6 +102,18 @@ func (g *Gate) countTry(ctx context.Context, key []byte) error {
 		return fmt.Errorf("reading when to try again: %w", err)
 	}
 	return TooSoon{After: max(0, next.Sub(now))}
+}
+
+// uncountTry takes a try back that was counted and not checked, also where its request has no time
+// left.
+func (g *Gate) uncountTry(ctx context.Context, key []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, err := g.pool.Exec(ctx, `UPDATE app.sign_in_tries SET failures = failures - 1, next_at = tried_at WHERE lane = $1 AND failures > 0`, key)
+	if err != nil {
+		return fmt.Errorf("taking a sign-in back that was not checked: %w", err)
+	}
+	return nil
 }
 
 var errNoFailures = errors.New("no failures are counted")

@@ -25,9 +25,9 @@ type Config struct {
 	// process is not ready, and gets /metrics unless HideMetrics is set. Nil: every request.
 	Inside      func(*http.Request) bool
 	HideMetrics bool
-	// Transient reports whether an error is temporary; see [document.Problems].
-	Transient func(error) bool
-	Logger    *slog.Logger
+	// Problems turn errors into answers.
+	Problems document.Problems
+	Logger   *slog.Logger
 	// Telemetry is that of the process; nil makes a new one.
 	Telemetry *telemetry.Telemetry
 }
@@ -55,6 +55,7 @@ type API struct {
 	mux      *routes
 	huma     huma.API
 	chain    http.Handler
+	streams  streams
 
 	closing  chan struct{} // closed when streams must end
 	closeOne sync.Once
@@ -70,7 +71,7 @@ func New(cfg Config, groups ...Operations) *API {
 	}
 	a := &API{
 		cfg:      cfg,
-		problems: document.Problems{Logger: cfg.Logger, Transient: cfg.Transient},
+		problems: cfg.Problems,
 		mux:      &routes{ServeMux: http.NewServeMux()},
 		closing:  make(chan struct{}),
 	}

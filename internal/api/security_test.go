@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -141,6 +142,25 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	at := s.anonymous(t)
 	at.post("/v1/session", right, home...).is(http.StatusOK)
 	at.get("/v1/session").is(http.StatusOK)
+}
+
+// A staff member who is refused again and again is on the record.
+func TestRefusedOperationsAreRecorded(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	nosy, reviewer := s.staff(t, "Nosy", policy.SendPortalMessage), s.staff(t, "Rita", policy.ReadRecord)
+	for range 25 { // more than ten in the same minute, whenever it begins
+		nosy.get("/v1/record").is(http.StatusForbidden)
+	}
+	s.Clock.Advance(time.Minute)
+	if err := s.gate.PublishCounts(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Settle(t)
+	found := reviewer.get("/v1/record?type=actions.refused").is(http.StatusOK)
+	if found.at("items.0.actor") != "staff:"+nosy.id || !strings.HasPrefix(found.text("items.0.summary"), "Nosy was refused ") {
+		t.Errorf("the record has %s", found.body)
+	}
 }
 
 // An internal error goes only to the log, with an id that the answer gives too.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,6 +14,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/messages"
+	"postern/internal/problem"
 )
 
 const (
@@ -28,7 +30,42 @@ const (
 	streamLifetime = 5 * time.Minute
 	// streamWriteTimeout is how long a client may take to read one event.
 	streamWriteTimeout = 10 * time.Second
+	// mostStreams is the most streams at a time, and mostStreamsOfOne those of one staff member.
+	// Each reads the database whenever the record grows.
+	mostStreams, mostStreamsOfOne = 256, 16
+	// streamRetry is when to try again where there are too many.
+	streamRetry = 30 * time.Second
 )
+
+// streams counts the open streams by staff member. The zero value has none.
+type streams struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int
+}
+
+// begin counts a stream until end. It fails with a problem if there are too many.
+func (s *streams) begin(who string) (end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= mostStreams || s.of[who] >= mostStreamsOfOne {
+		return nil, &problem.Error{Kind: problem.TooMany, RetryAfter: streamRetry,
+			Detail: "too many streams are open: close some, or ask for the message itself now and then"}
+	}
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	s.all++
+	s.of[who]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.of[who]--; s.of[who] == 0 {
+			delete(s.of, who)
+		}
+	}, nil
+}
 
 // streamed is the data of a progress event.
 type streamed struct {
@@ -43,13 +80,18 @@ func (g MessageOperations) stream(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "stream-progress", tag: forStaff,
 		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
-		actions: mayTrack, problems: []int{http.StatusNotFound},
+		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusTooManyRequests},
 	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
 		first, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID) // an error here is answered as a problem, not as a stream
 		if err != nil {
 			return nil, err
 		}
+		end, err := a.streams.begin(subjectOf(ctx).Actor())
+		if err != nil {
+			return nil, err
+		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			defer end()
 			_, w := humago.Unwrap(hc)
 			g.streamProgress(hc.Context(), a, w, first.ID)
 		}}, nil

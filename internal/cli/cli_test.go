@@ -140,6 +140,10 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if status, _, errs := p.run("", "token", "revoke", "0197aaaa-0000-7000-8000-000000000001"); status != exitFailed || !strings.Contains(errs, "no such API token") {
 		t.Errorf("an unknown token: status %d: %s", status, errs)
 	}
+	t.Setenv("CLINIC_NAME", "Lakeside Practice")
+	if status, _, errs := p.run("lakeside-practice-1\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin"); status == exitDone || !strings.Contains(errs, "the name of the clinic") {
+		t.Errorf("the clinic's name is a password: status %d: %s", status, errs)
+	}
 	must("quiet-harbour-song\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin")
 	must("", "staff", "disable", "ben@clinic.test")
 	if out := must("", "staff", "list"); !strings.Contains(out, "disabled") {

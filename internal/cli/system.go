@@ -166,7 +166,7 @@ func (s *system) wait(ctx context.Context, seq uint64) error {
 }
 
 func (s *system) gate() (*access.Gate, error) {
-	return access.New(access.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
+	return access.New(access.Config{Pool: s.pool, Clinic: config.ClinicName(os.Environ()), Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
 // publicURL returns the address at which people reach the portal, "" if it is not known.

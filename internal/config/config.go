@@ -121,6 +121,11 @@ type Config struct {
 	// StaffSecondFactor is "required" if every staff member who signs in with a password
 	// must have a second factor, or "optional".
 	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
+	// ClinicName is the clinic's name. Passwords that are made of it are refused.
+	ClinicName string `env:"CLINIC_NAME"`
+	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the
+	// numbers of bits of an IPv4 and of an IPv6 address. 0,0 records nothing of it.
+	SignInSourceBits string `env:"SIGN_IN_SOURCE_BITS" envDefault:"24,48"`
 	// OIDCIssuer is the clinic's own identity provider, at which staff may sign in, as
 	// https://login.clinic.example. Staff whom it authenticates need no Postern password.
 	// Set all three of these settings or none. The redirect URI to register there is
@@ -320,6 +325,9 @@ func Replicas(environ []string) (n int, given bool, err error) {
 	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
 
+// ClinicName reads CLINIC_NAME alone.
+func ClinicName(environ []string) string { return env.ToMap(environ)["CLINIC_NAME"] }
+
 // checkServing checks the settings of HTTP, sign-in, the virus scanner and traces.
 func (c *Config) checkServing(p Process, fault fault) {
 	if _, _, err := net.SplitHostPort(c.ListenAddr); c.ListenAddr != "" && err != nil {
@@ -335,6 +343,9 @@ func (c *Config) checkServing(p Process, fault fault) {
 	}
 	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
 		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
+	}
+	if _, err := inbound.ParseCoarse(c.SignInSourceBits); p == API && err != nil {
+		fault("SIGN_IN_SOURCE_BITS: %w", err)
 	}
 	if p == API {
 		c.checkOIDC(fault)

@@ -86,6 +86,21 @@ func TestASecondFactorIsAskedForOrNot(t *testing.T) {
 	}
 }
 
+// How much of an address is recorded has a default, and is said by two numbers.
+func TestTheSourceOfASignIn(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	c, err := Load(API, nil, least, io.Discard)
+	if err != nil || c.SignInSourceBits != "24,48" {
+		t.Errorf("the default is %q, %v", c.SignInSourceBits, err)
+	}
+	for set, fine := range map[string]bool{"0,0": true, "32,64": true, "24": false, "33,48": false, "all": false} {
+		_, err := Load(API, nil, append([]string{"SIGN_IN_SOURCE_BITS=" + set}, least...), io.Discard)
+		if (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "SIGN_IN_SOURCE_BITS") {
+			t.Errorf("%q: %v", set, err)
+		}
+	}
+}
+
 // The settings of an identity provider are all present or all absent.
 func TestAnOrganisationIsSetUpWholeOrNotAtAll(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}

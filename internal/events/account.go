@@ -26,7 +26,7 @@ var accountTypes = []Descriptor{{
 	Publishers: []string{API},
 	About:      AboutActor, summary: summary(SignIn.summary),
 }, {
-	Type: TypeSignInFailed, Version: 2, Label: "Sign-in failed",
+	Type: TypeSignInFailed, Version: 3, Label: "Sign-in failed",
 	When:       "a sign-in was refused",
 	Publishers: []string{API},
 	summary:    summary(SignIn.summary), // not about the account: the actor is unknown
@@ -74,7 +74,8 @@ var accountTypes = []Descriptor{{
 
 // SignIn is the body of signed_in and sign_in.failed. Account is "staff" or
 // "portal_user". ID is empty if there is no such account: the typed address is not
-// kept. Version 1 has no Method.
+// kept. Source is the network that a failed sign-in came from, as 192.0.2.0/24, as exact as the
+// clinic wants it; it may be empty. Version 1 has no Method, and version 2 no Source.
 type SignIn struct {
 	Failed  bool         `json:"-"`
 	Attempt uuid.UUID    `json:"attempt"`
@@ -82,6 +83,7 @@ type SignIn struct {
 	ID      string       `json:"id"`
 	Method  SignInMethod `json:"method,omitempty"`
 	Reason  string       `json:"reason,omitempty"`
+	Source  string       `json:"source,omitempty"`
 }
 
 func (b SignIn) Key() []string    { return []string{b.Attempt.String()} }
@@ -101,7 +103,7 @@ func (b SignIn) summary(names Names) string {
 		return "signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor",
 			ByPasswordAndRecoveryCode: " with a recovery code", ByOrganisation: " at their organisation"}[b.Method]
 	}
-	return "refused a sign-in as " + names.account(b.Account, b.ID)
+	return "refused a sign-in as " + names.account(b.Account, b.ID) + from(b.Source)
 }
 
 // SignInMethod is the method with which a person signed in, or tried to.

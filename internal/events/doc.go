@@ -63,7 +63,7 @@
 //	content.erased         1        a second person approves the erasure, and the keys are destroyed                            api                 -              erasures
 //	retention.changed      1        the number of years for which content is kept is changed                                    api                 -              retention
 //	signed_in              2        a staff member or a portal user signed in                                                   api                 -              -
-//	sign_in.failed         2        a sign-in was refused                                                                       api                 -              -
+//	sign_in.failed         3        a sign-in was refused                                                                       api                 -              -
 //	staff.created          1        a staff account is created                                                                  api                 -              staff
 //	staff.disabled         1        a staff account is disabled                                                                 api                 -              staff
 //	staff.enabled          1        a staff account is enabled again                                                            api                 -              staff
@@ -78,6 +78,8 @@
 //	password.set           1        a password is set or changed                                                                api                 -              -
 //	link.issued            1        a link to set a password is made                                                            api                 -              -
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
+//	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own    api                 -              -
+//	actions.refused        1        a person was refused many actions within a minute                                           api                 -              -
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -

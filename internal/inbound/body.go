@@ -195,7 +195,9 @@ func (g *guard) Read(p []byte) (int, error) {
 		}
 	}
 	g.extend()
+	connOf(g.ctx).work(-1)
 	n, err := g.most.Read(p)
+	connOf(g.ctx).work(1)
 	g.read += int64(n)
 	if err != nil {
 		g.err = g.why(err)

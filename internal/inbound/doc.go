@@ -13,6 +13,8 @@
 //   - The first [DefaultBytes] bytes of each body are free. Memory for the rest is reserved from
 //     one of two budgets, one for unauthenticated clients and one for authenticated ones.
 //     If a budget is used up, a slow body is aborted for one that waits.
+//   - There are at most two thousand connections. When there are more, one that waits for its client
+//     is closed, of the network that has the most.
 //   - Content-Type is normalised (RFC 9110, 8.3.1) before a handler sees it.
 //   - [Client] is the address of the client, as reported by trusted proxies.
 package inbound

@@ -103,7 +103,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if c.BehindProxy && len(proxies) == 0 {
 		b.logger.Warn("it is not known how requests reach the proxy in front: set TRUSTED_PROXIES to its address")
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	source, err := inbound.ParseCoarse(c.SignInSourceBits)
+	if err != nil {
+		return err
+	}
+	w, err := WireWeb(WebConfig{Organisation: issuer, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})
@@ -130,6 +134,10 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		b.serveOperators(serving.Operators{Metrics: tell.Handler(), Ready: func(r *http.Request) (faults, warnings []health.Fault) {
 			return w.Health.Ready(r.Context(), api.ReadyParts...), w.Health.Warnings()
 		}}),
+		func(ctx context.Context) error {
+			w.Gate.RunCounts(ctx, func(err error) { b.logger.Warn("counts wait to be recorded", "error", err) })
+			return nil
+		},
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "keeping content keys in two places", w.Reader.SecureKeys)

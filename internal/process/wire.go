@@ -27,6 +27,7 @@ import (
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
+	"postern/internal/inbound"
 	"postern/internal/inbox/inboxstore"
 	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
@@ -59,8 +60,8 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Organisation, FactorRequired,
-// Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings, Inside, HideMetrics, Telemetry
-// and Logger may be zero.
+// Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
+// Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -87,8 +88,10 @@ type WebConfig struct {
 	Organisation *oidc.Issuer
 	// FactorRequired requires a second factor of all staff.
 	FactorRequired bool
-	// PasswordCost: see [access.Config].
+	// PasswordCost, Clinic and SignInSource: see [access.Config].
 	PasswordCost access.Cost
+	Clinic       string
+	SignInSource inbound.Coarse
 	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp].
 	// PublishTimeout is how long a request waits for NATS; zero: [facts.RequestTimeout].
 	// Tests wait longer, because they must not depend on the load of the machine.
@@ -164,10 +167,11 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		_ = publisher.Wait(ctx, seq)
 	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
-		Facts: publisher, Secure: cfg.Secure, Fail: cfg.Fail})
+		Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
+	problems := document.Problems{Logger: cfg.Logger, Transient: store.Transient, Forbidden: gate.CountRefusal}
 	cfg.Letters.Gate = gate
 	w := &Web{Gate: gate}
 	w.Reader = reader.New(reader.Config{Pool: cfg.Lookups, Content: cfg.Content, Logger: cfg.Logger})
@@ -191,7 +195,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 
-	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
+	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Problems: problems, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
 		api.SessionOperations{Gate: gate},
 		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},
@@ -212,7 +216,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.ErasureOperations{Retention: w.Retention},
 	)
 	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
-		Problems: document.Problems{Logger: cfg.Logger, Transient: store.Transient}, Log: cfg.Logger})
+		Problems: problems, Log: cfg.Logger})
 	w.Pages = web.New(w.Renderer,
 		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now}),

@@ -14,6 +14,7 @@ type instruments struct {
 	publishBatch prometheus.Histogram
 	handled      *prometheus.HistogramVec
 	alerts       *prometheus.CounterVec
+	signIns      *prometheus.CounterVec
 	sendGrid     *prometheus.HistogramVec
 	runEvents    prometheus.Histogram
 	runTook      prometheus.Histogram
@@ -44,6 +45,8 @@ func newInstruments() instruments {
 			"How long handlers took for an event, by consumer and whether they succeeded.", fromMilliseconds), []string{"consumer", "outcome"}),
 		alerts: counter("alerts_total",
 			"Alerts with an outcome: accepted, failed, skipped or unknown.", "outcome"),
+		signIns: counter("signin_failures_total",
+			"Sign-ins that were refused, of staff or portal users, by reason.", "realm", "reason"),
 		sendGrid: prometheus.NewHistogramVec(histogram("sendgrid_request_duration_seconds",
 			"How long SendGrid took to answer, by the meaning of the answer and its HTTP status, 0 without an answer.", fromMilliseconds), []string{"answer", "status"}),
 		runEvents: prometheus.NewHistogram(histogram("recorder_run_events",
@@ -58,10 +61,15 @@ func newInstruments() instruments {
 	for _, state := range []events.AlertState{events.AlertAccepted, events.AlertFailed, events.AlertSkipped, events.AlertUnknown} {
 		i.alerts.WithLabelValues(string(state))
 	}
+	for _, realm := range []string{"staff", "portal_user"} {
+		for _, reason := range []string{"wrong_password", "no_account"} {
+			i.signIns.WithLabelValues(realm, reason)
+		}
+	}
 	return i
 }
 
 func (i instruments) all() []prometheus.Collector {
-	return []prometheus.Collector{i.published, i.publishTook, i.publishBatch, i.handled, i.alerts, i.sendGrid,
+	return []prometheus.Collector{i.published, i.publishTook, i.publishBatch, i.handled, i.alerts, i.signIns, i.sendGrid,
 		i.runEvents, i.runTook, i.requests, i.active}
 }

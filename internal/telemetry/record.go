@@ -36,6 +36,7 @@ func (t *Telemetry) Publishing(next publish) publish {
 			t.published.WithLabelValues(string(e.Type), outcome(err, "acknowledged", "failed")).Inc()
 			if err == nil {
 				t.countAlerts(e)
+				t.countSignIns(e)
 			}
 		}
 		end(span, err)
@@ -55,6 +56,22 @@ func (t *Telemetry) countAlerts(e events.Event) {
 	t.alerts.WithLabelValues(string(o.State)).Add(float64(o.Recipients - len(o.Exceptions)))
 	for _, x := range o.Exceptions {
 		t.alerts.WithLabelValues(string(x.State)).Inc()
+	}
+}
+
+// countSignIns counts failed sign-ins by realm and reason.
+func (t *Telemetry) countSignIns(e events.Event) {
+	switch e.Type {
+	case events.TypeSignInFailed:
+		if b, err := events.Decode[events.SignIn](e); err == nil {
+			t.signIns.WithLabelValues(b.Account, b.Reason).Inc()
+		}
+	case events.TypeSignInsFailed:
+		if b, err := events.Decode[events.SignInsFailed](e); err == nil {
+			for reason, n := range b.ByReason {
+				t.signIns.WithLabelValues(b.Account, reason).Add(float64(n))
+			}
+		}
 	}
 }
 

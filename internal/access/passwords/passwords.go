@@ -1,4 +1,7 @@
 // Package passwords checks whether a password may be chosen. It does no I/O.
+//
+// It knows the commonest passwords (seclists.txt, whose licence is beside it, and more.txt) and
+// what a guesser knows of a person and a clinic ([About]).
 package passwords
 
 import (
@@ -17,20 +20,32 @@ var ErrRefused = errors.New("choose another password")
 // ErrCurrent says that the password given as the current one is wrong.
 var ErrCurrent = errors.New("this is not your current password")
 
-//go:embed common_passwords.txt
-var commonPasswords string
+//go:embed seclists.txt
+var seclists string
+
+//go:embed more.txt
+var more string
 
 var common = func() map[string]bool {
 	m := map[string]bool{}
-	for line := range strings.Lines(commonPasswords) {
-		m[strings.TrimSpace(line)] = true
+	for _, list := range []string{seclists, more} {
+		for line := range strings.Lines(list) {
+			m[strings.TrimSuffix(line, "\n")] = true
+		}
 	}
 	return m
 }()
 
+// About is what a guesser knows of the owner of a password. Each field may be empty.
+type About struct {
+	Clinic string // the clinic's name
+	Name   string // the person's name
+	Email  string // the person's e-mail address
+}
+
 // Check refuses a password that is too short, too long or easy to guess. It requires no
 // mixture of characters, see NIST SP 800-63B section 3.1.1.2.
-func Check(password string, least limits.Characters) error {
+func Check(password string, least limits.Characters, about About) error {
 	n := utf8.RuneCountInString(password)
 	switch {
 	case !utf8.ValidString(password):
@@ -39,8 +54,10 @@ func Check(password string, least limits.Characters) error {
 		return fmt.Errorf("%w: it needs at least %s", ErrRefused, least)
 	case n > int(limits.Password):
 		return fmt.Errorf("%w: it may have at most %s", ErrRefused, limits.Password)
-	case common[strings.ToLower(strings.Join(strings.Fields(password), ""))], distinct(password) < 5:
+	case isCommon(password), distinct(password) < 5:
 		return fmt.Errorf("%w: this one is among the first that are guessed", ErrRefused)
+	case about.gives(password):
+		return fmt.Errorf("%w: this one is made of your name, your e-mail address, the name of the clinic or other words that are guessed first", ErrRefused)
 	}
 	return nil
 }

@@ -99,6 +99,9 @@ type Problems struct {
 	// Transient reports whether an error is temporary, such as that of a database that is
 	// being restarted. It is answered with 503. A canceled request gets no answer.
 	Transient func(error) bool
+	// Forbidden is told of each error of the kind [problem.Forbidden] of a request of ctx; nil: no
+	// one is told.
+	Forbidden func(ctx context.Context, err error)
 }
 
 // Of returns the document of an error. The text of an error that the client did not cause
@@ -117,6 +120,9 @@ func (p Problems) Of(ctx context.Context, err error) *Document {
 			p.Logger.ErrorContext(ctx, "a request failed", "instance", d.Instance, "error", err)
 		}
 		return d
+	}
+	if found.Kind == problem.Forbidden && p.Forbidden != nil {
+		p.Forbidden(ctx, err)
 	}
 	if found.Kind.Status >= http.StatusInternalServerError && OfBody(err) == nil {
 		p.Logger.WarnContext(ctx, "a request failed for now", "error", err)

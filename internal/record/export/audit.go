@@ -2,6 +2,9 @@ package export
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -27,6 +30,13 @@ type auditEvent struct {
 type agent struct {
 	Who       reference `json:"who"`
 	Requestor bool      `json:"requestor"`
+	Network   *network  `json:"network,omitempty"`
+}
+
+// network is where the request came from.
+type network struct {
+	Address string `json:"address"`
+	Type    string `json:"type"`
 }
 
 type source struct {
@@ -66,6 +76,9 @@ const (
 
 	succeeded    = "0"
 	minorFailure = "4"
+
+	// ipAddress is the type of a network (valueset-network-type.html).
+	ipAddress = "2"
 )
 
 // auditOf returns an event as an AuditEvent, nil if the event is not about an access.
@@ -88,6 +101,17 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		var b events.SignIn
 		b, err = events.Decode[events.SignIn](e)
 		a.signIn(b)
+	case events.TypeSignInsFailed:
+		var b events.SignInsFailed
+		b, err = events.Decode[events.SignInsFailed](e)
+		a.Type, a.Subtype, a.Action, a.Outcome = authentication, []coding{login}, actionExecute, minorFailure
+		a.OutcomeDesc = countsOf(b.ByReason)
+		a.from(b.Source)
+	case events.TypeActionsRefused:
+		var b events.ActionsRefused
+		b, err = events.Decode[events.ActionsRefused](e)
+		a.Type, a.Action, a.Outcome = securityAlert, actionExecute, minorFailure
+		a.OutcomeDesc = fmt.Sprintf("%d refused: %s", b.Count, strings.Join(b.Actions, ", "))
 	case events.TypePermissionGranted, events.TypePermissionRevoked:
 		var b events.PermissionChanged
 		b, err = events.Decode[events.PermissionChanged](e)
@@ -150,6 +174,7 @@ func (a *auditEvent) signIn(b events.SignIn) {
 		return
 	}
 	a.Outcome, a.OutcomeDesc = minorFailure, b.Reason
+	a.from(b.Source)
 	if b.ID != "" {
 		account := whoIs(b.Account + ":" + b.ID)
 		a.Entity = []entity{{What: &account}}
@@ -160,6 +185,22 @@ func (a *auditEvent) signIn(b events.SignIn) {
 func (a *auditEvent) account(account, id string) {
 	who := whoIs(account + ":" + id)
 	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &who}}
+}
+
+// from sets the network that a request came from, where it is recorded.
+func (a *auditEvent) from(source string) {
+	if source != "" {
+		a.Agent[0].Network = &network{source, ipAddress}
+	}
+}
+
+// countsOf returns numbers by what they count, as "2 no_account, 3 wrong_password".
+func countsOf(numbers map[string]int) string {
+	var all []string
+	for _, what := range slices.Sorted(maps.Keys(numbers)) {
+		all = append(all, fmt.Sprintf("%d %s", numbers[what], what))
+	}
+	return strings.Join(all, ", ")
 }
 
 // ofDelivery returns the Communication of a delivery as an entity.

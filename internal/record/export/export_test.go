@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -75,7 +76,9 @@ func story(t *testing.T, options ...composetest.Option) (s *composetest.System, 
 		events.AttachmentDownloaded{MessageID: message, PortalUserID: "bo", PortalUserNo: self.No, AttachmentID: message, Request: message},
 		events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: "bo", Method: events.ByPassword})
 	s.Record(t, "process:api", events.SignIn{Failed: true, Attempt: uuid.New(), Account: "staff", ID: ada.ID, Method: events.ByPassword, Reason: "wrong_password"},
-		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Method: events.ByPassword, Reason: "no_account"})
+		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Method: events.ByPassword, Reason: "no_account", Source: "192.0.2.0/24"},
+		events.SignInsFailed{Tally: uuid.New(), Account: "portal_user", Source: "192.0.2.0/24", Minute: time.Now().UTC(), Count: 3, ByReason: map[string]int{"wrong_password": 1, "no_account": 2}})
+	s.Record(t, ada.Actor(), events.ActionsRefused{Tally: uuid.New(), Account: "staff", ID: ada.ID, Minute: time.Now().UTC(), Count: 12, Actions: []string{"manage_staff"}})
 	s.Record(t, "operator:jürgen", events.PermissionChanged{Change: uuid.New(), StaffID: ada.ID, Permission: "read_record"})
 	s.Record(t, ada.Actor(), events.MessageRecalled{MessageID: message, StaffID: ada.ID, Reason: "=wrong", Opened: 1})
 	write(t, s, room, query.Filter{MessageID: message}, export.CSV)
@@ -90,6 +93,7 @@ func TestFHIR(t *testing.T) {
 	count := map[string]int{}
 	recipients := map[string]map[string]any{}
 	var whole, spokenOf []string // Communications
+	var networks []string        // of failed sign-ins, and why
 	for line := range bytes.Lines(file) {
 		var resource map[string]any
 		if err := json.Unmarshal(line, &resource); err != nil {
@@ -102,6 +106,9 @@ func TestFHIR(t *testing.T) {
 		count[kind]++
 		if kind == "AuditEvent" {
 			count[resource["type"].(map[string]any)["display"].(string)]++
+			if network, ok := resource["agent"].([]any)[0].(map[string]any)["network"]; ok {
+				networks = append(networks, fmt.Sprintf("%v %v", network, resource["outcomeDesc"]))
+			}
 			for _, entity := range list(resource["entity"]) {
 				if what, _ := entity["what"].(map[string]any); what["type"] == "Communication" {
 					spokenOf = append(spokenOf, what["reference"].(string))
@@ -116,10 +123,13 @@ func TestFHIR(t *testing.T) {
 		to := resource["recipient"].([]any)[0].(map[string]any)
 		recipients[to["identifier"].(map[string]any)["value"].(string)] = resource
 	}
-	for what, want := range map[string]int{"Communication": 4, "Patient Record": 2, "User Authentication": 3, "Security Alert": 2, "Audit Log Used": 1, "Export": 1} {
+	for what, want := range map[string]int{"Communication": 4, "Patient Record": 2, "User Authentication": 4, "Security Alert": 3, "Audit Log Used": 1, "Export": 1} {
 		if count[what] != want {
 			t.Errorf("there are %d of %s, want %d", count[what], what, want)
 		}
+	}
+	if diff := cmp.Diff([]string{"map[address:192.0.2.0/24 type:2] no_account", "map[address:192.0.2.0/24 type:2] 2 no_account, 1 wrong_password"}, networks); diff != "" {
+		t.Errorf("where sign-ins failed (-want +got):\n%s", diff)
 	}
 	for _, reference := range spokenOf {
 		if !slices.Contains(whole, reference) {

@@ -141,7 +141,7 @@ func (c *clinic) disabled(t *testing.T) {
 // tokenOf makes a token that may do all that its owner may.
 func (c *clinic) tokenOf(t *testing.T, s access.Staff) string {
 	t.Helper()
-	token, err := c.Web.Gate.CreateToken(t.Context(), s.Email)
+	_, token, err := c.Web.Gate.CreateToken(t.Context(), "operator:test", s.ID, access.NewToken{Name: "a program"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestGuessesAtTheCurrentPasswordAreSlowedDown(t *testing.T) {
 	for range 5 {
 		pat.Post("/portal/account/password", form).Says("This is not your current password.")
 	}
-	pat.Post("/portal/account/password", form).Is(http.StatusTooManyRequests).Says("Too many failed sign-ins: try again in")
+	pat.Post("/portal/account/password", form).Is(http.StatusTooManyRequests).Says("Too many tries: try again in")
 }
 
 // A portal user sees where they are signed in, and signs the others out.

@@ -37,6 +37,31 @@ type clinic struct {
 	plan    uuid.UUID
 }
 
+// A person who opens pages that are refused, again and again, is on the record, by name. So is where
+// failed sign-ins come from.
+func TestRefusalsAreShown(t *testing.T) {
+	s := webtest.New(t)
+	nosy, reader := s.Staff(t, "Nosy Parker", policy.SendPortalMessage), s.Staff(t, "Rita Reader", policy.ReadRecord)
+	for range 25 { // more than ten in the same minute, whenever it begins
+		nosy.Get("/record").Is(http.StatusForbidden)
+	}
+	s.Clock.Advance(time.Minute)
+	if err := s.Web.Gate.PublishCounts(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Record(t, "process:api",
+		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "staff", Method: events.ByPassword, Reason: "no_account", Source: "192.0.2.0/24"},
+		events.SignInsFailed{Tally: uuid.New(), Account: "staff", Source: "192.0.2.0/24", Minute: time.Now(), Count: 7, ByReason: map[string]int{"no_account": 7}})
+	s.Settle(t)
+	for kind, says := range map[string]string{
+		"actions.refused": "Nosy Parker was refused",
+		"sign_in.failed":  "refused a sign-in as an unknown staff member from 192.0.2.0/24",
+		"sign_ins.failed": "refused 7 more sign-ins of staff from 192.0.2.0/24 within a minute",
+	} {
+		reader.Get("/record?type=" + kind).Is(http.StatusOK).Says(says)
+	}
+}
+
 const secret = "Your biopsy"
 
 func open(t *testing.T) *clinic {
