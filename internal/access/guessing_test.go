@@ -78,7 +78,8 @@ func (p proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Of a stranger's failures the first five of a minute are events at once, with a coarse source.
-// One event counts the others once the minute is over. The owner's own mistakes are all events.
+// One event counts the others once the minute is over. The owner's own mistakes are all events, also
+// where strangers fail beside them.
 func TestFailuresOfStrangersAreCounted(t *testing.T) {
 	s := newTown(t)
 	s.clock.at = s.clock.at.Truncate(time.Minute)
@@ -88,14 +89,14 @@ func TestFailuresOfStrangersAreCounted(t *testing.T) {
 	before = s.rec.count()
 
 	for n := range 9 {
-		s.at(t, fmt.Sprintf("192.0.2.%d", n)).signIn("/portal", fmt.Sprintf("unknown-%d@home.example", n), "a guess")
+		s.at(t, fmt.Sprintf("198.51.100.%d", 100+n)).signIn("/portal", fmt.Sprintf("unknown-%d@home.example", n), "a guess")
 	}
-	s.at(t, "192.0.2.99").signIn("/portal", "noor@home.example", "a guess")
+	s.at(t, "198.51.100.99").signIn("/portal", "noor@home.example", "a guess")
 	for range 2 {
 		home.signIn("/portal", "noor@home.example", "a mistake")
 	}
 	const (
-		unknown = `sign_in.failed by process:api: {"account":"portal_user","id":"","method":"password","reason":"no_account","source":"192.0.2.0/24"}`
+		unknown = `sign_in.failed by process:api: {"account":"portal_user","id":"","method":"password","reason":"no_account","source":"198.51.100.0/24"}`
 		own     = `sign_in.failed by process:api: {"account":"portal_user","id":"pu-1","method":"password","reason":"wrong_password","source":"198.51.100.0/24"}`
 	)
 	if diff := cmp.Diff([]string{unknown, unknown, unknown, unknown, unknown, own, own}, s.rec.last(t, s.rec.count()-before)); diff != "" {
@@ -111,11 +112,11 @@ func TestFailuresOfStrangersAreCounted(t *testing.T) {
 		}
 	}
 	minute := s.clock.now().UTC().Add(-time.Hour - time.Minute).Format(time.RFC3339)
-	want := []string{`sign_ins.failed by process:api: {"account":"portal_user","by_reason":{"no_account":4,"wrong_password":1},"count":5,"minute":"` + minute + `","source":"192.0.2.0/24"}`}
+	want := []string{`sign_ins.failed by process:api: {"account":"portal_user","by_reason":{"no_account":4,"wrong_password":1},"count":5,"minute":"` + minute + `","source":"198.51.100.0/24"}`}
 	if diff := cmp.Diff(want, s.rec.last(t, s.rec.count()-before)); diff != "" {
 		t.Errorf("after it (-want +got):\n%s", diff)
 	}
-	if text := s.rec.all(); strings.Contains(text, "192.0.2.9\"") || strings.Contains(text, "198.51.100.7") || strings.Contains(text, "unknown-") {
+	if text := s.rec.all(); strings.Contains(text, "198.51.100.9") || strings.Contains(text, "198.51.100.7") || strings.Contains(text, "unknown-") {
 		t.Error("the record has an address")
 	}
 }
@@ -232,7 +233,8 @@ func TestStrangersNeverLockTheOwnerOut(t *testing.T) {
 	})
 }
 
-// While as many suspects wait as may, they get 429, and the owner still signs in.
+// While as many suspects wait as may, they get 429, and the owner still signs in, also where strangers
+// have used up the tries of the owner's network.
 func TestTheOwnerSignsInWhileSuspectsWait(t *testing.T) {
 	s := newTown(t)
 	s.enrol(t, "pu-1", "noor@home.example", good)
@@ -248,11 +250,15 @@ func TestTheOwnerSignsInWhileSuspectsWait(t *testing.T) {
 			defer visit.Leave()
 		}
 	}
+	for range triesPerMinute {
+		_ = s.tries.count(string(SigningInPortal)+" 198.51.100.7/32", s.clock.now())
+	}
 	for who, c := range map[string]struct {
 		b    *browser
 		want int
 	}{
 		"a suspect":   {s.at(t, "192.0.2.1"), http.StatusTooManyRequests},
+		"a neighbour": {s.at(t, "198.51.100.7"), http.StatusTooManyRequests},
 		"a newcomer":  {s.at(t, "203.0.113.5"), http.StatusOK},
 		"the owner":   {home, http.StatusOK},
 		"a new phone": {s.at(t, "203.0.113.6"), http.StatusOK},
