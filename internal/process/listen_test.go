@@ -156,3 +156,28 @@ func TestSIGHUPReadsTheCertificateAgain(t *testing.T) {
 		}
 	}
 }
+
+// A new certificate that can't be used is a warning of /readyz, and the former one stays.
+func TestABrokenCertificateIsAWarning(t *testing.T) {
+	s := serveSecured(t)
+	certificates, err := certificatesOf(s.settings, config.API, telemetry.New(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings := warningsOf(certificates); len(warnings) > 0 {
+		t.Errorf("with a right certificate: %v", warnings)
+	}
+	if err := os.Truncate(s.settings.TLSCertFile, 0); err != nil {
+		t.Fatal(err)
+	}
+	certificates.Reload()
+	if warnings := warningsOf(certificates); len(warnings) != 1 || !strings.HasPrefix(warnings[0].String(), "certificate: reading the certificate "+s.settings.TLSCertFile) {
+		t.Errorf("with a broken one: %v", warnings)
+	}
+	if resp := s.get(s.client); resp == nil {
+		t.Error("the former certificate is not served")
+	}
+	if warnings := warningsOf(nil); warnings != nil {
+		t.Errorf("without certificates: %v", warnings)
+	}
+}
