@@ -335,6 +335,7 @@ func TestNewPasswordsHaveTurns(t *testing.T) {
 	if class, key := c.passwords.clientOf(ctx); class != turn.Known || key != ada.subject().Actor() {
 		t.Errorf("staff are class %d, client %q", class, key)
 	}
+	link := c.link(t, ada)
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	var held []func()
@@ -345,13 +346,13 @@ func TestNewPasswordsHaveTurns(t *testing.T) {
 		}
 		held = append(held, done)
 	}
-	if err := c.SetStaffPassword(gone, ada.ID, good); !errors.Is(err, context.Canceled) {
+	if err := c.AcceptInvitation(gone, policy.RealmStaff, link, good); !errors.Is(err, context.Canceled) {
 		t.Errorf("with no turn left: %v", err)
 	}
 	for _, done := range held {
 		done()
 	}
-	if err := c.SetStaffPassword(ctx, ada.ID, good); err != nil {
+	if err := c.AcceptInvitation(ctx, policy.RealmStaff, link, good); err != nil {
 		t.Error(err)
 	}
 }
@@ -367,12 +368,12 @@ func TestPasswordsOfTheClinicsContextAreRefused(t *testing.T) {
 		if !errors.Is(err, passwords.ErrRefused) {
 			t.Errorf("creating staff with %q: %v", password, err)
 		}
-		if err := c.SetStaffPassword(t.Context(), ada.ID, password); !errors.Is(err, passwords.ErrRefused) {
+		if err := c.AcceptInvitation(t.Context(), policy.RealmStaff, c.link(t, ada), password); !errors.Is(err, passwords.ErrRefused) {
 			t.Errorf("setting %q for staff: %v", password, err)
 		}
 	}
 	for _, password := range []string{"Lakeside-2026-!", "haddad-19840211", "noor1984haddad"} {
-		if err := c.SetPortalPassword(t.Context(), "pu-1", password); !errors.Is(err, passwords.ErrRefused) {
+		if err := c.SetPortalPassword(t.Context(), operator, "pu-1", password); !errors.Is(err, passwords.ErrRefused) {
 			t.Errorf("setting %q for a portal user: %v", password, err)
 		}
 		if err := c.ChangePortalPassword(t.Context(), policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1"}, good, password); !errors.Is(err, passwords.ErrRefused) {

@@ -72,12 +72,12 @@
 //	second_factor.reset    1        a staff member removed the second factor of another                                         api                 -              second_factors
 //	permission.granted     2        a permission is given                                                                       api                 -              staff_permissions
 //	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
-//	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
-//	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
-//	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -
 //	password.set           1        a password is set or changed                                                                api                 -              -
 //	link.issued            1        a link to set a password is made                                                            api                 -              -
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
+//	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
+//	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
+//	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -
 //	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own    api                 -              -
 //	actions.refused        1        a person was refused many actions within a minute                                           api                 -              -
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels

@@ -1,5 +1,10 @@
 // Package admin is the pages for administrators: staff and their permissions, Custom
 // Labels, the directory and its import.
+//
+// # Size
+//
+// These pages are one section of the navigation. Each kind has a file of its own, and they
+// share the list of people, its search and its parts of pages.
 package admin
 
 import (
