@@ -11,8 +11,11 @@ import (
 // nothing of it is.
 type Coarse struct{ IPv4, IPv6 int }
 
-// ParseCoarse reads the numbers of bits as 24,48.
+// ParseCoarse reads the numbers of bits as 24,48. An empty text is as 0,0.
 func ParseCoarse(text string) (Coarse, error) {
+	if text == "" {
+		return Coarse{}, nil
+	}
 	four, six, _ := strings.Cut(text, ",")
 	a, errA := strconv.Atoi(strings.TrimSpace(four))
 	b, errB := strconv.Atoi(strings.TrimSpace(six))

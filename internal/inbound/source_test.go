@@ -14,6 +14,7 @@ func TestASourceIsCoarse(t *testing.T) {
 		{"32,128", "192.0.2.77", "192.0.2.77/32"},
 		{"0,0", "192.0.2.77", ""},
 		{"0,0", "2001:db8::1", ""},
+		{"", "192.0.2.77", ""},
 		{"0,48", "192.0.2.77", ""},
 		{"24,48", "", ""},
 	} {
@@ -26,7 +27,7 @@ func TestASourceIsCoarse(t *testing.T) {
 			t.Errorf("%q of %q is %q, want %q", c.bits, c.address, got, c.want)
 		}
 	}
-	for _, wrong := range []string{"", "24", "24,", "24,48,64", "33,48", "24,129", "-1,48", "a,b", "24;48"} {
+	for _, wrong := range []string{" ", "24", "24,", "24,48,64", "33,48", "24,129", "-1,48", "a,b", "24;48"} {
 		if c, err := ParseCoarse(wrong); err == nil {
 			t.Errorf("%q is read as %v", wrong, c)
 		}
