@@ -21,7 +21,7 @@ const (
 	// mostMemory is the most memory of the process, in MiB.
 	mostMemory = 400
 	// rounds is how often the others make their requests during an attack.
-	rounds = 5
+	rounds = 2
 	// many is "a thousand".
 	many = 1000
 )
