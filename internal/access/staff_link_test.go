@@ -153,6 +153,10 @@ func TestStaffLinksThatOpenNothing(t *testing.T) {
 			}
 			return token
 		},
+		"of a former version of the address": func(t *testing.T, c clinic, _ Staff, token string) string {
+			c.exec(t, `UPDATE app.staff_accounts SET email_version = email_version + 1`)
+			return token
+		},
 		"of a disabled account": func(t *testing.T, c clinic, noel Staff, token string) string {
 			if err := c.Disable(t.Context(), operator, noel.ID); err != nil {
 				t.Fatal(err)
@@ -171,9 +175,9 @@ func TestStaffLinksThatOpenNothing(t *testing.T) {
 			}
 			return token
 		},
-		"of a portal user, in the form of staff": func(t *testing.T, c clinic, _ Staff, _ string) string {
-			c.enrol(t, "pu-1", "noor@home.example", "")
-			token, err := c.Invite(t.Context(), operator, "pu-1")
+		"of a portal user with the same id, in the form of staff": func(t *testing.T, c clinic, noel Staff, _ string) string {
+			c.enrol(t, noel.ID, "noor@home.example", "")
+			token, err := c.Invite(t.Context(), operator, noel.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
