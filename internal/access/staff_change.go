@@ -60,9 +60,7 @@ func (g *Gate) ChangeStaff(ctx context.Context, actor, staffID string, c StaffCh
 			if _, err := tx.Exec(ctx, `UPDATE app.staff_accounts SET email = $2, email_version = email_version + 1 WHERE staff_id = $1`, staff.ID, next.Email); err != nil {
 				return err
 			}
-			if err := dropStaffLinks(ctx, tx, staff.ID); err != nil {
-				return err
-			}
+			// Links of the former version no longer work.
 			return endSessions(ctx, tx, policy.RealmStaff, staff.ID)
 		})
 	})

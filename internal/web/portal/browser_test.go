@@ -96,7 +96,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	b.SeesNot("New After")
 	b.Click("Sign out")
 	b.Sees("You have signed out.")
-	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
+	if diff := cmp.Diff([]string{"password.set", "delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
