@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
@@ -170,7 +172,7 @@ func subject(s access.Staff) policy.Subject {
 // furnish makes the objects.
 func (c *clinic) furnish(t *testing.T) {
 	t.Helper()
-	c.objects["staff"] = c.NewStaff(t, "Tess Target", policy.SendPortalMessage).ID
+	c.access(t)
 	c.objects["document"], c.objects["picture"] = c.upload(t, "Exercises.txt", []byte(paper)), c.upload(t, "Plan.png", decoded(t, picture))
 	c.objects["upload"] = c.upload(t, "Not sent.txt", []byte(paper))
 	now, later := 0, time.Now().Add(50*time.Hour)
@@ -201,6 +203,65 @@ func (c *clinic) furnish(t *testing.T) {
 	c.uploadImport(t)
 	c.export(t)
 	c.Settle(t)
+}
+
+// access makes the sessions and the tokens that are ended and revoked.
+func (c *clinic) access(t *testing.T) {
+	t.Helper()
+	tess := c.NewStaff(t, "Tess Target", policy.SendPortalMessage)
+	c.objects["staff"] = tess.ID
+	c.cookies(t, "/v1/session", tess.Email)
+	c.NewPortalUser(t, "cleo")
+	c.cookies(t, "/v1/portal/session", "cleo@example.org")
+	for object, owner := range map[string]access.Staff{"token": c.olga, "staff-token": tess} {
+		made, _, err := c.Web.Gate.CreateToken(t.Context(), "operator:test", owner.ID, access.NewToken{Name: "an old program"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.objects[object] = made.ID.String()
+	}
+	for _, by := range []string{"", "-of-api"} {
+		c.objects["session"+by] = c.session(t, "/v1/session", c.olga.Email)
+		c.objects["adas-session"+by] = c.session(t, "/v1/portal/session", "ada@example.org")
+	}
+}
+
+// session signs in as on another device, and returns the id of the session.
+func (c *clinic) session(t *testing.T, at, email string) string {
+	t.Helper()
+	got := caller{name: email, base: c.Base, cookies: c.cookies(t, at, email)}.call(t, http.MethodGet, at+"s", "")
+	var list struct {
+		Items []struct {
+			ID   string
+			This bool
+		}
+	}
+	if err := json.Unmarshal([]byte(got.body), &list); err != nil {
+		t.Fatalf("the sessions of %s: %d %v", email, got.status, err)
+	}
+	for _, s := range list.Items {
+		if s.This {
+			return s.ID
+		}
+	}
+	t.Fatalf("the sessions of %s lack the one that asks: %s", email, got.body)
+	return ""
+}
+
+// sessions returns whose session each is and when it ended. [webtest.Site.Keeps] has none. A refused
+// request is authenticated first, which counts as a use of the session: so when it was last used and
+// when it expires are left out. For the same reason Keeps has no last use of tokens.
+func (c *clinic) sessions(t *testing.T) []string {
+	t.Helper()
+	rows, err := c.Admin.Query(t.Context(), `SELECT concat_ws(' ', id, realm, subject, method, ended_at) FROM app.sessions WHERE id IS NOT NULL ORDER BY id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
 }
 
 func to(ids ...string) audience.Selection { return audience.Selection{PortalUserIDs: ids} }

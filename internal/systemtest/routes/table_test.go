@@ -23,8 +23,11 @@ const (
 	imports = "import_directory"
 )
 
-// nobodyElse owns an object alone.
-const nobodyElse = "nobody else"
+// nobodyElse owns an object alone. What is owned by no one is not at the address, even for Olga.
+const (
+	nobodyElse = "nobody else"
+	noOne      = "no one"
+)
 
 // A rule says what callers of one route get.
 type rule struct {
@@ -38,10 +41,16 @@ type rule struct {
 	owned string
 	// others is what these callers get instead of 404: a status, and where a redirect leads.
 	others string
+	// alike: the owner gets the answer in others too, and only the owner's call changes something.
+	alike bool
+	// session: an API token is refused, whatever it permits.
+	session bool
 	// due: also staff who must set up a second factor first.
 	due bool
 	// once: the first permitted call removes the object, so that there is only one.
 	once bool
+	// late: the permitted call ends objects of other rows, which come first.
+	late bool
 	// last: the call ends the session of its caller, and leads to the sign-in page. That is also what
 	// a caller gets who is not signed in.
 	last bool
@@ -67,6 +76,11 @@ var pages = []rule{
 	{route: "GET /sign-in/organisation", needs: absent}, // this clinic has no identity provider
 	{route: "GET /sign-in/organisation/back", needs: absent},
 	{route: "POST /sign-out", needs: everyone, body: emptyForm, last: true},
+	{route: "GET /forgotten", needs: everyone},
+	{route: "POST /forgotten", needs: everyone, body: emptyForm},
+	{route: "GET /forgotten/sent", needs: everyone},
+	{route: "GET /sign-in/link", needs: everyone},
+	{route: "POST /sign-in/link", needs: everyone, body: "link=x"},
 	{route: "GET /portal/sign-in", needs: everyone},
 	{route: "POST /portal/sign-in", needs: everyone, body: emptyForm},
 	{route: "POST /portal/sign-out", needs: everyone, body: emptyForm, last: true},
@@ -86,17 +100,30 @@ var pages = []rule{
 	{route: "GET /portal/account", needs: portalUsers},
 	{route: "POST /portal/account/password", needs: portalUsers, body: emptyForm},
 	{route: "POST /portal/account/sign-out-everywhere", needs: portalUsers, body: emptyForm, last: true},
+	{route: "GET /portal/account/sessions", needs: portalUsers},
+	// For another's session the answer is that it has ended already.
+	{route: "POST /portal/account/sessions/{id}/end", needs: portalUsers, at: "/portal/account/sessions/{adas-session}/end", body: emptyForm, owned: nobodyElse, others: "303 /portal/account/sessions", alike: true},
+	{route: "POST /portal/account/sessions/end-others", needs: portalUsers, body: emptyForm, late: true},
 	{route: "POST /portal/session/keep", needs: portalUsers, body: emptyForm},
 
 	// For all staff.
-	{route: "GET /account", needs: staff, due: true},
-	{route: "POST /account/sign-out-everywhere", needs: staff, body: emptyForm, due: true, last: true},
-	{route: "POST /account/second-factor", needs: staff, body: emptyForm, due: true},
-	{route: "GET /account/second-factor", needs: staff, due: true},
-	{route: "POST /account/second-factor/confirm", needs: staff, body: emptyForm, due: true},
-	{route: "GET /account/second-factor/remove", needs: staff, due: true},
-	{route: "POST /account/second-factor/remove", needs: staff, body: emptyForm, due: true},
-	{route: "POST /session/keep", needs: staff, body: emptyForm, due: true},
+	{route: "GET /account", needs: staff, due: true, session: true},
+	{route: "POST /account/sign-out-everywhere", needs: staff, body: emptyForm, due: true, session: true, last: true},
+	{route: "POST /account/second-factor", needs: staff, body: emptyForm, due: true, session: true},
+	{route: "GET /account/second-factor", needs: staff, due: true, session: true},
+	{route: "POST /account/second-factor/confirm", needs: staff, body: emptyForm, due: true, session: true},
+	{route: "GET /account/second-factor/remove", needs: staff, due: true, session: true},
+	{route: "POST /account/second-factor/remove", needs: staff, body: emptyForm, due: true, session: true},
+	{route: "GET /account/password", needs: staff, due: true, session: true},
+	{route: "POST /account/password", needs: staff, body: emptyForm, due: true, session: true},
+	{route: "GET /account/sessions", needs: staff, due: true, session: true},
+	{route: "POST /account/sessions/{id}/end", needs: staff, at: "/account/sessions/{session}/end", body: emptyForm, owned: nobodyElse, others: "303 /account/sessions", alike: true, due: true, session: true},
+	{route: "POST /account/sessions/end-others", needs: staff, body: emptyForm, due: true, session: true, late: true},
+	// A token needs no second factor, so no one makes one while theirs is due.
+	{route: "GET /account/tokens", needs: staff, session: true},
+	{route: "POST /account/tokens", needs: staff, body: "name=By+page&scope=owner&days=7", session: true},
+	{route: "POST /account/tokens/{id}/revoke", needs: staff, at: "/account/tokens/{token}/revoke", body: emptyForm, owned: nobodyElse, session: true},
+	{route: "POST /session/keep", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /search", needs: staff},
 	{route: "POST /search", needs: staff, body: "q=care"},
 	{route: "GET /messages/bcc", needs: staff},
@@ -174,6 +201,12 @@ var pages = []rule{
 	{route: "GET /administration/staff/new", needs: manage},
 	{route: "GET /administration/staff/{id}", needs: manage, at: "/administration/staff/{staff}"},
 	{route: "POST /administration/staff/{id}", needs: manage, at: "/administration/staff/{staff}", body: emptyForm},
+	{route: "GET /administration/staff/{id}/change", needs: manage, at: "/administration/staff/{staff}/change"},
+	{route: "POST /administration/staff/{id}/change", needs: manage, at: "/administration/staff/{staff}/change", body: "name=Tess+Changed"},
+	{route: "POST /administration/staff/{id}/link", needs: manage, at: "/administration/staff/{staff}/link", body: emptyForm},
+	{route: "POST /administration/staff/{id}/end-sessions", needs: manage, at: "/administration/staff/{staff}/end-sessions", body: emptyForm},
+	{route: "POST /administration/staff/{id}/tokens/{token}/revoke", needs: manage, at: "/administration/staff/{staff}/tokens/{staff-token}/revoke", body: emptyForm},
+	{route: "POST /administration/staff/{id}/tokens/{token}/revoke", needs: manage, at: "/administration/staff/{staff}/tokens/{token}/revoke", body: emptyForm, owned: noOne}, // the token is Olga's
 	{route: "POST /administration/staff/{id}/disable", needs: manage, at: "/administration/staff/{staff}/disable", body: emptyForm},
 	{route: "POST /administration/staff/{id}/enable", needs: manage, at: "/administration/staff/{staff}/enable", body: emptyForm},
 	{route: "POST /administration/staff/{id}/reset-second-factor", needs: manage, at: "/administration/staff/{staff}/reset-second-factor", body: emptyForm},
@@ -186,6 +219,7 @@ var pages = []rule{
 	{route: "POST /directory/portal-users", needs: imports, body: "q=ada"},
 	{route: "GET /directory/portal-users/{id}", needs: imports + " " + send, at: "/directory/portal-users/ada"},
 	{route: "POST /directory/portal-users/{id}/invitation", needs: imports, at: "/directory/portal-users/ada/invitation", body: emptyForm},
+	{route: "POST /directory/portal-users/{id}/end-sessions", needs: imports, at: "/directory/portal-users/cleo/end-sessions", body: emptyForm},
 	{route: "GET /directory/patients", needs: imports},
 	{route: "POST /directory/patients", needs: imports, body: "q=ada"},
 	{route: "GET /directory/patients/{id}", needs: imports, at: "/directory/patients/pt-ada"},
@@ -211,11 +245,15 @@ var operations = []rule{
 	{route: "POST /webhooks/sendgrid", needs: sendGrid, body: "[]"},
 	{route: "POST /v1/session", needs: everyone, body: nothing},
 	{route: "DELETE /v1/session", needs: everyone, last: true},
+	{route: "DELETE /v1/session", needs: everyone, at: "/v1/session?everywhere=true", last: true, session: true},
 	{route: "POST /v1/portal/session", needs: everyone, body: nothing},
 	{route: "DELETE /v1/portal/session", needs: everyone, last: true},
 
 	// For portal users.
 	{route: "GET /v1/portal/session", needs: portalUsers},
+	{route: "GET /v1/portal/sessions", needs: portalUsers},
+	{route: "DELETE /v1/portal/sessions/{id}", needs: portalUsers, at: "/v1/portal/sessions/{adas-session-of-api}", owned: nobodyElse, once: true},
+	{route: "DELETE /v1/portal/sessions", needs: portalUsers, late: true},
 	{route: "GET /v1/portal/messages", needs: portalUsers},
 	{route: "GET /v1/portal/messages/{id}", needs: portalUsers, at: "/v1/portal/messages/{sent}", owned: nobodyElse},
 	{route: "GET /v1/portal/messages/{id}/attachments/{attachment_id}", needs: portalUsers, at: "/v1/portal/messages/{sent}/attachments/{document}", owned: nobodyElse},
@@ -223,6 +261,13 @@ var operations = []rule{
 
 	// For all staff.
 	{route: "GET /v1/session", needs: staff},
+	{route: "POST /v1/session/password", needs: staff, body: `{"current":"not this one","new":"nor this one"}`, due: true, session: true},
+	{route: "GET /v1/sessions", needs: staff},
+	{route: "DELETE /v1/sessions/{id}", needs: staff, at: "/v1/sessions/{session-of-api}", owned: nobodyElse, due: true, session: true, once: true},
+	{route: "DELETE /v1/sessions", needs: staff, due: true, session: true, late: true},
+	{route: "GET /v1/tokens", needs: staff},
+	{route: "POST /v1/tokens", needs: staff, body: `{"name":"By API"}`, session: true},
+	{route: "DELETE /v1/tokens/{id}", needs: staff, at: "/v1/tokens/{token}", owned: nobodyElse, session: true},
 	{route: "GET /v1/search", needs: staff, at: "/v1/search?q=care"},
 	{route: "GET /v1/labels", needs: staff},
 	{route: "GET /v1/staff", needs: staff},
@@ -277,6 +322,14 @@ var operations = []rule{
 
 	// Administration.
 	{route: "PUT /v1/labels", needs: words, body: nothing},
+	{route: "POST /v1/staff", needs: manage, body: nothing},
+	{route: "PATCH /v1/staff/{id}", needs: manage, at: "/v1/staff/{staff}", body: `{"name":"Tess Target"}`},
+	{route: "POST /v1/staff/{id}/reset", needs: manage, at: "/v1/staff/{staff}/reset"},
+	{route: "DELETE /v1/staff/{id}/sessions", needs: manage, at: "/v1/staff/{staff}/sessions"},
+	{route: "GET /v1/staff/{id}/tokens", needs: manage, at: "/v1/staff/{staff}/tokens"},
+	{route: "DELETE /v1/staff/{id}/tokens/{token_id}", needs: manage, at: "/v1/staff/{staff}/tokens/{staff-token}"},
+	{route: "DELETE /v1/staff/{id}/tokens/{token_id}", needs: manage, at: "/v1/staff/{staff}/tokens/{token}", owned: noOne}, // the token is Olga's
+	{route: "DELETE /v1/portal-users/{id}/sessions", needs: imports, at: "/v1/portal-users/cleo/sessions"},
 	{route: "GET /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions"},
 	{route: "PUT /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions", body: `{"permissions":[]}`},
 	{route: "POST /v1/staff/{id}/disable", needs: manage, at: "/v1/staff/{staff}/disable"},
