@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,10 @@ const (
 
 // ErrNoEnrolment says that no second factor is being set up, or that the setup expired.
 var ErrNoEnrolment = errors.New("the setup of your second factor has expired: start it again")
+
+// ErrOwnFactor says that staff can't reset their own second factor: at an unlocked desk, or with
+// a stolen API token, a stranger could then do with the password alone.
+var ErrOwnFactor = problem.OwnAccount.New("you can't reset your own second factor: remove it at Account, with your password, or ask another administrator")
 
 // ErrFactorRequired says that the clinic requires a second factor of all staff.
 var ErrFactorRequired = errors.New("your clinic asks for a second factor: set up another instead")
@@ -206,8 +211,11 @@ func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password st
 
 // ResetFactor removes the second factor of a staff member who has lost it, and ends their
 // sessions. The event names actor. Without a second factor it publishes no event. It
-// fails with [ErrNoStaff].
+// fails with [ErrNoStaff] or [ErrOwnFactor].
 func (g *Gate) ResetFactor(ctx context.Context, actor, staffID string) error {
+	if actor == (policy.Subject{Realm: policy.RealmStaff, ID: staffID}).Actor() {
+		return ErrOwnFactor
+	}
 	if _, err := g.StaffByID(ctx, staffID); err != nil {
 		return err
 	}

@@ -374,6 +374,9 @@ func TestSecondFactorsEnd(t *testing.T) {
 	if err := c.ResetFactor(t.Context(), "staff:boss", ben.ID); err != nil { // publishes no event
 		t.Error(err)
 	}
+	if err := c.ResetFactor(t.Context(), ben.subject().Actor(), ben.ID); !errors.Is(err, ErrOwnFactor) {
+		t.Errorf("of oneself: %v", err)
+	}
 	if err := c.ResetFactor(t.Context(), "staff:boss", "unknown"); !errors.Is(err, ErrNoStaff) {
 		t.Errorf("of unknown staff: %v", err)
 	}

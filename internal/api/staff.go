@@ -116,7 +116,7 @@ func (g StaffOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
 		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
-		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
 		return nil, g.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
 	})

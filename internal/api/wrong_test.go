@@ -297,6 +297,7 @@ func (w world) wrongSettings() []wrong {
 			wrong{"unknown staff", w.staff, call, "/v1/staff/unknown/" + verb, "", false, nil, 404, ""})
 	}
 	const reset, add, change, link, password = "DELETE /v1/staff/{id}/second-factor", "POST /v1/staff", "PATCH /v1/staff/{id}", "POST /v1/staff/{id}/reset", "POST /v1/session/password"
+	signedIn := w.staff.session(w.system)
 	return append(all, []wrong{
 		{"no permission", w.bare, add, "", `{"email":"a@b.test","name":"A"}`, false, nil, 403, ""},
 		{"no address", w.staff, add, "", `{"name":"A"}`, false, nil, 422, "body.email"},
@@ -313,9 +314,10 @@ func (w world) wrongSettings() []wrong {
 		{"no permission", w.bare, link, "/v1/staff/x/reset", "", false, nil, 403, ""},
 		{"no e-mail service", w.staff, link, "/v1/staff/" + w.bare.id + "/reset", "", false, nil, 503, ""},
 		{"unauthenticated", w.unauthenticated(), password, "", `{"current":"x","new":"y"}`, false, nil, 401, ""},
-		{"no new password", w.staff, password, "", `{"current":"x"}`, false, nil, 422, "body.new"},
-		{"wrong password", w.staff, password, "", `{"current":"Xylophobia","new":"another brook under it"}`, false, nil, 422, "body.current"},
-		{"short password", w.staff, password, "", `{"current":"` + thePassword + `","new":"short"}`, false, nil, 422, "body.new"},
+		{"a token", w.staff, password, "", `{"current":"` + thePassword + `","new":"another brook under it"}`, false, nil, 403, ""},
+		{"no new password", signedIn, password, "", `{"current":"x"}`, false, nil, 422, "body.new"},
+		{"wrong password", signedIn, password, "", `{"current":"Xylophobia","new":"another brook under it"}`, false, nil, 422, "body.current"},
+		{"short password", signedIn, password, "", `{"current":"` + thePassword + `","new":"short"}`, false, nil, 422, "body.new"},
 		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
 		{"unknown staff", w.staff, reset, "/v1/staff/unknown/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},

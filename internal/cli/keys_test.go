@@ -25,6 +25,7 @@ func (p postern) rotated(args ...string) (r rotation.Report) {
 // The content key is rotated beside a running system, and again while nothing runs: the message and
 // the receipt can be read, the record verifies, and the old key file opens nothing.
 func TestANewContentKey(t *testing.T) {
+	t.Setenv("CONTENT_KEY_FILE", "") // at the end it is as it was before a flag set it
 	u := &used{postern: newPostern(t)}
 	file := filepath.Join(u.data, "content.key")
 	u.whileUp(func(url string) {
