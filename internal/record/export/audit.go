@@ -163,11 +163,6 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 	return a, err
 }
 
-// attributesOf makes the event one of changed security attributes of a person.
-func (a *auditEvent) attributesOf(who reference) {
-	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &who}}
-}
-
 func (a *auditEvent) signIn(b events.SignIn) {
 	a.Type, a.Subtype, a.Action = authentication, []coding{login}, actionExecute
 	if !b.Failed {
