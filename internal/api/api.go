@@ -116,7 +116,7 @@ func description() huma.Config {
 	c.Info.Description = "Secure messages with documents, from a clinic's staff to the people who use its patient portal."
 	c.CreateHooks = nil // no $schema in answers
 	c.SchemasPath = ""
-	c.DocsPath = "" // see docs.go
+	c.OpenAPIPath, c.DocsPath = "", "" // see docs.go
 	c.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	c.RejectUnknownQueryParameters = true
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"sync"
 
 	"postern/internal/problem"
+	"postern/internal/problem/document"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -23,9 +26,11 @@ var docsStyle []byte
 
 var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
 
-// docs registers a page that lists all operations and kinds of problems, made from the
-// same description as /openapi.json. The page needs no script and no other site.
+// docs registers the description of the API, and a page that lists all operations and kinds of
+// problems, made from the same description. The page needs no script and no other site.
 func (a *API) docs() {
+	a.serveDescription("GET /openapi.json", "application/openapi+json", func() ([]byte, error) { return json.Marshal(a.huma.OpenAPI()) })
+	a.serveDescription("GET /openapi.yaml", "application/openapi+yaml", func() ([]byte, error) { return a.huma.OpenAPI().YAML() })
 	// Made at the first request, when every operation is registered.
 	page := sync.OnceValue(func() []byte {
 		var rendered bytes.Buffer
@@ -46,6 +51,22 @@ func (a *API) docs() {
 	a.mux.HandleFunc("GET /problems/{name}", func(w http.ResponseWriter, r *http.Request) {
 		to := url.URL{Path: "/docs", Fragment: r.PathValue("name")}
 		http.Redirect(w, r, to.String(), http.StatusFound) // #nosec G710 -- the path is ours
+	})
+}
+
+// serveDescription registers a form of the description. It is made once, at the first request, when
+// every operation is registered. huma's own routes make it in each of two first requests at once,
+// without a lock.
+func (a *API) serveDescription(pattern, mediaType string, write func() ([]byte, error)) {
+	written := sync.OnceValues(write)
+	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		text, err := written()
+		if err != nil {
+			document.Write(w, a.problems.Of(r.Context(), fmt.Errorf("describing the API: %w", err)))
+			return
+		}
+		w.Header().Set("Content-Type", mediaType)
+		_, _ = w.Write(text)
 	})
 }
 

@@ -239,8 +239,6 @@ var operations = []rule{
 	{route: "GET /problems/{name}", needs: everyone, at: "/problems/forbidden"},
 	{route: "GET /openapi.json", needs: everyone},
 	{route: "GET /openapi.yaml", needs: everyone},
-	{route: "GET /openapi-3.0.json", needs: absent}, // not routed to the API
-	{route: "GET /openapi-3.0.yaml", needs: absent},
 	{route: "GET /v1/record/key", needs: everyone}, // whoever has a receipt can check it
 	{route: "POST /webhooks/sendgrid", needs: sendGrid, body: "[]"},
 	{route: "POST /v1/session", needs: everyone, body: nothing},
