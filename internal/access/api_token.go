@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/problem"
-	"postern/internal/text/invisible"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -103,11 +99,11 @@ type NewToken struct {
 
 // fact returns the event of the new token, or the errors in its data, joined.
 func (n NewToken) fact(id uuid.UUID, owner Staff, now time.Time) (events.TokenCreated, error) {
-	fact := events.TokenCreated{Token: id, StaffID: owner.ID, Name: invisible.Trim(n.Name), Scope: events.ScopeOwner, Permissions: []string{}, ExpiresAt: now.Add(DefaultTokenLifetime)}
+	fact := events.TokenCreated{Token: id, StaffID: owner.ID, Scope: events.ScopeOwner, Permissions: []string{}, ExpiresAt: now.Add(DefaultTokenLifetime)}
 	var wrong []error
-	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-	if length := utf8.RuneCountInString(fact.Name); length < 1 || length > int(limits.TokenName) || !utf8.ValidString(fact.Name) || strings.ContainsFunc(fact.Name, hidden) {
-		wrong = append(wrong, ErrTokenName)
+	var err error
+	if fact.Name, err = cleanName(n.Name, limits.TokenName, ErrTokenName); err != nil {
+		wrong = append(wrong, err)
 	}
 	if n.Permissions != nil {
 		fact.Scope = events.ScopeListed

@@ -67,7 +67,7 @@ func (c *counts) single(at time.Time, fact events.SignIn) bool {
 }
 
 // CountRefusal counts an error with which a request of ctx ended, if it is a [policy.Forbidden].
-// Whoever is refused more than a few actions in a minute is recorded; see [Gate.PublishCounts].
+// A person who is refused more than a few actions in a minute is recorded; see [Gate.PublishCounts].
 func (g *Gate) CountRefusal(ctx context.Context, err error) {
 	denied := policy.Forbidden{}
 	subject, unknown := policy.SubjectFrom(ctx)

@@ -272,7 +272,7 @@ func TestTheOwnerSignsInWhileSuspectsWait(t *testing.T) {
 	}
 }
 
-// A try that had no turn was not checked, and is not counted: whoever is told to try again may.
+// A try that had no turn was not checked, and is not counted: the person is told to try again, and may.
 func TestATryWithoutATurnIsNotCounted(t *testing.T) {
 	c := newClinic(t)
 	c.hire(t, "ada@clinic.example")

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"postern/internal/access/policy"
 	"postern/internal/access/session"
 	"postern/internal/events"
+	"postern/internal/inbound"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
+
+// shownNetwork is how much of the address of a session people see.
+var shownNetwork = inbound.Coarse{IPv4: 24, IPv6: 48}
 
 // openSessions is the SQL condition for the sessions of subject $2 of realm $1 that have not
 // ended. Sessions that await a code have no id, and are not among them.
@@ -107,18 +110,4 @@ func (g *Gate) endSessionsOf(ctx context.Context, actor string, realm policy.Rea
 		return errors.Join(errors.New("the sessions are still open: try again"), err)
 	}
 	return nil
-}
-
-// coarse writes the network of an address for people: a /24 of IPv4, a /48 of IPv6, "" for an
-// address that is not valid.
-func coarse(address netip.Addr) string {
-	address, bits := address.Unmap(), 24
-	if address.Is6() {
-		bits = 48
-	}
-	network, err := address.Prefix(bits)
-	if err != nil || !network.IsValid() {
-		return ""
-	}
-	return network.String()
 }

@@ -189,7 +189,7 @@ func TestSessionsThatAnotherPersonEnds(t *testing.T) {
 	}
 }
 
-// A crash between the event and the end leaves the sessions open. Whoever asked has no answer and
+// A crash between the event and the end leaves the sessions open. The caller has no answer and
 // asks again.
 func TestACrashWhileSessionsAreEnded(t *testing.T) {
 	s := newSite(t)
@@ -253,13 +253,13 @@ func TestASessionSaysWhatItIs(t *testing.T) {
 	}
 }
 
-func TestCoarse(t *testing.T) {
+func TestTheNetworkOfASessionIsCoarse(t *testing.T) {
 	for address, want := range map[string]string{"203.0.113.77": "203.0.113.0/24", "::ffff:203.0.113.77": "203.0.113.0/24", "2001:db8:1:2:3::4": "2001:db8:1::/48"} {
-		if got := coarse(netip.MustParseAddr(address)); got != want {
+		if got := shownNetwork.Of(netip.MustParseAddr(address).Unmap()); got != want {
 			t.Errorf("%s is %q, want %q", address, got, want)
 		}
 	}
-	if got := coarse(netip.Addr{}); got != "" {
+	if got := shownNetwork.Of(netip.Addr{}); got != "" {
 		t.Errorf("no address is %q", got)
 	}
 }

@@ -212,7 +212,7 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject,
 // the count of failed tries.
 func (g *Gate) conclude(ctx context.Context, lane lane, realm policy.Realm, id string, method events.SignInMethod, failure error) error {
 	if errors.Is(failure, ErrWrongCode) {
-		// Always an event: there are few, and whoever typed it knows the password.
+		// Always an event: there are few, and the person who typed it knows the password.
 		if err := g.recordFailure(ctx, events.SignIn{Account: string(realm), ID: id, Method: method, Reason: "wrong_code"}, true); err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
 	if name := agentOf(ctx); name != "" {
 		sessions.Put(ctx, agentKey, name)
 	}
-	if network := coarse(inbound.Client(ctx)); network != "" {
+	if network := shownNetwork.Of(inbound.Client(ctx).Unmap()); network != "" {
 		sessions.Put(ctx, networkKey, network)
 	}
 	return nil

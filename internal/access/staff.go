@@ -214,11 +214,15 @@ func (n NewStaff) cleaned(clinic string) (NewStaff, error) {
 }
 
 // cleanStaffName returns a name as it is stored, or [ErrName].
-func cleanStaffName(name string) (string, error) {
+func cleanStaffName(name string) (string, error) { return cleanName(name, limits.StaffName, ErrName) }
+
+// cleanName returns a name as it is stored, or wrong if it is empty, longer than most, or has
+// characters that can't be seen.
+func cleanName(name string, most limits.Characters, wrong error) (string, error) {
 	name = invisible.Trim(name)
 	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-	if length := utf8.RuneCountInString(name); length < 1 || length > int(limits.StaffName) || !utf8.ValidString(name) || strings.ContainsFunc(name, hidden) {
-		return name, ErrName
+	if length := utf8.RuneCountInString(name); length < 1 || length > int(most) || !utf8.ValidString(name) || strings.ContainsFunc(name, hidden) {
+		return name, wrong
 	}
 	return name, nil
 }

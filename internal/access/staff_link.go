@@ -46,7 +46,7 @@ func (g *Gate) inviteStaff(ctx context.Context, actor, staffID string, by events
 }
 
 // InviteStaffAddress makes a link for the staff member with this e-mail address, for
-// whoever asked for one. It makes none for a disabled account, for one whose owner got a
+// a person who asked for one. It makes none for a disabled account, for one whose owner got a
 // link a moment ago, and for one that neither has a password nor waits for its first: such
 // accounts use API tokens or the organisation's sign-in alone. The event names the
 // process, because a stranger may have asked.

@@ -14,7 +14,7 @@ const mostConns = 2048
 
 // conns limits the connections of a server. When there are too many, a new one takes the place of
 // another that waits for its client: of the network that has the most, the one that has waited
-// longest. So whoever opens connections and sends nothing loses them, and others get theirs.
+// longest. So a client that opens connections and sends nothing loses them, and others get theirs.
 type conns struct {
 	trusted Proxies
 

@@ -14,7 +14,7 @@ const (
 	// errors.
 	suspectFrom = 3
 	// neighboursFrom is the number of failures of its /24 (IPv4) or /48 (IPv6) that make a network
-	// a suspect: whoever has many addresses has them side by side.
+	// a suspect: a guesser with many addresses has them side by side.
 	neighboursFrom = 20
 	// mostNetworks limits the memory: some megabytes. Where more fail, the oldest are forgotten
 	// early.

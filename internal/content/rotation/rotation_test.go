@@ -336,7 +336,7 @@ func TestARotationInThreeSteps(t *testing.T) {
 			t.Errorf("prepared: %s", report)
 		}
 	}
-	// This process has a copy of the prepared file, which nobody renews.
+	// This process has a copy of the prepared file, which is never renewed.
 	apart := c.as(t, c.copyOfKeyFile(t))
 	o.Prepare, o.KeepOld = false, true
 	report, err := Rotate(t.Context(), o)

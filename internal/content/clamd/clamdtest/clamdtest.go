@@ -81,7 +81,7 @@ func find() string {
 	return ""
 }
 
-// answers waits until clamd accepts connections. It polls, because clamd tells it nobody.
+// answers waits until clamd accepts connections. It polls, because clamd does not say so.
 func (d *Daemon) answers(t testing.TB) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
