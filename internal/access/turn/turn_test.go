@@ -351,7 +351,10 @@ func TestTurns(t *testing.T) {
 				h.waiting = h.waiting[1:]
 				h.look()
 			},
-			"demote": func(t *rapid.T) { h.Demote(key.Draw(t, "key")) },
+			"demote": func(t *rapid.T) {
+				h.Demote(key.Draw(t, "key"))
+				h.look()
+			},
 			"": func(t *rapid.T) {
 				if h.busy != len(h.running) || h.busy > slots {
 					t.Fatalf("%d slots are taken by %d checks, and there are %d", h.busy, len(h.running), slots)
