@@ -122,8 +122,9 @@ type inside struct {
 
 func (in *inside) now() time.Time { return time.Now().Add(time.Duration(in.ahead.Load())) }
 
-// passWaits moves the clock on to the time at which alerts that were put off are due, as soon
-// as there are any.
+// passWaits moves the clock on to the time at which alerts that were put off are due, once every
+// other chunk of the message has its outcome: retries run beside the consumer, and a crash in one
+// of them would otherwise lose SendGrid's answer to a chunk that the consumer has in hand.
 func (in *inside) passWaits() {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -133,7 +134,10 @@ func (in *inside) passWaits() {
 		defer poll.Stop()
 		for {
 			var due time.Time
-			err := in.admin.QueryRow(ctx, `SELECT due_at FROM app.alert_work WHERE due_at > $1 LIMIT 1`, in.now()).Scan(&due)
+			err := in.admin.QueryRow(ctx, `SELECT due_at FROM app.alert_work WHERE due_at > $1
+				AND EXISTS (SELECT FROM record.messages WHERE status = 'sent')
+				AND NOT EXISTS (SELECT FROM record.chunks WHERE alert_state = 'pending' AND (message_id, chunk) NOT IN (SELECT message_id, chunk FROM app.alert_work))
+				LIMIT 1`, in.now()).Scan(&due)
 			if err == nil {
 				in.ahead.Store(int64(time.Until(due) + time.Second))
 			}
