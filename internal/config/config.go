@@ -80,6 +80,9 @@ type Config struct {
 	// client when sign-ins are slowed down. With BEHIND_PROXY, their X-Forwarded-Proto says
 	// whether a request was encrypted.
 	TrustedProxies string `env:"TRUSTED_PROXIES"`
+	// HSTSSubdomains is true if browsers must use https alone for all subdomains of PUBLIC_URL's
+	// host too, for two years. Set it only if each of them has https.
+	HSTSSubdomains bool `env:"HSTS_SUBDOMAINS"`
 	// MetricsAddr is a second address, for operators: /metrics, /readyz with every reason, and
 	// Go's profiles. If LISTEN_ADDR is not a loopback address, metrics are served here alone.
 	MetricsAddr string `env:"METRICS_ADDR"`

@@ -99,7 +99,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	transport := serving.Transport{PublicURL: c.PublicURL, BehindProxy: c.BehindProxy, Trusted: proxies}
+	transport := serving.Transport{PublicURL: c.PublicURL, BehindProxy: c.BehindProxy, Trusted: proxies, Subdomains: c.HSTSSubdomains}
 	if c.BehindProxy && len(proxies) == 0 {
 		b.logger.Warn("it is not known how requests reach the proxy in front: set TRUSTED_PROXIES to its address")
 	}

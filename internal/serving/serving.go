@@ -42,11 +42,17 @@ type Transport struct {
 	// how a request reached the proxy. Without trusted proxies, nothing says it.
 	BehindProxy bool
 	Trusted     inbound.Proxies
+	// Subdomains is set if browsers must use https alone for all subdomains of PUBLIC_URL's host
+	// too.
+	Subdomains bool
 }
 
-// hsts makes browsers use https alone for two years. Subdomains of PUBLIC_URL's host belong to
-// others.
-const hsts = "max-age=63072000"
+// hsts makes browsers use https alone for two years. Subdomains of PUBLIC_URL's host may belong to
+// others, who have no https: the operator says that they may be covered too (RFC 6797, 6.1.2).
+const (
+	hsts              = "max-age=63072000"
+	includeSubdomains = "; includeSubDomains"
+)
 
 // how a request was sent by its client.
 type how int
@@ -65,10 +71,14 @@ const (
 // /healthz and /readyz are answered to everyone.
 func (t Transport) Require(next http.Handler) http.Handler {
 	https := strings.HasPrefix(t.PublicURL, "https://")
+	policy := hsts
+	if t.Subdomains {
+		policy += includeSubdomains
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		way := t.way(r)
 		if way == encrypted {
-			w.Header().Set("Strict-Transport-Security", hsts)
+			w.Header().Set("Strict-Transport-Security", policy)
 		}
 		switch {
 		case !https || way == encrypted || way == unknown || r.URL.Path == "/healthz" || r.URL.Path == "/readyz":

@@ -77,6 +77,19 @@ func TestRequire(t *testing.T) {
 	}
 }
 
+// Subdomains are covered if the operator says so.
+func TestSubdomains(t *testing.T) {
+	for covered, want := range map[bool]string{false: "max-age=63072000", true: "max-age=63072000; includeSubDomains"} {
+		r := httptest.NewRequest(http.MethodGet, "https://portal.example.test/", nil)
+		r.TLS = &tls.ConnectionState{}
+		w := httptest.NewRecorder()
+		Transport{PublicURL: "https://portal.example.test", Subdomains: covered}.Require(passed).ServeHTTP(w, r)
+		if got := w.Header().Get("Strict-Transport-Security"); got != want {
+			t.Errorf("%t: %q", covered, got)
+		}
+	}
+}
+
 // A redirect leads to PUBLIC_URL and to no other host, whatever the address says. Requests of
 // programs are refused, because a redirect would hide that their token was sent in clear.
 func TestUnencryptedRequests(t *testing.T) {

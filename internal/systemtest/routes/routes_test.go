@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -192,9 +193,71 @@ func (c *clinic) try(t testing.TB, r rule, by caller) {
 	t.Helper()
 	path, body := c.address(t, r)
 	got := by.call(t, r.method(), path, body)
+	for _, fault := range guarded(path, got) {
+		t.Errorf("%s %s as %s: %s", r.method(), path, by.name, fault)
+	}
 	class, want := r.class(got), r.expected(by)
 	if class != want && !(r.last && class == signIn) && !(r.alike && class == elsewhere && want == served) {
 		t.Errorf("%s %s as %s: %s (%d, %.100q), want %s", r.method(), path, by.name, class, got.status, got.body, want)
+	}
+}
+
+// guarded says what is missing in the headers of an answer: no browser may guess its type, run what
+// we did not write, show it in a frame, tell its address to others, or keep it.
+func guarded(path string, got reply) (faults []string) {
+	if got.status == 0 {
+		return nil // reported already
+	}
+	h := got.header
+	policy := h.Get("Content-Security-Policy")
+	document := strings.HasPrefix(policy, "sandbox; default-src 'none'") // as it was uploaded, in whatever charset
+	if !document {
+		for _, directive := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, directive) {
+				faults = append(faults, fmt.Sprintf("the policy %q lacks %s", policy, directive))
+			}
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		faults = append(faults, fmt.Sprintf("the policy %q allows what it should forbid", policy))
+	}
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+		if h.Get(name) != want {
+			faults = append(faults, fmt.Sprintf("%s is %q, want %q", name, h.Get(name), want))
+		}
+	}
+	kind, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
+	switch text := strings.HasPrefix(kind, "text/") && kind != "text/event-stream"; { // which is always UTF-8
+	case got.body == "":
+	case err != nil:
+		faults = append(faults, fmt.Sprintf("its type is %q: %v", h.Get("Content-Type"), err))
+	case text && !document && !strings.EqualFold(parameters["charset"], "utf-8"):
+		faults = append(faults, fmt.Sprintf("its type %q names no charset", h.Get("Content-Type")))
+	}
+	if h.Get("Access-Control-Allow-Origin") != "" {
+		faults = append(faults, "another site may read it")
+	}
+	if cached := h.Get("Cache-Control"); got.body != "" && !strings.Contains(cached, "no-store") && !strings.HasPrefix(path, "/static/") {
+		faults = append(faults, fmt.Sprintf("a cache may keep it: Cache-Control %q", cached))
+	}
+	return faults
+}
+
+// The methods that only help an attacker are refused at both routers.
+func TestOtherMethods(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	nobody := caller{name: "nobody", base: s.Base}
+	for _, path := range []string{"/", "/sign-in", "/messages", "/v1/messages", "/v1/portal/messages", "/docs", "/static/app.css", "/nothing"} {
+		for _, method := range []string{http.MethodTrace, "TRACK", "DEBUG", "PROPFIND"} {
+			got := nobody.call(t, method, path, "", "Cookie", "secret=1")
+			if got.status != http.StatusMethodNotAllowed && got.status != http.StatusNotFound {
+				t.Errorf("%s %s: %d", method, path, got.status)
+			}
+			if strings.Contains(got.body, "secret") {
+				t.Errorf("%s %s: the answer repeats the request", method, path)
+			}
+		}
 	}
 }
 

@@ -155,4 +155,8 @@ func TestSignInPagesInABrowser(t *testing.T) {
 	b.Sees("You have signed out.")
 	b.AccessibleInAllViews()
 	b.Screenshot("signed-out")
+	// The next person at this browser sees nothing of theirs, also with its back button.
+	webtest.Evaluate[any](b, `history.back()`)
+	b.Sees("Staff sign-in")
+	b.SeesNot("Sam Staff")
 }
