@@ -3,6 +3,8 @@ package static
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -87,5 +89,29 @@ func TestStylesAndScriptsAreSmall(t *testing.T) {
 	}
 	if sum > 50_000 {
 		t.Errorf("they have %d bytes", sum)
+	}
+}
+
+// Our own scripts run no text as code, put no input into a page as HTML, keep nothing in the browser,
+// and write to no property that input names.
+func TestScriptsDoNothingDangerous(t *testing.T) {
+	// The one place where HTML is parsed is an answer of this site, which html/template wrote.
+	const answer = "  fresh.innerHTML = html\n"
+	dangerous := regexp.MustCompile(`\beval\(|new Function|(inner|outer)HTML\s*\+?=[^=]|insertAdjacentHTML|document\.write|` +
+		`localStorage|sessionStorage|indexedDB|document\.cookie|\bcaches\.|__proto__|\w\[[^'"\]]+\]\s*=[^=>]|javascript:`)
+	scripts, err := filepath.Glob("*.js")
+	if err != nil || len(scripts) < 5 {
+		t.Fatalf("the scripts are %v: %v", scripts, err)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script) // #nosec G304 -- a file of the repository
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(strings.Replace(string(text), answer, "", 1)) {
+			if found := dangerous.FindString(line); found != "" {
+				t.Errorf("%s has %q: %s", script, found, strings.TrimSpace(line))
+			}
+		}
 	}
 }
