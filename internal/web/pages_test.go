@@ -94,8 +94,8 @@ var pages = map[string][]string{
 	"GET /directory/patients/{id}":          {"maria /directory/patients/arthur-pell"},
 }
 
-// Every page is accessible in each of its states: wide, narrow and dark. A new route without
-// a row in the table fails.
+// Every page is accessible in each of its states: wide, narrow and dark. Whoever is signed in can
+// sign out on it. A new route without a row in the table fails.
 func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
@@ -132,6 +132,9 @@ func TestEveryPage(t *testing.T) {
 					t.Errorf("%s redirects to %s: %d", path, got.URL.Path, got.Status)
 				}
 				secure(t, path, got.Header)
+				if signsOut := strings.Contains(got.Body, `sign-out"`); !part && signsOut != (name != "signed-out") {
+					t.Errorf("%s of %s leads to sign-out: %t", path, name, signsOut)
+				}
 			}
 			if part {
 				return

@@ -85,6 +85,9 @@ func (c *checker) open(t html.Token) {
 	if t.Data == "script" && seen["src"] == "" || t.Data == "style" {
 		c.fault("<%s> is inline, which the content security policy refuses", t.Data)
 	}
+	if t.Data == "input" && strings.Contains(seen["name"], "password") && (seen["type"] != "password" || !strings.HasSuffix(seen["autocomplete"], "-password")) {
+		c.fault("the field %s shows its password, or does not tell a password manager which one it is", seen["name"])
+	}
 	if t.Data == "h1" {
 		c.h1++
 	}
