@@ -46,7 +46,7 @@ const allowed = `
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
 	app.leases               SIU     SIU     SIUD    SIU
-	app.links                SIU     S       S       S
+	app.links                SIU     S       -       -
 	app.manifest_keys        SUD     SIU     -       -
 	app.losses               S       S       -       S
 	app.message_content      SIUD    -       -       -
@@ -54,10 +54,10 @@ const allowed = `
 	app.parked               SIUD    SIU     SIU     SIUD
 	app.parked_events        S       -       -       -
 	app.open_parked_events   S       -       -       -
-	app.patients             SIU     S       S       S
+	app.patients             SIU     S       -       -
 	app.password_links       SIUD    -       -       -
 	app.portal_accounts      SIUD    -       -       -
-	app.portal_users         SIU     S       S       S
+	app.portal_users         SIU     S       S       -
 	app.record_check         S       S       S       SIU
 	app.record_verdict       S       S       S       S
 	app.repair_tail          -       -       -       -
@@ -125,6 +125,35 @@ func TestWhatEachRoleMayDo(t *testing.T) {
 	for line := range strings.Lines(allowed) {
 		if cells := strings.Fields(line); len(cells) > 0 && !slices.Contains(tables, cells[0]) {
 			t.Errorf("the table of what roles may do names %s, which there is not", cells[0])
+		}
+	}
+}
+
+// Names, birth dates and addresses are for the processes that use them.
+func TestWhoReadsWhatOfPeople(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	for _, row := range []struct {
+		column string
+		by     []store.Role
+	}{
+		{"app.patients.given_name", []store.Role{store.RoleAPI}},
+		{"app.patients.family_name", []store.Role{store.RoleAPI}},
+		{"app.patients.birth_date", []store.Role{store.RoleAPI}},
+		{"app.patients.words", []store.Role{store.RoleAPI}},
+		{"app.patients.status", []store.Role{store.RoleAPI, store.RoleFanout}},
+		{"app.portal_users.name", []store.Role{store.RoleAPI}},
+		{"app.portal_users.words", []store.Role{store.RoleAPI}},
+		{"app.portal_users.email", []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify}},
+		{"app.portal_users.portal_user_id", []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify}},
+		{"app.staff_accounts.email", []store.Role{store.RoleAPI}},
+	} {
+		for _, role := range roles {
+			table, column := row.column[:strings.LastIndex(row.column, ".")], row.column[strings.LastIndex(row.column, ".")+1:]
+			refused := refuses(t, storetest.Open(t, url, role), fmt.Sprintf(`SELECT %s FROM %s LIMIT 0`, column, table))
+			if should := !slices.Contains(row.by, role); refused != should {
+				t.Errorf("%s is kept from %s: %t, want %t", row.column, role, refused, should)
+			}
 		}
 	}
 }

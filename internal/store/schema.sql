@@ -988,7 +988,7 @@ CREATE TABLE app.links (
 );
 CREATE INDEX links_patient ON app.links USING btree (patient_no);
 GRANT SELECT, INSERT, UPDATE ON app.links TO postern_api;
-GRANT SELECT ON app.links TO postern_fanout, postern_notify, postern_recorder;
+GRANT SELECT ON app.links TO postern_fanout;
 
 CREATE TABLE app.losses (
     nr bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -1089,7 +1089,7 @@ CREATE INDEX patients_discharged ON app.patients USING btree (patient_no) WHERE 
 CREATE INDEX patients_unfolded ON app.patients USING btree (patient_no) WHERE (words_version < 1);
 CREATE INDEX patients_words ON app.patients USING gin (words);
 GRANT SELECT, INSERT, UPDATE ON app.patients TO postern_api;
-GRANT SELECT ON app.patients TO postern_fanout, postern_notify, postern_recorder;
+GRANT SELECT (ctid, patient_no, deceased, status, patient_id) ON app.patients TO postern_fanout;
 
 CREATE TABLE app.portal_accounts (
     portal_user_no integer NOT NULL,
@@ -1118,7 +1118,8 @@ CREATE INDEX portal_users_no_email ON app.portal_users USING btree (portal_user_
 CREATE INDEX portal_users_unfolded ON app.portal_users USING btree (portal_user_no) WHERE (words_version < 1);
 CREATE INDEX portal_users_words ON app.portal_users USING gin (words);
 GRANT SELECT, INSERT, UPDATE ON app.portal_users TO postern_api;
-GRANT SELECT ON app.portal_users TO postern_fanout, postern_notify, postern_recorder;
+GRANT SELECT (portal_user_no, active, portal_user_id, email) ON app.portal_users TO postern_fanout;
+GRANT SELECT (portal_user_no, active, portal_user_id, email, email_version) ON app.portal_users TO postern_notify;
 
 CREATE TABLE app.record_check (
     singleton boolean NOT NULL DEFAULT true,

@@ -224,7 +224,7 @@ func (r *Receiver) nameAll(ctx context.Context, reports []*Report) error {
 const selectSharing = `
 	SELECT v.portal_user_no, v.email, u.portal_user_id, u.portal_user_no, u.email_version
 	FROM app.portal_users v CROSS JOIN LATERAL (
-	    SELECT * FROM app.portal_users o WHERE lower(o.email) = lower(v.email) AND o.email <> ''
+	    SELECT portal_user_id, portal_user_no, email_version FROM app.portal_users o WHERE lower(o.email) = lower(v.email) AND o.email <> ''
 	    ORDER BY o.portal_user_no <> v.portal_user_no, o.portal_user_no LIMIT 100) u
 	WHERE v.portal_user_no = ANY($1) AND v.email <> ''`
 
