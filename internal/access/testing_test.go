@@ -271,6 +271,7 @@ func (r *recorder) last(t *testing.T, n int) []string {
 		delete(body, "change")
 		delete(body, "token")
 		delete(body, "link")
+		delete(body, "identity")
 		if e.Type == events.TypeLinkIssued {
 			delete(body, "expires_at")
 		}
