@@ -133,22 +133,30 @@ func (g *Gate) UnlinkOwn(ctx context.Context, who policy.Subject, password strin
 
 var errNotLinked = errors.New("the account is not linked")
 
+// unlink runs alone, so that it does not delete the identity of a link that is being made.
 func (g *Gate) unlink(ctx context.Context, actor, staffID string) error {
-	id, err := one(ctx, g.pool, errNotLinked, pgx.RowTo[uuid.UUID], `SELECT identity_id FROM record.identities WHERE staff_id = $1`, staffID)
-	if err == nil {
-		err = g.recordFacts(ctx, actor, events.IdentityUnlinked{Identity: id, StaffID: staffID})
-	}
-	if err != nil && !errors.Is(err, errNotLinked) {
-		return fmt.Errorf("ending a link: %w", err)
-	}
-	// A crash here leaves sessions open. The caller has no answer, and a repeat finds the
-	// identity without a link and ends them.
-	return g.inTx(ctx, "ending sessions after a link", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM app.identities i WHERE staff_id = $1
-			AND NOT EXISTS (SELECT FROM record.identities r WHERE r.identity_id = i.identity_id)`, staffID)
-		if err != nil || tag.RowsAffected() == 0 && id == uuid.Nil {
+	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
+		id, err := one(ctx, q, errNotLinked, pgx.RowTo[uuid.UUID], `SELECT identity_id FROM record.identities WHERE staff_id = $1`, staffID)
+		if err != nil && !errors.Is(err, errNotLinked) {
+			return fmt.Errorf("looking for a link: %w", err)
+		}
+		if err := held(ctx); err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, policy.RealmStaff, staffID)
+		if id != uuid.Nil {
+			if err := g.recordFacts(ctx, actor, events.IdentityUnlinked{Identity: id, StaffID: staffID}); err != nil {
+				return err
+			}
+		}
+		// A crash here leaves sessions open. The caller has no answer, and a repeat finds the
+		// identity without a link and ends them.
+		return g.inTx(ctx, "ending sessions after a link", func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, `DELETE FROM app.identities i WHERE staff_id = $1
+				AND NOT EXISTS (SELECT FROM record.identities r WHERE r.identity_id = i.identity_id)`, staffID)
+			if err != nil || tag.RowsAffected() == 0 && id == uuid.Nil {
+				return err
+			}
+			return endSessions(ctx, tx, policy.RealmStaff, staffID)
+		})
 	})
 }
