@@ -130,8 +130,12 @@ func New(cfg Config) *Issuer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Issuer{cfg: cfg, client: &http.Client{Timeout: requestTimeout}}
+	return &Issuer{cfg: cfg, client: &http.Client{Timeout: requestTimeout, CheckRedirect: stay}}
 }
+
+// stay follows no redirect: requests have the client's secret, and go to the addresses that the
+// issuer's document names.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Attempt is one sign-in that a browser has started. The caller keeps it for that
 // browser only, and for one answer.

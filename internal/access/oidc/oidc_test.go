@@ -3,6 +3,8 @@ package oidc_test
 import (
 	"errors"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -274,5 +276,18 @@ func TestScopes(t *testing.T) {
 	_, asked, err := signIn(t, func(*oidctest.Issuer) {}, func(cfg *oidc.Config) { cfg.Scopes = []string{"profile", "groups"} })
 	if err != nil || asked.Get("scope") != "openid email profile groups" {
 		t.Errorf("it asks for %q, %v", asked.Get("scope"), err)
+	}
+}
+
+// An issuer that redirects elsewhere is not followed.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	followed := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
+	defer elsewhere.Close()
+	there := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer there.Close()
+	here := oidc.New(oidc.Config{Issuer: there.URL, ClientID: "x", RedirectURL: "x"})
+	if _, _, err := here.Begin(t.Context()); !errors.Is(err, oidc.ErrUnreachable) || followed {
+		t.Errorf("%v, followed: %t", err, followed)
 	}
 }
