@@ -29,6 +29,9 @@ type Config struct {
 	// Content seals second factors. Without it, staff who have a second factor can't
 	// sign in at this process.
 	Content *content.Store
+	// Organisation says what the clinic's own identity provider decides besides who a person
+	// is. The zero value: nothing.
+	Organisation Organisation
 	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
 	FactorRequired bool
 	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
@@ -82,7 +85,7 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 }
 
 // Sweep deletes expired rows: sessions, API tokens, links, second factors whose setup
-// was never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
+// was never finished, identities that are not linked, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
@@ -99,6 +102,8 @@ func (g *Gate) Sweep(ctx context.Context) error {
 			(SELECT token_hash FROM app.password_links WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
+		"identities": {`DELETE FROM app.identities i WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.identities r WHERE r.identity_id = i.identity_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN
 			(SELECT lane FROM app.sign_in_tries WHERE tried_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -1)},
 	} {

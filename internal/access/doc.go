@@ -23,11 +23,12 @@
 //
 // # Ordering and durability
 //
-// Staff, their permissions, whether their account is disabled, and which second factor
-// and API tokens they have are record-first: a change is published as an event, acknowledged, and then
-// read back from the recorder's tables. Only credentials (addresses, password hashes,
-// sealed secrets, links, hashes of tokens, sessions) are written here. A password is recorded
-// before it works, and a link before anyone has its token.
+// Staff, their permissions, whether their account is disabled, whether it is linked to an
+// identity at the organisation, and which second factor and API tokens they have are
+// record-first: a change is published as an event, acknowledged, and then read back from the
+// recorder's tables. Only credentials (addresses, password hashes, sealed secrets, links,
+// hashes of tokens and identities, sessions) are written here. A password is recorded before it
+// works, and a link before anyone has its token.
 // A sign-in whose event can't be published fails.
 // Failures of strangers beyond the first few of a source in a minute are counted, and published
 // after the minute: a crash loses these counts.

@@ -4,15 +4,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"postern/internal/access/groups"
+	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
+
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
 )
 
-// ErrUnknownAtOrganisation says that no enabled staff member has the address that the
-// organisation's identity provider gave.
-var ErrUnknownAtOrganisation = errors.New("no staff member has the e-mail address that your organisation gave: ask an administrator to add you with it")
+// Organisation says what the clinic's own identity provider decides besides who a person is.
+type Organisation struct {
+	// JustInTime makes a staff account for a person who has none and whose groups give a
+	// permission.
+	JustInTime bool
+	// Groups are the permissions by group. If it is empty, groups give and take none.
+	Groups groups.Mapping
+}
+
+// An OrganisationRefusal says why a person whom their organisation has authenticated is not
+// signed in here.
+type OrganisationRefusal struct {
+	Reason string // for the record
+	says   string
+}
+
+func (r OrganisationRefusal) Error() string { return r.says }
+
+// The refusals.
+var (
+	// ErrUnknownAtOrganisation says that no staff member has the e-mail address that the
+	// organisation gave.
+	ErrUnknownAtOrganisation = OrganisationRefusal{"no_account", "no staff member has the e-mail address that your organisation gave: ask an administrator to add you with it"}
+	// errDisabledAtOrganisation says the same of a disabled account.
+	errDisabledAtOrganisation = OrganisationRefusal{"inactive", ErrUnknownAtOrganisation.says}
+	// ErrUnverifiedAddress says that a first sign-in needs an address that the organisation
+	// has verified.
+	ErrUnverifiedAddress = OrganisationRefusal{"unverified_address", "your organisation did not confirm your e-mail address, which is needed once to find your staff account: ask the people who look after sign-in there, or sign in with your password"}
+	// ErrOtherIdentity says that the account that has the address is linked to another
+	// identity.
+	ErrOtherIdentity = OrganisationRefusal{"other_identity", "the staff account with your e-mail address is linked to another sign-in at your organisation: ask an administrator to unlink it at Staff Info, and start again"}
+	// ErrAddressChanged says that the address of the account was changed a short time ago.
+	ErrAddressChanged = OrganisationRefusal{"address_changed", fmt.Sprintf("the e-mail address of your staff account was changed less than %d hours ago: sign in with your password until then, and try again after that", int(firstLinkAfter.Hours()))}
+	// ErrNoGroup says that accounts are made by groups, and none of the person's groups is one
+	// of those.
+	ErrNoGroup = OrganisationRefusal{"no_group", "you have no staff account, and none of your groups at your organisation gives you one: ask an administrator to add you"}
+	// ErrNamelessAtOrganisation says that an account can't be made without a name.
+	ErrNamelessAtOrganisation = OrganisationRefusal{"no_name", "your organisation did not give your name, so no staff account was made for you: ask an administrator to add you"}
+)
 
 // attemptKey is the session key of an attempt to sign in at the organisation. An attempt
 // is good for one answer.
@@ -31,25 +72,23 @@ func (g *Gate) TakeAttempt(ctx context.Context) string {
 }
 
 // SignInByOrganisation is [Gate.SignInStaff] for a staff member whom the clinic's own
-// identity provider has authenticated, by an e-mail address that it has verified. It asks
-// for no second factor: the provider does. It fails with [ErrUnknownAtOrganisation], both
-// for an unknown address and for a disabled staff member.
-func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.Subject, error) {
-	staff, err := g.StaffByEmail(ctx, email)
-	reason := ""
-	switch {
-	case errors.Is(err, ErrNoStaff):
-		reason = "no_account"
-	case err != nil:
-		return policy.Subject{}, err
-	case staff.DisabledAt != nil:
-		reason = "inactive"
-	}
-	if reason != "" {
-		if err := g.recordOrganisationFailure(ctx, staff.ID, reason); err != nil {
+// identity provider has authenticated. The account is the one that is linked to the identity.
+// At the first sign-in it is the one that has the verified e-mail address, which is linked; or
+// a new one is made, if [Organisation] says so. Permissions then follow the groups. It asks
+// for no second factor: the provider does. It fails with an [OrganisationRefusal], whose text
+// is the same for an unknown address and for a disabled staff member.
+func (g *Gate) SignInByOrganisation(ctx context.Context, who oidc.Identity) (policy.Subject, error) {
+	staff, err := g.identify(ctx, who)
+	if refusal := (OrganisationRefusal{}); errors.As(err, &refusal) {
+		if err := g.recordOrganisationFailure(ctx, staff.ID, refusal.Reason); err != nil {
 			return policy.Subject{}, err
 		}
-		return policy.Subject{}, ErrUnknownAtOrganisation
+	}
+	if err != nil {
+		return policy.Subject{}, err
+	}
+	if staff, err = g.followGroups(ctx, staff, who); err != nil {
+		return policy.Subject{}, err
 	}
 	if err := g.recordSignIn(ctx, policy.RealmStaff, staff.ID, events.ByOrganisation); err != nil {
 		return policy.Subject{}, err
@@ -63,6 +102,91 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 	subject := staff.subject()
 	subject.Method = events.ByOrganisation
 	return subject, nil
+}
+
+// identify returns the enabled staff member that an identity is linked to. Where there is no
+// link yet, it makes one. With a refusal it returns the account that is meant, if there is one.
+func (g *Gate) identify(ctx context.Context, who oidc.Identity) (Staff, error) {
+	staff, err := linkedTo(ctx, g.pool, who)
+	if errors.Is(err, ErrNoStaff) {
+		if who.Email == "" {
+			return Staff{}, ErrUnverifiedAddress
+		}
+		staff, err = g.linkByAddress(ctx, who)
+	}
+	if errors.Is(err, ErrNoStaff) {
+		staff, err = g.createByOrganisation(ctx, who)
+	}
+	if err == nil && staff.DisabledAt != nil {
+		err = errDisabledAtOrganisation
+	}
+	return staff, err
+}
+
+// createByOrganisation makes the account of a person whom no account has, with the permissions
+// of their groups, linked to their identity: all of it is recorded as one batch. It fails with
+// an [OrganisationRefusal].
+func (g *Gate) createByOrganisation(ctx context.Context, who oidc.Identity) (Staff, error) {
+	permissions := g.cfg.Organisation.Groups.Permissions(who.Groups)
+	switch {
+	case !g.cfg.Organisation.JustInTime:
+		return Staff{}, ErrUnknownAtOrganisation
+	case len(permissions) == 0:
+		return Staff{}, ErrNoGroup
+	}
+	if strings.Contains(who.Name, "@") {
+		return Staff{}, ErrNamelessAtOrganisation // an e-mail address must not be in the record
+	}
+	_, err := g.createStaff(ctx, events.ByTheOrganisation, NewStaff{Email: who.Email, Name: who.Name, Permissions: permissions},
+		func(staffID string) ([]events.Body, error) {
+			fact, err := g.keepIdentity(ctx, staffID, who)
+			return []events.Body{fact}, err
+		})
+	switch {
+	case errors.Is(err, ErrName):
+		return Staff{}, ErrNamelessAtOrganisation
+	case errors.Is(err, ErrEmail):
+		return Staff{}, ErrUnknownAtOrganisation
+	case err != nil && !errors.Is(err, ErrStaffExists):
+		return Staff{}, err
+	}
+	// Another sign-in may have made the account at the same time. It is theirs if they are
+	// the same person.
+	staff, err := linkedTo(ctx, g.pool, who)
+	if errors.Is(err, ErrNoStaff) {
+		err = ErrOtherIdentity
+	}
+	return staff, err
+}
+
+// followGroups gives a staff member the permissions of their groups, and takes those that
+// groups gave earlier and give no longer. A permission that a person gave stays.
+func (g *Gate) followGroups(ctx context.Context, staff Staff, who oidc.Identity) (Staff, error) {
+	if len(g.cfg.Organisation.Groups) == 0 || who.GroupsLeftOut {
+		return staff, nil
+	}
+	now := g.cfg.Organisation.Groups.Permissions(who.Groups)
+	rows, err := g.pool.Query(ctx, `SELECT permission FROM record.staff_permissions WHERE staff_id = $1 AND granted_by = $2`, staff.ID, events.ByTheOrganisation)
+	if err != nil {
+		return Staff{}, fmt.Errorf("reading what groups gave: %w", err)
+	}
+	earlier, err := pgx.CollectRows(rows, pgx.RowTo[policy.Permission])
+	if err != nil {
+		return Staff{}, fmt.Errorf("reading what groups gave: %w", err)
+	}
+	give, take := without(now, staff.Permissions), without(earlier, now)
+	if len(give)+len(take) == 0 {
+		return staff, nil
+	}
+	// A crash before the publish changes nothing, and after it the permissions are recorded.
+	// The next sign-in compares again.
+	err = g.changePermissions(ctx, events.ByTheOrganisation, staff.ID, func(held []policy.Permission) ([]policy.Permission, error) {
+		return append(without(held, take), give...), nil
+	})
+	if err != nil {
+		return Staff{}, err
+	}
+	return g.StaffByID(ctx, staff.ID)
 }
 
 // RecordRefusal records that an organisation refused a sign-in.

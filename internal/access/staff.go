@@ -38,8 +38,14 @@ type Staff struct {
 	Invited bool
 	// InvitedUntil is when the link of an invited staff member expires; nil without a link.
 	InvitedUntil *time.Time
-	// EmailVersion is how often the e-mail address was changed.
-	EmailVersion int
+	// EmailVersion is how often the e-mail address was changed, and EmailChangedAt when it was
+	// last; nil: not since version 0.3.
+	EmailVersion   int
+	EmailChangedAt *time.Time
+	// LinkedAt is when the account was linked to an identity at the organisation, and LinkedTo
+	// is the issuer; nil and "": it is not linked.
+	LinkedAt *time.Time
+	LinkedTo string
 }
 
 // StaffState is the state of a staff account.
@@ -84,8 +90,8 @@ const selectStaff = `
 	       a.password_hash IS NOT NULL, a.setup = 'invited',
 	       CASE WHEN a.setup = 'invited' THEN (SELECT l.expires_at FROM app.password_links l
 	           WHERE l.realm = 'staff' AND l.subject = s.staff_id AND l.used_at IS NULL AND l.address_version = a.email_version) END,
-	       a.email_version
-	FROM record.staff s JOIN app.staff_accounts a USING (staff_id)`
+	       a.email_version, a.email_changed_at, i.linked_at, coalesce(i.issuer, '')
+	FROM record.staff s JOIN app.staff_accounts a USING (staff_id) LEFT JOIN record.identities i USING (staff_id)`
 
 var (
 	// ErrNoStaff says that no staff member has that id or e-mail address.
@@ -150,6 +156,12 @@ type NewStaff struct {
 // continues with the same id. It fails with the errors of [NewStaff.Check] or with
 // [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
+	return g.createStaff(ctx, actor, n, func(string) ([]events.Body, error) { return nil, nil })
+}
+
+// createStaff is [Gate.CreateStaff] with further facts about the account, which are recorded
+// in the same batch.
+func (g *Gate) createStaff(ctx context.Context, actor string, n NewStaff, further func(staffID string) ([]events.Body, error)) (Staff, error) {
 	n, err := n.cleaned(g.cfg.Clinic)
 	if err != nil {
 		return Staff{}, err
@@ -176,6 +188,11 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 	if n.Password != "" {
 		bodies = append(bodies, events.PasswordSet{Change: id, Account: string(policy.RealmStaff), ID: id.String(), How: events.ByCommandLine})
 	}
+	more, err := further(id.String())
+	if err != nil {
+		return Staff{}, err
+	}
+	bodies = append(bodies, more...)
 	// A crash after this leaves the staff member created.
 	if err := g.recordFacts(ctx, actor, bodies...); err != nil {
 		return Staff{}, err

@@ -23,7 +23,8 @@ type StaffChange struct{ Name, Email *string }
 
 // ChangeStaff changes the name or the e-mail address of a staff member and returns once
 // the event can be read. The event names actor. A changed address ends their sessions and
-// their unused links; ChangeStaff then returns the former one, which should be told (see
+// their unused links, and makes no first link to the organisation for a while; a link that
+// there is stays. ChangeStaff then returns the former one, which should be told (see
 // package letter), and "" otherwise. Without a difference it publishes no event. It fails
 // with [ErrNoStaff], [ErrOwnAddress] or [ErrStaffExists], and with [ErrName] and
 // [ErrEmail], joined where both are wrong.
@@ -57,7 +58,7 @@ func (g *Gate) ChangeStaff(ctx context.Context, actor, staffID string, c StaffCh
 		// an administrator sees it and changes it again.
 		former = staff.Email
 		return g.inTx(ctx, "changing an e-mail address", func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `UPDATE app.staff_accounts SET email = $2, email_version = email_version + 1 WHERE staff_id = $1`, staff.ID, next.Email); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE app.staff_accounts SET email = $2, email_version = email_version + 1, email_changed_at = $3 WHERE staff_id = $1`, staff.ID, next.Email, g.cfg.Facts.Now()); err != nil {
 				return err
 			}
 			// Links of the former version no longer work.

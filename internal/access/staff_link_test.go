@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/oidc"
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
@@ -94,7 +95,7 @@ func TestStatesOfStaff(t *testing.T) {
 	if err := c.AcceptInvitation(t.Context(), policy.RealmStaff, token, good); !errors.Is(err, ErrInvitation) {
 		t.Errorf("the link of before: %v", err)
 	}
-	if _, err := c.SignInByOrganisation(t.Context(), noel.Email); err != nil {
+	if _, err := c.SignInByOrganisation(t.Context(), oidc.Identity{Issuer: "https://login.clinic.example", Subject: "1", Email: noel.Email}); err != nil {
 		t.Fatal(err)
 	}
 	is("signed in at the organisation", StaffActive)

@@ -220,6 +220,16 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 		if b, err = events.Decode[events.SecondFactor](e); err == nil {
 			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE staff_id = $1`, b.StaffID)
 		}
+	case events.TypeIdentityLinked:
+		var b events.IdentityLinked
+		if b, err = events.Decode[events.IdentityLinked](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.identities VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, b.StaffID, b.Identity, b.Issuer, e.Time)
+		}
+	case events.TypeIdentityUnlinked:
+		var b events.IdentityUnlinked
+		if b, err = events.Decode[events.IdentityUnlinked](e); err == nil {
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.identities WHERE staff_id = $1 AND identity_id = $2`, b.StaffID, b.Identity)
+		}
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		if b, err = events.Decode[events.TokenCreated](e); err == nil {
@@ -261,6 +271,7 @@ func (r *recorder) last(t *testing.T, n int) []string {
 		delete(body, "change")
 		delete(body, "token")
 		delete(body, "link")
+		delete(body, "identity")
 		if e.Type == events.TypeLinkIssued {
 			delete(body, "expires_at")
 		}

@@ -63,9 +63,31 @@ func (g SessionOperations) register(a *API) {
 		summary: "Change my password. All my other sessions end. The new password has at least {StaffPassword}.",
 		actions: []policy.Action{policy.SecureAccount}, problems: []int{http.StatusUnprocessableEntity, http.StatusTooManyRequests},
 	}, g.changePassword)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/session/unlink", id: "unlink-own", tag: forStaff, status: http.StatusNoContent,
+		summary: "Unlink my account from my identity at the organisation. All my sessions end, also this one, and I sign in with my password.",
+		actions: []policy.Action{policy.SecureAccount}, problems: []int{http.StatusUnprocessableEntity, http.StatusTooManyRequests},
+	}, func(ctx context.Context, in *unlinkInput) (*struct{}, error) {
+		return nil, passwordFault(g.Gate.UnlinkOwn(ctx, subjectOf(ctx), in.Body.Password))
+	})
 	g.ownSession(a, "/v1/session", forStaff, policy.RealmStaff, policy.Search, policy.SecureAccount)
 	g.ownSession(a, "/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox, policy.ReadInbox)
 	g.registerLists(a)
+}
+
+type unlinkInput struct {
+	Body struct {
+		Password string `json:"password" maxLength:"1024" doc:"My password."`
+	}
+}
+
+// passwordFault gives a wrong password its location.
+func passwordFault(err error) error {
+	if errors.Is(err, passwords.ErrCurrent) {
+		fault := problem.Fault{Location: "body.password", Message: passwords.ErrCurrent.Error()}
+		return problem.InvalidRequest.Problem(fault.Location+" "+fault.Message, fault)
+	}
+	return err
 }
 
 type passwordInput struct {

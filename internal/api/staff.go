@@ -25,10 +25,14 @@ type StaffMember struct {
 	InvitedUntil *time.Time `json:"invited_until,omitempty" doc:"When the link of an invited staff member stops working. Without it, they need another link."`
 	// Disabled is left out of the JSON unless it is true.
 	Disabled bool `json:"disabled,omitempty" doc:"The account is disabled."`
+	Linked   bool `json:"linked" doc:"The account is linked to an identity at the organisation, with which they sign in there."`
+	// LinkedSince is left out of the JSON unless the account is linked.
+	LinkedSince *time.Time `json:"linked_since,omitempty" doc:"Since when the account is linked."`
 }
 
 func (g StaffOperations) memberOf(s access.Staff) StaffMember {
-	m := StaffMember{ID: s.ID, Name: s.Name, Email: s.Email, State: string(access.StaffActive), Disabled: s.DisabledAt != nil}
+	m := StaffMember{ID: s.ID, Name: s.Name, Email: s.Email, State: string(access.StaffActive), Disabled: s.DisabledAt != nil,
+		Linked: s.LinkedAt != nil, LinkedSince: s.LinkedAt}
 	switch g.Gate.StateOf(s) {
 	case access.StaffDisabled:
 		m.State = string(access.StaffDisabled)
@@ -119,6 +123,13 @@ func (g StaffOperations) register(a *API) {
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
 		return nil, g.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
+	})
+	handle(a, operation{
+		method: http.MethodDelete, path: "/v1/staff/{id}/identity", id: "unlink-staff", tag: forStaff, status: http.StatusNoContent,
+		summary: "Unlink the account of a staff member from their identity at the organisation, and end their sessions. Their next sign-in there with the e-mail address of the account links it again.",
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
+		return nil, g.Gate.Unlink(ctx, subjectOf(ctx).Actor(), in.ID)
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,

@@ -17,6 +17,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	letters "postern/internal/access/letter"
+	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
 	"postern/internal/process"
 )
@@ -154,6 +155,42 @@ func TestSigningInWithACode(t *testing.T) {
 	}
 	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)
 	signIn("", "", http.StatusOK)
+}
+
+// Staff see who is linked to the organisation. An administrator ends a link, and its owner does
+// with the password: then the session of the request ends too.
+func TestUnlinkingByTheAPI(t *testing.T) {
+	s := newSystem(t)
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada")
+	link := func() {
+		t.Helper()
+		if _, err := s.gate.SignInByOrganisation(t.Context(), oidc.Identity{Issuer: "https://login.clinic.example", Subject: "1", Email: ada.email}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := func() any {
+		t.Helper()
+		list := boss.get("/v1/staff").is(http.StatusOK)
+		if list.at("items.0.id") != ada.id || (list.at("items.0.linked_since") != nil) != list.at("items.0.linked").(bool) {
+			t.Errorf("the list says %s", list.body)
+		}
+		return list.at("items.0.linked")
+	}
+	link()
+	if linked() != true {
+		t.Error("it is not linked")
+	}
+	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/identity", nil).is(http.StatusNoContent)
+	if linked() != false {
+		t.Error("it is linked after an administrator unlinked it")
+	}
+	link()
+	here := ada.session(s)
+	here.post("/v1/session/unlink", map[string]any{"password": password}).is(http.StatusNoContent)
+	here.get("/v1/sessions").is(http.StatusUnauthorized)
+	if linked() != false {
+		t.Error("it is linked after its owner unlinked it")
+	}
 }
 
 // Staff are added by e-mail, with permissions that the record attributes to the

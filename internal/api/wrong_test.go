@@ -297,6 +297,7 @@ func (w world) wrongSettings() []wrong {
 			wrong{"unknown staff", w.staff, call, "/v1/staff/unknown/" + verb, "", false, nil, 404, ""})
 	}
 	const reset, add, change, link, password = "DELETE /v1/staff/{id}/second-factor", "POST /v1/staff", "PATCH /v1/staff/{id}", "POST /v1/staff/{id}/reset", "POST /v1/session/password"
+	const unlink, identity = "POST /v1/session/unlink", "DELETE /v1/staff/{id}/identity"
 	signedIn := w.staff.session(w.system)
 	return append(all, []wrong{
 		{"no permission", w.bare, add, "", `{"email":"a@b.test","name":"A"}`, false, nil, 403, ""},
@@ -318,6 +319,13 @@ func (w world) wrongSettings() []wrong {
 		{"no new password", signedIn, password, "", `{"current":"x"}`, false, nil, 422, "body.new"},
 		{"wrong password", signedIn, password, "", `{"current":"Xylophobia","new":"another brook under it"}`, false, nil, 422, "body.current"},
 		{"short password", signedIn, password, "", `{"current":"` + thePassword + `","new":"short"}`, false, nil, 422, "body.new"},
+		{"unauthenticated", w.unauthenticated(), unlink, "", `{"password":"x"}`, false, nil, 401, ""},
+		{"a token", w.staff, unlink, "", `{"password":"` + thePassword + `"}`, false, nil, 403, ""},
+		{"no password", signedIn, unlink, "", `{}`, false, nil, 422, "body.password"},
+		{"wrong password", signedIn, unlink, "", `{"password":"Xylophobia"}`, false, nil, 422, "body.password"},
+		{"no permission", w.bare, identity, "/v1/staff/x/identity", "", false, nil, 403, ""},
+		{"unknown staff", w.staff, identity, "/v1/staff/unknown/identity", "", false, nil, 404, ""},
+		{"one's own", w.staff, identity, "/v1/staff/" + w.staff.id + "/identity", "", false, nil, 409, ""},
 		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
 		{"unknown staff", w.staff, reset, "/v1/staff/unknown/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},

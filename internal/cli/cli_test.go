@@ -159,6 +159,9 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 	must("", "staff", "reset-second-factor", "ben@clinic.test") // who has none: no news
+	if out := must("", "staff", "unlink", "ben@clinic.test", "--json"); !strings.Contains(out, `"linked":false`) {
+		t.Errorf("it says %s", out)
+	}
 	staffLinks(t, p)
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\npu-2,Cy,,maybe\n"), 0o600); err != nil {

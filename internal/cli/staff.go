@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,8 @@ func (env *environment) staffCommand() *cobra.Command {
 		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList(),
 		env.staffSwitch("disable", "Disable a staff account: its sessions, API tokens and password stop working", (*access.Gate).Disable, "is disabled"),
 		env.staffSwitch("enable", "Enable a disabled staff account", (*access.Gate).Enable, "is enabled"),
-		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "now signs in with the password alone"))
+		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "now signs in with the password alone"),
+		env.staffSwitch("unlink", "Unlink a staff account from its identity at the organisation; the next sign-in there with its e-mail address links it again", (*access.Gate).Unlink, "is not linked to the organisation"))
 }
 
 // staffJSON is a staff member in --json.
@@ -36,13 +38,18 @@ type staffJSON struct {
 	State       access.StaffState   `json:"state"`
 	// SecondFactor is whether they sign in with a code as well as the password.
 	SecondFactor bool `json:"second_factor"`
+	// Linked is whether they sign in at the organisation with one identity, which LinkedTo
+	// names the issuer of.
+	Linked      bool       `json:"linked"`
+	LinkedSince *time.Time `json:"linked_since,omitempty"`
+	LinkedTo    string     `json:"linked_to,omitempty"`
 }
 
 func staffOut(g *access.Gate, s access.Staff) staffJSON {
 	if s.Permissions == nil {
 		s.Permissions = []policy.Permission{}
 	}
-	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, g.StateOf(s), s.SecondFactor}
+	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, g.StateOf(s), s.SecondFactor, s.LinkedAt != nil, s.LinkedAt, s.LinkedTo}
 }
 
 func (env *environment) staffCreate() *cobra.Command {
@@ -245,6 +252,9 @@ func (env *environment) staffList() *cobra.Command {
 				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 				for _, s := range out {
 					holds := joined(s.Permissions)
+					if s.Linked {
+						holds += "; linked to the organisation"
+					}
 					if s.State != access.StaffActive {
 						holds = strings.ReplaceAll(string(s.State), "_", " ") + "; " + holds
 					}

@@ -19,11 +19,13 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 
+	"postern/internal/access/groups"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/text/address"
@@ -136,6 +138,25 @@ type Config struct {
 	OIDCIssuer       string `env:"OIDC_ISSUER" mask:"url"`
 	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
 	OIDCClientSecret string `env:"OIDC_CLIENT_SECRET" mask:"secret"`
+	// OIDCScopes are scopes that are asked for besides openid and email, comma-separated: those
+	// for which the identity provider puts the name (usually profile) and the groups of a person
+	// into its ID tokens.
+	OIDCScopes string `env:"OIDC_SCOPES"`
+	// OIDCGroupsClaim is the claim of the ID token with the person's groups.
+	OIDCGroupsClaim string `env:"OIDC_GROUPS_CLAIM" envDefault:"groups"`
+	// OIDCPermissions are the permissions that groups give, as
+	// nurses=send_portal_message;managers=send_bulk_portal_message,manage_labels. At each
+	// sign-in at the organisation they are given, and those that a group gave and gives no
+	// longer are taken. read_record, erase_content and manage_staff are given at Staff Info
+	// alone.
+	OIDCPermissions string `env:"OIDC_PERMISSIONS"`
+	// OIDCJIT is true if a person without a staff account, whose groups give a permission, gets
+	// an account at their first sign-in at the organisation.
+	OIDCJIT bool `env:"OIDC_JIT"`
+	// OIDCRequireMFA is what the ID token must say of a second factor: true (its claim amr has
+	// mfa, otp or hwk), or the values of the claim acr of which it must have one,
+	// comma-separated; false requires nothing.
+	OIDCRequireMFA string `env:"OIDC_REQUIRE_MFA" envDefault:"false"`
 	// OTLPEndpoint is the collector of traces; if empty, none are sent.
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" mask:"url"`
 }
@@ -392,7 +413,23 @@ func (c *Config) checkAlerts(p Process, fault fault) {
 // checkOIDC requires all settings of an identity provider or none, and an encrypted
 // connection for the secret.
 func (c *Config) checkOIDC(fault fault) {
-	if c.OIDCIssuer == "" && c.OIDCClientID == "" && c.OIDCClientSecret == "" {
+	if _, err := groups.Parse(c.OIDCPermissions); err != nil {
+		for one := range strings.Lines(err.Error()) {
+			fault("OIDC_PERMISSIONS: %s", strings.TrimSpace(one))
+		}
+	}
+	if c.OIDCPermissions != "" && c.OIDCGroupsClaim == "" {
+		fault("OIDC_GROUPS_CLAIM must be set if OIDC_PERMISSIONS is")
+	}
+	if c.OIDCJIT && c.OIDCPermissions == "" {
+		fault("OIDC_PERMISSIONS must be set if OIDC_JIT is true: only people whose groups give a permission get an account")
+	}
+	for _, s := range []struct{ name, value string }{{"OIDC_REQUIRE_MFA", c.OIDCRequireMFA}, {"OIDC_SCOPES", c.OIDCScopes}} {
+		if s.value != "" && slices.ContainsFunc(strings.Split(s.value, ","), func(one string) bool { return len(strings.Fields(one)) != 1 }) {
+			fault("%s must be words without blanks, comma-separated", s.name)
+		}
+	}
+	if c.OIDCIssuer == "" && c.OIDCClientID == "" && c.OIDCClientSecret == "" && c.OIDCScopes == "" && c.OIDCPermissions == "" && !c.OIDCJIT && slices.Contains([]string{"", "false"}, c.OIDCRequireMFA) {
 		return
 	}
 	for _, s := range []struct{ name, value string }{{"OIDC_ISSUER", c.OIDCIssuer}, {"OIDC_CLIENT_ID", c.OIDCClientID}, {"OIDC_CLIENT_SECRET", c.OIDCClientSecret}} {

@@ -154,3 +154,38 @@ func TestTheRetention(t *testing.T) {
 		}
 	}
 }
+
+// Everything that is wrong about what the identity provider decides is named at once, in the
+// words of the settings.
+func TestWhatAnOrganisationDecides(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	whole := append([]string{"OIDC_ISSUER=https://login.clinic.example", "OIDC_CLIENT_ID=postern", "OIDC_CLIENT_SECRET=x"}, least...)
+	nurses := "OIDC_PERMISSIONS=nurses=send_portal_message"
+	for _, c := range []struct {
+		set    []string
+		faults []string
+	}{
+		{[]string{nurses, "OIDC_JIT=true", "OIDC_GROUPS_CLAIM=roles", "OIDC_SCOPES=profile,groups", "OIDC_REQUIRE_MFA=true"}, nil},
+		{[]string{"OIDC_REQUIRE_MFA=https://refeds.org/profile/mfa, phr"}, nil},
+		{[]string{"OIDC_JIT=true"}, []string{"OIDC_PERMISSIONS must be set if OIDC_JIT is true"}},
+		{[]string{"OIDC_PERMISSIONS=nurses", "OIDC_REQUIRE_MFA=true,,phr", "OIDC_SCOPES=profile groups"},
+			[]string{"OIDC_PERMISSIONS: \"nurses\" must be", "OIDC_REQUIRE_MFA must be", "OIDC_SCOPES must be"}},
+		{[]string{"OIDC_PERMISSIONS=a=read_record,manage_staff;b=fly", "OIDC_JIT=perhaps"},
+			[]string{"give read_record: give it at Staff Info", "give manage_staff: give it at Staff Info", `"fly" is not a permission`, "OIDC_JIT is \"perhaps\"; it must be true or false"}},
+	} {
+		_, err := Load(API, nil, append(c.set, whole...), io.Discard)
+		if (err == nil) != (c.faults == nil) {
+			t.Errorf("with %v: %v", c.set, err)
+		}
+		for _, fault := range c.faults {
+			if err == nil || !strings.Contains(err.Error(), fault) {
+				t.Errorf("with %v: %v does not say %s", c.set, err, fault)
+			}
+		}
+	}
+	for _, set := range []string{nurses, "OIDC_SCOPES=profile", "OIDC_REQUIRE_MFA=true"} {
+		if _, err := Load(API, nil, append([]string{set}, least...), io.Discard); err == nil || !strings.Contains(err.Error(), "OIDC_ISSUER must be set") {
+			t.Errorf("with %s and no issuer: %v", set, err)
+		}
+	}
+}

@@ -75,6 +75,8 @@
 //	password.set           1        a password is set or changed                                                                api                 -              -
 //	link.issued            1        a link to set a password is made                                                            api                 -              -
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
+//	identity.linked        1        a staff account is linked to an identity at the organisation                                api                 -              identities
+//	identity.unlinked      1        the link of a staff account to an identity is ended                                         api                 -              identities
 //	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
 //	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
 //	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -

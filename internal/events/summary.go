@@ -49,6 +49,8 @@ func (n Names) actor(actor string) string {
 		return "Portal user " + id
 	case actor == "process:sendgrid":
 		return "SendGrid"
+	case actor == ByTheOrganisation:
+		return "The organisation"
 	case kind == "process":
 		return "The process " + id
 	case kind == "operator":

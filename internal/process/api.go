@@ -2,11 +2,14 @@ package process
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"postern/internal/access"
+	"postern/internal/access/groups"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
 	"postern/internal/api"
@@ -87,9 +90,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	}
 	defer closeLetters()
 	var issuer *oidc.Issuer
+	var organisation access.Organisation
 	if c.OIDCIssuer != "" {
-		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
+		if issuer, organisation, err = organisationOf(c); err != nil {
+			return err
+		}
 	}
 	certificates, err := certificatesOf(c, config.API, tell, b.logger)
 	if err != nil {
@@ -107,7 +112,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})
@@ -242,4 +247,23 @@ func sweep(ctx context.Context, logger *slog.Logger, what string, sweep func(con
 		case <-tick.C:
 		}
 	}
+}
+
+// organisationOf returns the clinic's identity provider, and what it decides.
+func organisationOf(c config.Config) (*oidc.Issuer, access.Organisation, error) {
+	mapping, err := groups.Parse(c.OIDCPermissions)
+	if err != nil {
+		return nil, access.Organisation{}, fmt.Errorf("reading OIDC_PERMISSIONS: %w", err)
+	}
+	cfg := oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+		RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath, SecondFactor: oidc.ParseSecondFactor(c.OIDCRequireMFA)}
+	for scope := range strings.SplitSeq(c.OIDCScopes, ",") {
+		if scope = strings.TrimSpace(scope); scope != "" {
+			cfg.Scopes = append(cfg.Scopes, scope)
+		}
+	}
+	if len(mapping) > 0 {
+		cfg.GroupsClaim = c.OIDCGroupsClaim
+	}
+	return oidc.New(cfg), access.Organisation{JustInTime: c.OIDCJIT, Groups: mapping}, nil
 }

@@ -59,7 +59,7 @@ import (
 	"postern/internal/web/signin"
 )
 
-// WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Organisation, FactorRequired,
+// WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation, FactorRequired,
 // Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
 // Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
@@ -84,8 +84,10 @@ type WebConfig struct {
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
 	Source string
-	// Organisation is the clinic's identity provider; nil: none.
-	Organisation *oidc.Issuer
+	// Issuer is the clinic's identity provider; nil: none. Organisation says what it decides;
+	// see [access.Config].
+	Issuer       *oidc.Issuer
+	Organisation access.Organisation
 	// FactorRequired requires a second factor of all staff.
 	FactorRequired bool
 	// PasswordCost, Clinic and SignInSource: see [access.Config].
@@ -167,7 +169,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		_ = publisher.Wait(ctx, seq)
 	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
-		Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
+		Organisation: cfg.Organisation, Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +222,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Pages = web.New(w.Renderer,
 		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now}),
-		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Organisation}),
+		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Issuer}),
 		account.New(w.Renderer, account.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),

@@ -45,6 +45,7 @@ const allowed = `
 	app.fhir_patients        SIU     -       -       -
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
+	app.identities           SIUD    -       -       -
 	app.leases               SIU     SIU     SIUD    SIU
 	app.links                SIU     S       -       -
 	app.manifest_keys        SUD     SIU     -       -

@@ -465,6 +465,16 @@ CREATE TABLE record.hashes (
 GRANT SELECT ON record.hashes TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT ON record.hashes TO postern_recorder;
 
+CREATE TABLE record.identities (
+    staff_id text NOT NULL,
+    identity_id uuid NOT NULL,
+    issuer text NOT NULL,
+    linked_at timestamp with time zone NOT NULL,
+    CONSTRAINT identities_pkey PRIMARY KEY (staff_id)
+);
+GRANT SELECT ON record.identities TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.identities TO postern_recorder;
+
 CREATE TABLE record.inbox (
     message_id uuid NOT NULL,
     block integer NOT NULL,
@@ -961,6 +971,17 @@ CREATE TABLE app.fhir_replacements (
 );
 GRANT SELECT, INSERT, DELETE ON app.fhir_replacements TO postern_api;
 
+CREATE TABLE app.identities (
+    identity_id uuid NOT NULL,
+    staff_id text NOT NULL,
+    subject_hash bytea NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT identities_pkey PRIMARY KEY (identity_id)
+);
+CREATE INDEX identities_staff ON app.identities USING btree (staff_id);
+CREATE INDEX identities_subject ON app.identities USING btree (subject_hash);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.identities TO postern_api;
+
 CREATE TABLE app.leases (
     role text NOT NULL DEFAULT CURRENT_USER,
     name text NOT NULL,
@@ -1301,6 +1322,7 @@ CREATE TABLE app.staff_accounts (
     email_version integer NOT NULL DEFAULT 0,
     setup text NOT NULL DEFAULT 'complete'::text,
     next_change uuid NOT NULL DEFAULT gen_random_uuid(),
+    email_changed_at timestamp with time zone,
     CONSTRAINT staff_accounts_pkey PRIMARY KEY (staff_id),
     CONSTRAINT staff_accounts_check CHECK (((setup = 'complete'::text) OR (password_hash IS NULL))),
     CONSTRAINT staff_accounts_email_check CHECK ((email <> ''::text)),
@@ -1339,6 +1361,8 @@ GRANT UPDATE (last, settled_at) ON app.timelines TO postern_notify;
 ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES app.drafts(draft_id) ON DELETE SET NULL;
 
 ALTER TABLE app.block_rosters ADD CONSTRAINT block_rosters_root_fkey FOREIGN KEY (root) REFERENCES app.rosters(root);
+
+ALTER TABLE app.identities ADD CONSTRAINT identities_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES app.staff_accounts(staff_id);
 
 ALTER TABLE app.portal_accounts ADD CONSTRAINT portal_accounts_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
 

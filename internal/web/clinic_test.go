@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
@@ -60,6 +61,11 @@ func openClinic(t *testing.T) *clinic {
 	c.maria = c.NewStaff(t, "Maria Santos", policy.All...)
 	c.noel = c.NewStaff(t, "Noel Novice", policy.All...)
 	c.rae = c.NewStaff(t, "Rae Reception", policy.SendPortalMessage)
+	for _, email := range []string{c.maria.Email, c.noel.Email} { // for the pages about a link to the organisation
+		if _, err := c.Web.Gate.SignInByOrganisation(t.Context(), oidc.Identity{Issuer: "https://login.clinic.example", Subject: email, Email: email}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.places["staff"] = c.noel.ID
 	c.live(t)
 	return c

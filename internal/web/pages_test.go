@@ -17,11 +17,11 @@ var pages = map[string][]string{
 	"GET /sign-in/code":         {"-signed-out /sign-in/code"},                                                                                       // shown in package account's browser test
 	"GET /sign-in/organisation": {"-signed-out /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-signed-out /sign-in/organisation/back"}, // shown in package signin's browser tests
 	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
-	"GET /account/second-factor": {"noel /account/second-factor"},
-	"GET /account/tokens":        {"maria /account/tokens", "noel /account/tokens", "rae /account/tokens"},
-	"GET /account/sessions":      {"maria /account/sessions"},
-	"GET /portal/sign-in":        {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
-	"GET /portal/forgotten":      {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
+	"GET /account/second-factor": {"noel /account/second-factor"}, "GET /account/unlink": {"maria /account/unlink"},
+	"GET /account/tokens":   {"maria /account/tokens", "noel /account/tokens", "rae /account/tokens"},
+	"GET /account/sessions": {"maria /account/sessions"},
+	"GET /portal/sign-in":   {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
+	"GET /portal/forgotten": {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
 	"GET /portal/invitation": {"signed-out /portal/invitation"},
 	"GET /forgotten":         {"signed-out /forgotten"}, "GET /forgotten/sent": {"signed-out /forgotten/sent"},
 	"GET /sign-in/link":     {"signed-out /sign-in/link"},

@@ -6,8 +6,8 @@
 //	attempt, to, err := issuer.Begin(ctx)            // keep the attempt, redirect to the address
 //	who, err := issuer.Finish(ctx, attempt, query)   // with the query of the request that comes back
 //
-// The package identifies a person; it does not decide whether that person may sign in.
-// It keeps no token of the issuer. An Issuer is safe for concurrent use. It sends no
+// The package identifies a person by the issuer and the issuer's id of them (iss and sub); it
+// does not decide whether that person may sign in. It keeps no token of the issuer. An Issuer is safe for concurrent use. It sends no
 // request to the issuer before the first sign-in, so everything else works while the
 // issuer is unavailable.
 package oidc
@@ -16,10 +16,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +40,9 @@ type Refused struct {
 }
 
 func (r Refused) Error() string {
+	if r.Reason == NoSecondFactor {
+		return "your organisation did not ask you for a second factor, which your clinic requires: set one up there and start again, or sign in with your password"
+	}
 	return "your organisation did not sign you in: start again, or sign in with your password"
 }
 
@@ -45,10 +51,10 @@ func (r Refused) Unwrap() error { return r.cause }
 
 // The reasons of [Refused].
 const (
-	WrongState      = "wrong_state"        // the answer belongs to another attempt or another browser, or is too late
-	RefusedByIssuer = "refused_by_issuer"  // the person or the issuer said no, or the code was already used
-	InvalidToken    = "invalid_token"      // the ID token is not valid
-	UnverifiedEmail = "unverified_address" // the issuer has not verified the e-mail address
+	WrongState      = "wrong_state"       // the answer belongs to another attempt or another browser, or is too late
+	RefusedByIssuer = "refused_by_issuer" // the person or the issuer said no, or the code was already used
+	InvalidToken    = "invalid_token"     // the ID token is not valid
+	NoSecondFactor  = "no_second_factor"  // the issuer does not say that the person gave a second factor
 )
 
 const (
@@ -64,8 +70,51 @@ type Config struct {
 	Issuer, ClientID, ClientSecret string
 	// RedirectURL is the redirect URI, as it is registered at the issuer.
 	RedirectURL string
+	// Scopes are asked for besides openid and email.
+	Scopes []string
+	// GroupsClaim is the claim with the person's groups; "": groups are not read.
+	GroupsClaim string
+	// SecondFactor is the evidence of a second factor that is required.
+	SecondFactor SecondFactor
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+}
+
+// SecondFactor is what an ID token must say of how the person signed in at the issuer. The
+// zero SecondFactor requires nothing.
+type SecondFactor struct {
+	// Methods requires one of the methods in factorMethods, by the claim amr.
+	Methods bool
+	// Classes requires one of these values of the claim acr, and asks the issuer for them.
+	Classes []string
+}
+
+// factorMethods are the values of amr (RFC 8176) that say that a second factor was given:
+// several factors, a one-time code, or a key in hardware.
+var factorMethods = []string{"mfa", "otp", "hwk"}
+
+// ParseSecondFactor reads "false", "true" for [SecondFactor.Methods], or the values of
+// [SecondFactor.Classes], comma-separated.
+func ParseSecondFactor(setting string) SecondFactor {
+	switch setting {
+	case "", "false":
+		return SecondFactor{}
+	case "true":
+		return SecondFactor{Methods: true}
+	}
+	var f SecondFactor
+	for class := range strings.SplitSeq(setting, ",") {
+		f.Classes = append(f.Classes, strings.TrimSpace(class))
+	}
+	return f
+}
+
+// shown reports whether a token with these claims shows the second factor.
+func (f SecondFactor) shown(methods []string, class string) bool {
+	if f.Methods && !slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(factorMethods, m) }) {
+		return false
+	}
+	return len(f.Classes) == 0 || slices.Contains(f.Classes, class)
 }
 
 // Issuer is an identity provider.
@@ -81,8 +130,12 @@ func New(cfg Config) *Issuer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Issuer{cfg: cfg, client: &http.Client{Timeout: requestTimeout}}
+	return &Issuer{cfg: cfg, client: &http.Client{Timeout: requestTimeout, CheckRedirect: stay}}
 }
+
+// stay follows no redirect: requests have the client's secret, and go to the addresses that the
+// issuer's document names.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Attempt is one sign-in that a browser has started. The caller keeps it for that
 // browser only, and for one answer.
@@ -94,8 +147,17 @@ type Attempt struct {
 	Next     string    `json:"next,omitempty"` // the address to open after the sign-in
 }
 
-// Identity is the person whom the issuer has authenticated. Email is verified.
-type Identity struct{ Email string }
+// Identity is a person whom the issuer has authenticated. Issuer and Subject together identify
+// them, and never change. Everything else may change, and is what the issuer says today.
+type Identity struct {
+	Issuer, Subject string
+	Email           string // verified by the issuer; "": there is none that is
+	Name            string // may be empty
+	// Groups are the groups of the person. If GroupsLeftOut is set, the issuer did not name
+	// them, because they are too many for a token.
+	Groups        []string
+	GroupsLeftOut bool
+}
 
 // Begin starts an attempt and returns the issuer's address where the person signs in.
 // The attempt is valid for 10 minutes. Begin fails with [ErrUnreachable].
@@ -105,7 +167,11 @@ func (i *Issuer) Begin(ctx context.Context) (Attempt, string, error) {
 		return Attempt{}, "", err
 	}
 	a := Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Until: i.cfg.Now().Add(attemptTimeout)}
-	return a, i.flow(issuer).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), nil
+	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
+	if classes := i.cfg.SecondFactor.Classes; len(classes) > 0 {
+		options = append(options, oauth2.SetAuthURLParam("acr_values", strings.Join(classes, " ")))
+	}
+	return a, i.flow(issuer).AuthCodeURL(a.State, options...), nil
 }
 
 // find returns the issuer's configuration. It requests it until the first success, and
@@ -125,7 +191,7 @@ func (i *Issuer) find(ctx context.Context) (*oidc.Provider, error) {
 
 func (i *Issuer) flow(issuer *oidc.Provider) *oauth2.Config {
 	return &oauth2.Config{ClientID: i.cfg.ClientID, ClientSecret: i.cfg.ClientSecret, Endpoint: issuer.Endpoint(),
-		RedirectURL: i.cfg.RedirectURL, Scopes: []string{oidc.ScopeOpenID, "email"}}
+		RedirectURL: i.cfg.RedirectURL, Scopes: append([]string{oidc.ScopeOpenID, "email"}, i.cfg.Scopes...)}
 }
 
 // Finish returns the identity that the issuer's answer to an attempt proves. answer is
@@ -169,9 +235,12 @@ func (i *Issuer) verify(ctx context.Context, issuer *oidc.Provider, a Attempt, r
 		return Identity{}, Refused{InvalidToken, errors.New("the nonce belongs to another attempt")}
 	}
 	var claims struct {
-		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
-		For      string `json:"azp"`
+		Email    string   `json:"email"`
+		Verified bool     `json:"email_verified"`
+		Name     string   `json:"name"`
+		For      string   `json:"azp"`
+		Class    string   `json:"acr"`
+		Methods  []string `json:"amr"`
 	}
 	if err := token.Claims(&claims); err != nil {
 		return Identity{}, Refused{InvalidToken, err}
@@ -179,8 +248,48 @@ func (i *Issuer) verify(ctx context.Context, issuer *oidc.Provider, a Attempt, r
 	if claims.For != "" && claims.For != i.cfg.ClientID {
 		return Identity{}, Refused{InvalidToken, errors.New("the token was issued to another client")}
 	}
-	if claims.Email == "" || !claims.Verified {
-		return Identity{}, Refused{UnverifiedEmail, nil}
+	if token.Subject == "" {
+		return Identity{}, Refused{InvalidToken, errors.New("the token names no person")}
 	}
-	return Identity{claims.Email}, nil
+	if !i.cfg.SecondFactor.shown(claims.Methods, claims.Class) {
+		return Identity{}, Refused{NoSecondFactor, fmt.Errorf("amr is %.200q and acr is %.200q", claims.Methods, claims.Class)}
+	}
+	who := Identity{Issuer: token.Issuer, Subject: token.Subject, Name: claims.Name}
+	if claims.Verified {
+		who.Email = claims.Email
+	}
+	if who.Groups, who.GroupsLeftOut, err = i.groupsOf(token); err != nil {
+		return Identity{}, Refused{InvalidToken, err}
+	}
+	return who, nil
+}
+
+// groupsOf reads the groups of a token: a list of names, or one name. A token without the
+// claim means that the person is in no group, unless it says that the claim is elsewhere
+// (OpenID Connect Core, section 5.6.2), as Microsoft's does for a person in many groups.
+func (i *Issuer) groupsOf(token *oidc.IDToken) (groups []string, leftOut bool, err error) {
+	if i.cfg.GroupsClaim == "" {
+		return nil, false, nil
+	}
+	var claims map[string]json.RawMessage
+	if err := token.Claims(&claims); err != nil {
+		return nil, false, err
+	}
+	value, given := claims[i.cfg.GroupsClaim]
+	if !given {
+		var elsewhere struct {
+			Names map[string]string `json:"_claim_names"`
+		}
+		err := token.Claims(&elsewhere)
+		_, leftOut = elsewhere.Names[i.cfg.GroupsClaim]
+		return nil, leftOut, err
+	}
+	var single string
+	if json.Unmarshal(value, &single) == nil {
+		return []string{single}, false, nil
+	}
+	if err := json.Unmarshal(value, &groups); err != nil {
+		return nil, false, fmt.Errorf("the claim %q is not a list of names", i.cfg.GroupsClaim)
+	}
+	return groups, false, nil
 }

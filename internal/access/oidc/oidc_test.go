@@ -2,7 +2,11 @@ package oidc_test
 
 import (
 	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,9 +72,8 @@ func TestWhatTheIssuerAnswers(t *testing.T) {
 		{"a wrong issuer", claim("iss", "https://evil.example"), nil, oidc.InvalidToken},
 		{"expired", claim("exp", time.Now().Add(-time.Hour).Unix()), nil, oidc.InvalidToken},
 		{"signed by another key", func(i *oidctest.Issuer) { i.Forge = true }, nil, oidc.InvalidToken},
-		{"an unverified e-mail address", func(i *oidctest.Issuer) { i.Verified = false }, nil, oidc.UnverifiedEmail},
 		{"email_verified is not a boolean", claim("email_verified", "yes"), nil, oidc.InvalidToken},
-		{"no e-mail address", claim("email", ""), nil, oidc.UnverifiedEmail},
+		{"no person", claim("sub", ""), nil, oidc.InvalidToken},
 		{"the person or the issuer says no", nil, answered("error", "access_denied"), oidc.RefusedByIssuer},
 		{"a made-up code", nil, answered("code", "another"), oidc.RefusedByIssuer},
 		{"a code that another browser asked for", nil, func(a oidc.Attempt, q url.Values) (oidc.Attempt, url.Values) {
@@ -94,9 +97,9 @@ func TestWhatTheIssuerAnswers(t *testing.T) {
 			who, err := here.Finish(t.Context(), attempt, answer)
 			refused := oidc.Refused{}
 			switch {
-			case c.reason == "" && (err != nil || who.Email != "ada@clinic.example"):
+			case c.reason == "" && (err != nil || who.Email != "ada@clinic.example" || who.Subject != "1 ada@clinic.example" || who.Issuer != there.URL):
 				t.Errorf("got %+v, %v", who, err)
-			case c.reason != "" && (!errors.As(err, &refused) || refused.Reason != c.reason || who.Email != ""):
+			case c.reason != "" && (!errors.As(err, &refused) || refused.Reason != c.reason || who.Subject != ""):
 				t.Errorf("got %+v, %v (%s), want %s", who, err, refused.Reason, c.reason)
 			}
 		})
@@ -157,5 +160,134 @@ func TestTheIssuerIsAway(t *testing.T) {
 		if _, _, err := gone.Begin(t.Context()); !errors.Is(err, oidc.ErrUnreachable) {
 			t.Errorf("from the beginning: %v", err)
 		}
+	}
+}
+
+// signIn signs in at the issuer of a test, with the changed configuration.
+func signIn(t *testing.T, set func(*oidctest.Issuer), change func(*oidc.Config)) (oidc.Identity, url.Values, error) {
+	t.Helper()
+	there := oidctest.New(t)
+	there.Email = "ada@clinic.example"
+	set(there)
+	cfg := oidc.Config{Issuer: there.URL, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, RedirectURL: "http://postern.example/back"}
+	change(&cfg)
+	here := oidc.New(cfg)
+	attempt, to, err := here.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := here.Finish(t.Context(), attempt, there.Authorize(asked(t, to)))
+	return who, asked(t, to), err
+}
+
+// What identifies a person is there without an address that the issuer has verified.
+func TestAnAddressCountsIfItIsVerified(t *testing.T) {
+	for _, set := range []func(*oidctest.Issuer){
+		func(i *oidctest.Issuer) { i.Verified = false },
+		func(i *oidctest.Issuer) { i.Spoil = func(c map[string]any) { delete(c, "email_verified") } },
+		func(i *oidctest.Issuer) { i.Spoil = func(c map[string]any) { delete(c, "email") } },
+	} {
+		who, _, err := signIn(t, set, func(*oidc.Config) {})
+		if err != nil || who.Email != "" || who.Subject != "1 ada@clinic.example" {
+			t.Errorf("%+v, %v", who, err)
+		}
+	}
+}
+
+// Groups are read from the claim that is named, and from no other.
+func TestGroups(t *testing.T) {
+	claims := func(all map[string]any) func(*oidctest.Issuer) {
+		return func(i *oidctest.Issuer) { i.Spoil = func(c map[string]any) { maps.Copy(c, all) } }
+	}
+	elsewhere := func(claim string) map[string]any {
+		return map[string]any{"_claim_names": map[string]string{claim: "src1"},
+			"_claim_sources": map[string]any{"src1": map[string]string{"endpoint": "https://graph.example/groups"}}}
+	}
+	for _, c := range []struct {
+		name, claim string
+		issuer      func(*oidctest.Issuer)
+		want        []string
+		leftOut     bool
+		invalid     bool
+	}{
+		{"a list", "groups", claims(map[string]any{"groups": []string{"nurses", "staff"}}), []string{"nurses", "staff"}, false, false},
+		{"a single name", "groups", claims(map[string]any{"groups": "nurses"}), []string{"nurses"}, false, false},
+		{"another claim", "roles", claims(map[string]any{"roles": []string{"nurse"}, "groups": []string{"nurses"}}), []string{"nurse"}, false, false},
+		{"no claim", "groups", claims(nil), nil, false, false},
+		{"not read", "", claims(map[string]any{"groups": 7}), nil, false, false},
+		{"too many for a token", "groups", claims(elsewhere("groups")), nil, true, false},
+		{"another claim is left out", "groups", claims(elsewhere("roles")), nil, false, false},
+		{"not names", "groups", claims(map[string]any{"groups": []any{"nurses", 7}}), nil, false, true},
+		{"not a list", "groups", claims(map[string]any{"groups": map[string]any{"nurses": true}}), nil, false, true},
+		{"where they are is no map", "groups", claims(map[string]any{"_claim_names": "groups"}), nil, false, true},
+	} {
+		who, _, err := signIn(t, c.issuer, func(cfg *oidc.Config) { cfg.GroupsClaim = c.claim })
+		refused := oidc.Refused{}
+		if errors.As(err, &refused) != c.invalid || c.invalid && refused.Reason != oidc.InvalidToken || !c.invalid && err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if !slices.Equal(who.Groups, c.want) || who.GroupsLeftOut != c.leftOut {
+			t.Errorf("%s: %q, left out: %t", c.name, who.Groups, who.GroupsLeftOut)
+		}
+	}
+}
+
+// A clinic can require that the issuer says that it asked for a second factor.
+func TestSecondFactorAtTheIssuer(t *testing.T) {
+	for _, c := range []struct {
+		setting string
+		amr     any
+		acr     any
+		want    bool
+	}{
+		{"", nil, nil, true},
+		{"false", []string{"pwd"}, nil, true},
+		{"true", nil, nil, false},
+		{"true", []string{"pwd"}, "silver", false},
+		{"true", []string{"pwd", "mfa"}, nil, true},
+		{"true", []string{"otp"}, nil, true},
+		{"true", []string{"hwk"}, nil, true},
+		{"silver, gold", []string{"mfa"}, nil, false},
+		{"silver, gold", nil, "bronze", false},
+		{"silver, gold", nil, "gold", true},
+	} {
+		_, asked, err := signIn(t, func(i *oidctest.Issuer) {
+			i.Spoil = func(claims map[string]any) {
+				if c.amr != nil {
+					claims["amr"] = c.amr
+				}
+				if c.acr != nil {
+					claims["acr"] = c.acr
+				}
+			}
+		}, func(cfg *oidc.Config) { cfg.SecondFactor = oidc.ParseSecondFactor(c.setting) })
+		refused := oidc.Refused{}
+		if errors.As(err, &refused); (err == nil) != c.want || !c.want && refused.Reason != oidc.NoSecondFactor {
+			t.Errorf("%q with amr %v and acr %v: %v", c.setting, c.amr, c.acr, err)
+		}
+		if want := strings.Contains(c.setting, "silver"); want != (asked.Get("acr_values") == "silver gold") {
+			t.Errorf("%q asks for the classes %q", c.setting, asked.Get("acr_values"))
+		}
+	}
+}
+
+// Further scopes are asked for after those that are always needed.
+func TestScopes(t *testing.T) {
+	_, asked, err := signIn(t, func(*oidctest.Issuer) {}, func(cfg *oidc.Config) { cfg.Scopes = []string{"profile", "groups"} })
+	if err != nil || asked.Get("scope") != "openid email profile groups" {
+		t.Errorf("it asks for %q, %v", asked.Get("scope"), err)
+	}
+}
+
+// An issuer that redirects elsewhere is not followed.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	followed := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
+	defer elsewhere.Close()
+	there := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer there.Close()
+	here := oidc.New(oidc.Config{Issuer: there.URL, ClientID: "x", RedirectURL: "x"})
+	if _, _, err := here.Begin(t.Context()); !errors.Is(err, oidc.ErrUnreachable) || followed {
+		t.Errorf("%v, followed: %t", err, followed)
 	}
 }

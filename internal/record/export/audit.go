@@ -125,6 +125,14 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		var b events.SecondFactor
 		b, err = events.Decode[events.SecondFactor](e)
 		a.account("staff", b.StaffID)
+	case events.TypeIdentityLinked:
+		var b events.IdentityLinked
+		b, err = events.Decode[events.IdentityLinked](e)
+		a.account("staff", b.StaffID)
+	case events.TypeIdentityUnlinked:
+		var b events.IdentityUnlinked
+		b, err = events.Decode[events.IdentityUnlinked](e)
+		a.account("staff", b.StaffID)
 	case events.TypeStaffChanged:
 		var b events.StaffChanged
 		b, err = events.Decode[events.StaffChanged](e)

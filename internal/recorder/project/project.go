@@ -55,6 +55,8 @@ var projections = map[events.Type]projection{
 	events.TypeStaffEnabled:         body(staffSwitched),
 	events.TypePermissionGranted:    body(permissionChanged),
 	events.TypePermissionRevoked:    body(permissionChanged),
+	events.TypeIdentityLinked:       body(identityLinked),
+	events.TypeIdentityUnlinked:     body(identityUnlinked),
 	events.TypeTokenCreated:         body(tokenCreated),
 	events.TypeTokenRevoked:         body(tokenRevoked),
 	events.TypeLabelChanged:         body(labelChanged),

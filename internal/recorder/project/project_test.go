@@ -76,6 +76,8 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
 		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
+		events.IdentityLinked{Identity: m1, StaffID: "s1", Issuer: "https://login.clinic.example"}, events.IdentityUnlinked{Identity: m1, StaffID: "s1"},
+		events.IdentityLinked{Identity: m2, StaffID: "s1", Issuer: "https://login.clinic.example"}, events.IdentityLinked{Identity: m1, StaffID: "s1", Issuer: "https://other.example"},
 		events.TokenCreated{Token: m1, StaffID: "s1", Name: "report", Scope: events.ScopeListed, Permissions: []string{"read_record"}, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
 		events.TokenCreated{Token: m2, StaffID: "s1", Name: "all", Scope: events.ScopeOwner, ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
 		events.TokenRevoked{Token: m1, StaffID: "s1", Why: events.RevokedByOwner},

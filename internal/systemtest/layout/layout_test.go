@@ -102,7 +102,7 @@ var imports = map[string]string{
 	"directory/source/fhir":        "directory/field directory/source limits text/invisible text/number",
 	"directory/demo":               "directory/imports",
 	"directory/upload":             "access/policy content directory/imports directory/roster/rosterstore directory/source eventlog/outbox limits store",
-	"access":                       "access/passwords access/policy access/session access/tally access/turn content eventlog/facts events inbound limits problem store text/address text/agent text/invisible",
+	"access":                       "access/groups access/oidc access/passwords access/policy access/session access/tally access/turn content eventlog/facts events inbound limits problem store text/address text/agent text/invisible",
 	"access/policy":                "events problem",
 	"access/passwords":             "limits text/folding",
 	"access/session":               "access/policy problem",
@@ -110,6 +110,7 @@ var imports = map[string]string{
 	"access/tally":                 "",
 	"access/turn":                  "",
 	"access/oidc":                  "",
+	"access/groups":                "access/policy",
 	"labels/labelstore":            "eventlog/facts events labels store",
 	"labels":                       "limits problem",
 
@@ -165,8 +166,8 @@ var imports = map[string]string{
 	"cli":              "access access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
-	"config":            "inbound notify/sendgrid serving/loopback text/address",
-	"process":           "access access/letter access/oidc api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"config":            "access/groups inbound notify/sendgrid serving/loopback text/address",
+	"process":           "access access/groups access/letter access/oidc api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",

@@ -114,6 +114,8 @@ var pages = []rule{
 	{route: "POST /account/second-factor/confirm", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /account/second-factor/remove", needs: staff, due: true, session: true},
 	{route: "POST /account/second-factor/remove", needs: staff, body: emptyForm, due: true, session: true},
+	{route: "GET /account/unlink", needs: staff, due: true, session: true},
+	{route: "POST /account/unlink", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /account/password", needs: staff, due: true, session: true},
 	{route: "POST /account/password", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /account/sessions", needs: staff, due: true, session: true},
@@ -210,6 +212,7 @@ var pages = []rule{
 	{route: "POST /administration/staff/{id}/disable", needs: manage, at: "/administration/staff/{staff}/disable", body: emptyForm},
 	{route: "POST /administration/staff/{id}/enable", needs: manage, at: "/administration/staff/{staff}/enable", body: emptyForm},
 	{route: "POST /administration/staff/{id}/reset-second-factor", needs: manage, at: "/administration/staff/{staff}/reset-second-factor", body: emptyForm},
+	{route: "POST /administration/staff/{id}/unlink", needs: manage, at: "/administration/staff/{staff}/unlink", body: emptyForm},
 	{route: "POST /administration/staff/{id}/cancel-scheduled", needs: manage, at: "/administration/staff/{staff}/cancel-scheduled", body: emptyForm},
 	{route: "GET /administration/labels", needs: words},
 	{route: "POST /administration/labels", needs: words, body: emptyForm},
@@ -259,6 +262,7 @@ var operations = []rule{
 
 	// For all staff.
 	{route: "GET /v1/session", needs: staff},
+	{route: "POST /v1/session/unlink", needs: staff, body: `{"password":"not this one"}`, due: true, session: true},
 	{route: "POST /v1/session/password", needs: staff, body: `{"current":"not this one","new":"nor this one"}`, due: true, session: true},
 	{route: "GET /v1/sessions", needs: staff},
 	{route: "DELETE /v1/sessions/{id}", needs: staff, at: "/v1/sessions/{session-of-api}", owned: nobodyElse, due: true, session: true, once: true},
@@ -333,5 +337,6 @@ var operations = []rule{
 	{route: "POST /v1/staff/{id}/disable", needs: manage, at: "/v1/staff/{staff}/disable"},
 	{route: "POST /v1/staff/{id}/enable", needs: manage, at: "/v1/staff/{staff}/enable"},
 	{route: "POST /v1/staff/{id}/cancel-scheduled", needs: manage, at: "/v1/staff/{staff}/cancel-scheduled"},
+	{route: "DELETE /v1/staff/{id}/identity", needs: manage, at: "/v1/staff/{staff}/identity"},
 	{route: "DELETE /v1/staff/{id}/second-factor", needs: manage, at: "/v1/staff/{staff}/second-factor"},
 }

@@ -68,6 +68,7 @@ func (p *Pages) Routes() []page.Route {
 		route("POST /administration/staff/{id}/link", p.inviteStaff, policy.ChangeStaff),
 		route("POST /administration/staff/{id}/disable", p.changeAccount(p.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/enable", p.changeAccount(p.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/unlink", p.changeAccount(p.Gate.Unlink, "Unlinked from the organisation. They are signed out everywhere. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/reset-second-factor", p.changeAccount(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, policy.ChangeStaff),
 		route("GET /administration/labels", p.labels, policy.ChangeLabels),

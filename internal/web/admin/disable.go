@@ -20,7 +20,7 @@ func (p *Pages) changeAccount(change func(ctx context.Context, actor, staffID st
 			return p.Redirect(w, r, "/administration/staff/"+id, done)
 		case errors.Is(err, access.ErrNoStaff):
 			return p.NotFound(w, r)
-		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrOwnFactor), errors.Is(err, access.ErrLastAdministrator):
+		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrOwnFactor), errors.Is(err, access.ErrOwnIdentity), errors.Is(err, access.ErrLastAdministrator):
 			return p.refuseSignIn(w, r, id, "sign-in", sentence(err))
 		}
 		return err

@@ -61,7 +61,7 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.refused(w, r, err)
 	}
-	subject, err := p.Gate.SignInByOrganisation(r.Context(), who.Email)
+	subject, err := p.Gate.SignInByOrganisation(r.Context(), who)
 	if err != nil {
 		return p.refused(w, r, err)
 	}
@@ -78,13 +78,15 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 // refused shows the sign-in again with an error. The issuer's own text goes to the log.
 func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error {
 	said, status := err, http.StatusForbidden
-	refusal := oidc.Refused{}
+	refusal, here := oidc.Refused{}, access.OrganisationRefusal{}
 	switch {
 	case errors.Is(err, oidc.ErrUnreachable):
 		said, status = oidc.ErrUnreachable, http.StatusServiceUnavailable
 	case errors.As(err, &refusal):
 		said = refusal
-	case !errors.Is(err, access.ErrUnknownAtOrganisation):
+	case errors.As(err, &here):
+		refusal.Reason = here.Reason
+	default:
 		return err
 	}
 	p.Log().WarnContext(r.Context(), "a sign-in through the organisation failed", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/access"
+	"postern/internal/access/groups"
 	"postern/internal/access/oidc"
 	"postern/internal/access/oidc/oidctest"
 	"postern/internal/access/policy"
@@ -16,10 +18,16 @@ import (
 // withOrganisation is a clinic with its own identity provider.
 func withOrganisation(t *testing.T, change ...func(*process.WebConfig)) (*webtest.Site, *oidctest.Issuer) {
 	t.Helper()
+	return withIssuer(t, oidc.SecondFactor{}, change...)
+}
+
+// withIssuer is [withOrganisation] for a clinic that asks for the organisation's second factor.
+func withIssuer(t *testing.T, factor oidc.SecondFactor, change ...func(*process.WebConfig)) (*webtest.Site, *oidctest.Issuer) {
+	t.Helper()
 	issuer := oidctest.New(t)
 	s := webtest.New(t, append(change, func(c *process.WebConfig) {
-		c.Organisation = oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: oidctest.ClientID,
-			ClientSecret: oidctest.ClientSecret, RedirectURL: c.Letters.PublicURL + oidc.CallbackPath})
+		c.Issuer = oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret,
+			RedirectURL: c.Letters.PublicURL + oidc.CallbackPath, GroupsClaim: "groups", SecondFactor: factor})
 	})...)
 	return s, issuer
 }
@@ -78,7 +86,7 @@ func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	}{
 		{"unknown", "eve@clinic.example", func() {}, unknown},
 		{"disabled", dora.Email, func() {}, unknown},
-		{"unverified", sam.Email, func() { issuer.Verified = false }, "Your organisation did not sign you in"},
+		{"unverified", sam.Email, func() { issuer.Verified = false }, "Your organisation did not confirm your e-mail address"},
 		{"forged", sam.Email, func() { issuer.Verified, issuer.Forge = true, true }, "Your organisation did not sign you in"},
 		{"another's token", sam.Email, func() {
 			issuer.Forge, issuer.Spoil = false, func(claims map[string]any) { claims["aud"] = "another" }
@@ -129,6 +137,90 @@ func TestTheOrganisationIsUnavailable(t *testing.T) {
 	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/search"}}).Is(http.StatusOK).Says("Sam Staff")
 }
 
+// The first sign-in links the account. Then another person at the organisation with the same
+// address is refused, until an administrator unlinks the account; its owner unlinks it with the
+// password.
+func TestAnAccountIsLinkedToOnePerson(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
+	sam := s.NewStaff(t, "Sam Staff")
+	at := "/administration/staff/" + sam.ID
+	admin.Get(at).LacksHTML("Linked to the organisation", at+"/unlink")
+	issuer.Email, issuer.Subject = sam.Email, "one"
+	v := s.SignedOut(t)
+	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
+	v.Get("/account").Says("Linked to the organisation since", "Unlink your account from your organisation")
+	admin.Get(at).Says("Linked to the organisation since")
+
+	issuer.Email = "sam.married@clinic.example"
+	s.SignedOut(t).Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
+	issuer.Email, issuer.Subject = sam.Email, "two"
+	s.SignedOut(t).Get("/sign-in/organisation").Is(http.StatusForbidden).
+		Says("The staff account with your e-mail address is linked to another sign-in at your organisation: ask an administrator to unlink it at Staff Info, and start again.")
+	if got := signIns(t, s, 1); got != "sign_in.failed by process:api" {
+		t.Errorf("recorded %s", got)
+	}
+
+	admin.Post(at+"/unlink", nil).Is(http.StatusOK).Says("Unlinked from the organisation.").LacksHTML("Linked to the organisation since")
+	v.Get("/account").Says("Staff sign-in")
+	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
+
+	v.Get("/account/unlink").Is(http.StatusOK).Says("Unlink your account from your organisation")
+	v.Post("/account/unlink", url.Values{"password": {"wrong"}}).Is(http.StatusUnprocessableEntity).Says("This is not your current password").HasHTML(`href="#password"`)
+	v.Post("/account/unlink", url.Values{"password": {webtest.Password}}).Is(http.StatusOK).Says("Staff sign-in", "Your account is unlinked from your organisation. Sign in with your password.")
+	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/account"}}).Is(http.StatusOK).LacksHTML("Linked to the organisation")
+	if path := v.Get("/account/unlink").URL.Path; path != "/account" {
+		t.Errorf("an account without a link is unlinked at %s", path)
+	}
+
+	// One's own account is not unlinked as administrators do.
+	mine := "/administration/staff/" + admin.ID
+	issuer.Email, issuer.Subject = "ada.admin@clinic.example", "three"
+	admin.Get("/sign-in/organisation").Is(http.StatusOK)
+	admin.Get(mine).Says("Linked to the organisation since", "To unlink your own account").LacksHTML(mine + "/unlink")
+	admin.Post(mine+"/unlink", nil).Is(http.StatusUnprocessableEntity).Says("You can't unlink your own account here")
+	s.Staff(t, "Plain").Post(at+"/unlink", nil).Is(http.StatusForbidden)
+}
+
+// A person whose groups give a permission gets an account when they come, and the permissions
+// of their groups at each sign-in.
+func TestAnAccountForAPersonWhoComes(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t, func(c *process.WebConfig) {
+		c.Organisation = access.Organisation{JustInTime: true, Groups: groups.Mapping{"nurses": {policy.SendPortalMessage}, "office": {policy.ManageLabels}}}
+	})
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff, policy.ReadRecord)
+	issuer.Email, issuer.Name, issuer.Groups = "noel@clinic.example", "Noel Novice", []string{"everyone"}
+	v := s.SignedOut(t)
+	v.Get("/sign-in/organisation").Is(http.StatusForbidden).Says("You have no staff account, and none of your groups at your organisation gives you one: ask an administrator to add you.")
+	issuer.Groups = []string{"everyone", "nurses"}
+	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Noel Novice", "Compose Patient Portal Message")
+	v.Get("/administration/labels").Is(http.StatusForbidden)
+	v.Get("/account").Says("You have no password here.", "Linked to the organisation since", "Ask an administrator for a link").LacksHTML(`href="/account/unlink"`)
+	issuer.Groups = []string{"office"}
+	v.Get("/sign-in/organisation").Is(http.StatusOK)
+	v.Get("/administration/labels").Is(http.StatusOK)
+	v.Get("/messages/compose").Is(http.StatusForbidden)
+	s.Settle(t)
+	admin.Get("/administration/staff?q=noel").Says("Noel Novice", "noel@clinic.example", "Manage Custom Labels")
+	admin.Get("/record?actor=process:organisation").Says("The organisation created the staff account of Noel Novice", "The organisation gave Noel Novice the permission send_portal_message",
+		"The organisation linked the staff account of Noel Novice", "The organisation removed the permission send_portal_message from Noel Novice")
+}
+
+// A clinic can ask that the organisation's own second factor was given.
+func TestTheOrganisationsSecondFactor(t *testing.T) {
+	t.Parallel()
+	s, issuer := withIssuer(t, oidc.ParseSecondFactor("true"))
+	issuer.Email = s.NewStaff(t, "Sam Staff").Email
+	s.SignedOut(t).Get("/sign-in/organisation").Is(http.StatusForbidden).Says("Your organisation did not ask you for a second factor, which your clinic requires")
+	if got := signIns(t, s, 1); got != "sign_in.failed by process:api" {
+		t.Errorf("recorded %s", got)
+	}
+	issuer.Spoil = func(claims map[string]any) { claims["amr"] = []string{"pwd", "otp"} }
+	s.SignedOut(t).Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
+}
+
 // Without an organisation there is no button.
 func TestWithoutAnOrganisation(t *testing.T) {
 	t.Parallel()
@@ -157,4 +249,15 @@ func TestTheOrganisationInABrowser(t *testing.T) {
 	b.Click("Sign in with your organisation")
 	b.At("/search")
 	b.Sees("Sam Staff")
+	b.Open("/account")
+	b.Sees("Linked to the organisation since")
+	b.AccessibleInAllViews()
+	b.Screenshot("account-linked")
+	b.Click("Unlink your account from your organisation")
+	b.Sees("Your next sign-in through your organisation")
+	b.AccessibleInAllViews()
+	b.Screenshot("account-unlink")
+	b.Click("Unlink the account")
+	b.Sees("There is a problem")
+	b.AccessibleInAllViews()
 }

@@ -4,6 +4,7 @@
 package oidctest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +36,12 @@ type Issuer struct {
 	// has verified it.
 	Email    string
 	Verified bool
+	// Subject is the issuer's id of the person; "": "1 " and the address in lower case, so that
+	// each address is a person.
+	Subject string
+	// Name and Groups are in the token if they are set.
+	Name   string
+	Groups []string
 	// Spoil changes the claims of a token before it is signed.
 	Spoil func(claims map[string]any)
 	// Forge signs with a key that is not the issuer's.
@@ -46,17 +54,24 @@ type Issuer struct {
 	codes      map[string]url.Values // the authorization request of each unused code
 }
 
+// keys are the keys of all issuers of a test's process, because making one takes a while.
+var keys = sync.OnceValues(func() (made [2]*rsa.PrivateKey, err error) {
+	for n := range made {
+		if made[n], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+})
+
 // New starts an issuer that stops at the end of the test.
 func New(t testing.TB) *Issuer {
 	t.Helper()
-	i := &Issuer{Verified: true, Now: time.Now, codes: map[string]url.Values{}}
-	for _, key := range []**rsa.PrivateKey{&i.key, &i.other} {
-		made, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			t.Fatal(err)
-		}
-		*key = made
+	made, err := keys()
+	if err != nil {
+		t.Fatal(err)
 	}
+	i := &Issuer{Verified: true, Now: time.Now, codes: map[string]url.Values{}, key: made[0], other: made[1]}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
@@ -127,8 +142,14 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 
 func (i *Issuer) sign(nonce string) (string, error) {
 	now := i.Now()
-	claims := map[string]any{"iss": i.URL, "aud": ClientID, "sub": "1", "nonce": nonce, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	claims := map[string]any{"iss": i.URL, "aud": ClientID, "sub": cmp.Or(i.Subject, "1 "+strings.ToLower(i.Email)), "nonce": nonce, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 		"email": i.Email, "email_verified": i.Verified}
+	if i.Name != "" {
+		claims["name"] = i.Name
+	}
+	if i.Groups != nil {
+		claims["groups"] = i.Groups
+	}
 	if i.Spoil != nil {
 		i.Spoil(claims)
 	}
