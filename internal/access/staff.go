@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -146,7 +147,7 @@ type NewStaff struct {
 }
 
 // CreateStaff creates a staff member and returns once the event can be read. The event
-// names actor. To retry after a failure, call it again with the same e-mail address: it
+// names actor. Permissions that take two people are requested, as [Gate.Permit] does. To retry after a failure, call it again with the same e-mail address: it
 // continues with the same id. It fails with the errors of [NewStaff.Check] or with
 // [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
@@ -169,8 +170,10 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		return Staff{}, err
 	}
 	bodies := []events.Body{events.StaffCreated{StaffID: id.String(), Name: n.Name}}
-	for _, p := range n.Permissions {
-		// The change is the creation: a repeat gives the same events.
+	requested := slices.DeleteFunc(without(n.Permissions, nil), func(p policy.Permission) bool { return alonePermits(actor, p) })
+	// The change is the creation: a repeat gives the same events.
+	bodies = append(bodies, g.requestsOf(nil, id, id.String(), events.BecauseNewStaff, requested)...)
+	for _, p := range without(n.Permissions, requested) {
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
 	}
 	if n.Password != "" {

@@ -23,7 +23,8 @@ type StaffChange struct{ Name, Email *string }
 
 // ChangeStaff changes the name or the e-mail address of a staff member and returns once
 // the event can be read. The event names actor. A changed address ends their sessions and
-// their unused links; ChangeStaff then returns the former one, which should be told (see
+// their unused links, and the permissions that take two people are requested again if the
+// actor is a staff member; ChangeStaff then returns the former one, which should be told (see
 // package letter), and "" otherwise. Without a difference it publishes no event. It fails
 // with [ErrNoStaff], [ErrOwnAddress] or [ErrStaffExists], and with [ErrName] and
 // [ErrEmail], joined where both are wrong.
@@ -47,10 +48,18 @@ func (g *Gate) ChangeStaff(ctx context.Context, actor, staffID string, c StaffCh
 		if !fact.NameChanged && !fact.AddressChanged {
 			return nil
 		}
+		facts := []events.Body{fact}
+		if fact.AddressChanged {
+			again, err := g.requestedAgain(ctx, q, actor, staff, events.BecauseAddressChanged)
+			if err != nil {
+				return err
+			}
+			facts = append(facts, again...)
+		}
 		if err := held(ctx); err != nil {
 			return err
 		}
-		if err := g.recordFacts(ctx, actor, fact); err != nil || !fact.AddressChanged {
+		if err := g.recordFacts(ctx, actor, facts...); err != nil || !fact.AddressChanged {
 			return err
 		}
 		// A crash here leaves an event of a changed address, and the former address in use:

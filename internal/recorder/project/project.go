@@ -55,6 +55,8 @@ var projections = map[events.Type]projection{
 	events.TypeStaffEnabled:         body(staffSwitched),
 	events.TypePermissionGranted:    body(permissionChanged),
 	events.TypePermissionRevoked:    body(permissionChanged),
+	events.TypeGrantRequested:       body(grantRequested),
+	events.TypeGrantWithdrawn:       body(grantWithdrawn),
 	events.TypeTokenCreated:         body(tokenCreated),
 	events.TypeTokenRevoked:         body(tokenRevoked),
 	events.TypeLabelChanged:         body(labelChanged),
@@ -267,8 +269,12 @@ func staffSwitched(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
 	if !e.Disabled {
 		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
 	}
-	return b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
+	err := b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
 		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.Event.Time)
+	if err != nil {
+		return err
+	}
+	return endGrants(b, p, e.StaffID)
 }
 
 func permissionChanged(b *batch, p *Prepared, e events.PermissionChanged) error {
@@ -278,8 +284,10 @@ func permissionChanged(b *batch, p *Prepared, e events.PermissionChanged) error 
 		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
 			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
 	}
-	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
-		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor)
+	if e.Request != nil {
+		return grantApproved(b, p, e)
+	}
+	return b.exec(givePermission, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor, "")
 }
 
 func secondFactorAdded(b *batch, p *Prepared, e events.SecondFactor) error {

@@ -45,6 +45,7 @@ var tables = []table{
 	{"staff", "*", "staff_id"},
 	{"staff_permissions", "*", "staff_id, permission"},
 	{"second_factors", "*", "staff_id"},
+	{"grants", "*", "request_id"},
 	{"tokens", "*", "token_id"},
 	{"labels", "*", "label"},
 	{"parked_decisions", "*", "parked_id, tries"},
