@@ -124,7 +124,7 @@ func (g *Gate) ApproveGrant(ctx context.Context, actor string, id uuid.UUID) (re
 	err = g.settleGrant(ctx, actor, id, GrantApproved, func(q querier, r GrantRequest) (events.Body, error) {
 		act := twopeople.Act{Permission: policy.ManageStaff, First: r.RequestedBy, Second: actor, For: r.StaffID}
 		return events.PermissionChanged{Granted: true, Change: r.ID, StaffID: r.StaffID, Permission: string(r.Permission),
-			Request: &r.ID, RequestedBy: r.RequestedBy}, g.twoPeople().Check(ctx, q, act)
+			Request: &r.ID, RequestedBy: r.RequestedBy}, g.TwoPeople().Check(ctx, q, g.cfg.Facts.Now(), act)
 	})
 	if err != nil {
 		return GrantRequest{}, err
@@ -173,13 +173,10 @@ func (g *Gate) settleGrant(ctx context.Context, actor string, id uuid.UUID, to G
 	})
 }
 
-// twoPeople is the rule of the clinic.
-func (g *Gate) twoPeople() twopeople.Rule {
-	return twopeople.Rule{Age: g.cfg.TwoPersonAge, Factor: g.cfg.FactorRequired, Now: g.cfg.Facts.Now}
+// TwoPeople is the rule by which two staff members of the clinic count as two people.
+func (g *Gate) TwoPeople() twopeople.Rule {
+	return twopeople.Rule{Age: g.cfg.TwoPersonAge, Factor: g.cfg.FactorRequired}
 }
-
-// TwoPeople is the rule by which two staff members count as two people.
-func (g *Gate) TwoPeople() twopeople.Rule { return g.twoPeople() }
 
 // alonePermits reports whether the actor alone can give a permission.
 func alonePermits(actor string, p policy.Permission) bool {

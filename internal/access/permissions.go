@@ -102,14 +102,15 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, cha
 }
 
 // recordChange publishes the granted, the revoked and the requested permissions as one batch.
-func (g *Gate) recordChange(ctx context.Context, actor string, change uuid.UUID, staffID string, granted, revoked []policy.Permission, bodies []events.Body) error {
+func (g *Gate) recordChange(ctx context.Context, actor string, change uuid.UUID, staffID string, granted, revoked []policy.Permission, requests []events.Body) error {
+	var bodies []events.Body
 	for _, p := range granted {
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: change, StaffID: staffID, Permission: string(p)})
 	}
 	for _, p := range revoked {
 		bodies = append(bodies, events.PermissionChanged{Granted: false, Change: change, StaffID: staffID, Permission: string(p)})
 	}
-	if len(bodies) == 0 {
+	if bodies = append(bodies, requests...); len(bodies) == 0 {
 		return nil
 	}
 	return g.recordFacts(ctx, actor, bodies...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -170,12 +169,16 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		return Staff{}, err
 	}
 	bodies := []events.Body{events.StaffCreated{StaffID: id.String(), Name: n.Name}}
-	requested := slices.DeleteFunc(without(n.Permissions, nil), func(p policy.Permission) bool { return alonePermits(actor, p) })
 	// The change is the creation: a repeat gives the same events.
-	bodies = append(bodies, g.requestsOf(nil, id, id.String(), events.BecauseNewStaff, requested)...)
-	for _, p := range without(n.Permissions, requested) {
+	var requested []policy.Permission
+	for _, p := range n.Permissions {
+		if !alonePermits(actor, p) {
+			requested = append(requested, p)
+			continue
+		}
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
 	}
+	bodies = append(bodies, g.requestsOf(nil, id, id.String(), events.BecauseNewStaff, without(requested, nil))...)
 	if n.Password != "" {
 		bodies = append(bodies, events.PasswordSet{Change: id, Account: string(policy.RealmStaff), ID: id.String(), How: events.ByCommandLine})
 	}

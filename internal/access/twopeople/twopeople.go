@@ -43,7 +43,6 @@ type Rule struct {
 	Age time.Duration
 	// Factor asks a second factor of both.
 	Factor bool
-	Now    func() time.Time
 }
 
 // Days is an age in days.
@@ -92,10 +91,11 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Check returns nil if the two people of an act count as two, or a [NotTwo]. Call it under the
-// lease of permissions, so that nothing that it reads changes before the approval is published.
-func (r Rule) Check(ctx context.Context, q Querier, act Act) error {
-	known, err := r.read(ctx, q)
+// Check returns nil if the two people of an act count as two now, or a [NotTwo]. Call it under
+// the lease of permissions, so that nothing that it reads changes before the approval is
+// published.
+func (r Rule) Check(ctx context.Context, q Querier, now time.Time, act Act) error {
+	known, err := r.read(ctx, q, now)
 	if err != nil {
 		return fmt.Errorf("checking that two people act: %w", err)
 	}
@@ -128,8 +128,8 @@ type known struct {
 // influential are the types of event that [known.add] understands.
 var influential = []string{string(events.TypePermissionGranted), string(events.TypeStaffChanged), string(events.TypeSecondFactorReset)}
 
-func (r Rule) read(ctx context.Context, q Querier) (k known, err error) {
-	k = known{Rule: r, now: r.Now()}
+func (r Rule) read(ctx context.Context, q Querier, now time.Time) (k known, err error) {
+	k = known{Rule: r, now: now}
 	rows, err := q.Query(ctx, `SELECT s.staff_id, s.name, s.created_at, EXISTS (SELECT FROM app.staff_with_factor f WHERE f.staff_id = s.staff_id),
 		array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id)
 		FROM record.staff s WHERE s.disabled_at IS NULL ORDER BY lower(s.name), s.staff_id`)

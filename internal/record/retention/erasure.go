@@ -136,7 +136,7 @@ func (r *Retention) mayApprove(ctx context.Context, conn *pgxpool.Conn, staff po
 	if err != nil || since.After(e.RequestedAt) {
 		return ErrTooNew
 	}
-	return r.cfg.TwoPeople.Check(ctx, conn, twopeople.Act{Permission: policy.EraseMessageContent, First: e.RequestedBy, Second: staff.Actor()})
+	return r.cfg.TwoPeople.Check(ctx, conn, r.cfg.Facts.Now(), twopeople.Act{Permission: policy.EraseMessageContent, First: e.RequestedBy, Second: staff.Actor()})
 }
 
 // KeptUntil returns the time until which the content is kept, for a retention in years.

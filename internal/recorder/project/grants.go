@@ -22,33 +22,14 @@ func grantWithdrawn(b *batch, p *Prepared, e events.GrantWithdrawn) error {
 		e.Request, e.StaffID, e.Permission, p.Event.Actor, p.Event.Time)
 }
 
-// grantApproved gives a permission that was requested. It refuses an approval by the person who
-// requested it, and by the one who gets it, whichever process published the event. An approval
-// gives nothing after the request was settled or has expired.
-func grantApproved(b *batch, p *Prepared, e events.PermissionChanged) error {
+// mayApprove refuses an approval by the person who requested the permission, and by the one who
+// gets it, whichever process published the event.
+func mayApprove(p *Prepared, e events.PermissionChanged) error {
 	if p.Event.Actor == e.RequestedBy {
 		return park("the person who requested the permission approved it")
 	}
 	if p.Event.Actor == "staff:"+e.StaffID {
 		return park("the person who gets the permission approved it")
 	}
-	err := b.execOrLate(`UPDATE grants SET state = 'approved', settled_by = $5, settled_at = $6
-		WHERE request_id = $1 AND staff_id = $2 AND permission = $3 AND requested_by = $4 AND state = 'requested' AND expires_at > $6`,
-		e.Request, e.StaffID, e.Permission, e.RequestedBy, p.Event.Actor, p.Event.Time)
-	if err != nil {
-		return err
-	}
-	return b.exec(givePermission, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor, e.RequestedBy)
-}
-
-// givePermission does nothing for a permission that they have.
-const givePermission = `INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by, requested_by) VALUES ($1, $2, $3, $4, nullif($5, ''))
-	ON CONFLICT DO NOTHING`
-
-// endGrants ends the requests for a staff member, and those that they made, when their account
-// is disabled.
-func endGrants(b *batch, p *Prepared, staffID string) error {
-	return b.exec(`UPDATE grants SET state = 'account_disabled', settled_by = $2, settled_at = $3
-		WHERE state = 'requested' AND (staff_id = $1 OR requested_by = 'staff:' || $1)
-		AND EXISTS (SELECT FROM staff WHERE staff_id = $1 AND disabled_at IS NOT NULL)`, staffID, p.Event.Actor, p.Event.Time)
+	return nil
 }
