@@ -34,6 +34,9 @@ type Config struct {
 	Organisation Organisation
 	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
 	FactorRequired bool
+	// TwoPersonAge is how old an account must be to count as another person: see package
+	// twopeople.
+	TwoPersonAge time.Duration
 	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
 	PasswordCost Cost
 	// Clinic is the clinic's name, which is no password. It may be empty.

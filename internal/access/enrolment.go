@@ -210,14 +210,21 @@ func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password st
 }
 
 // ResetFactor removes the second factor of a staff member who has lost it, and ends their
-// sessions. The event names actor. Without a second factor it publishes no event. It
+// sessions. The event names actor. Without a second factor it publishes no event. The
+// permissions that take two people are requested again if the actor is a staff member. It
 // fails with [ErrNoStaff] or [ErrOwnFactor].
 func (g *Gate) ResetFactor(ctx context.Context, actor, staffID string) error {
 	if actor == (policy.Subject{Realm: policy.RealmStaff, ID: staffID}).Actor() {
 		return ErrOwnFactor
 	}
-	if _, err := g.StaffByID(ctx, staffID); err != nil {
+	staff, err := g.StaffByID(ctx, staffID)
+	if err != nil {
 		return err
+	}
+	if staff.SecondFactor {
+		if err := g.requestAgain(ctx, actor, staffID); err != nil {
+			return err
+		}
 	}
 	return g.dropFactor(ctx, actor, staffID, events.FactorReset)
 }

@@ -27,7 +27,9 @@ var (
 )
 
 // Permit gives a staff member permissions and returns once the events can be read. The
-// events name actor. Permissions that the staff member already has publish no event.
+// events name actor. Permissions that the staff member already has publish no event. Those
+// that take two people are requested if the actor is a staff member, and given by
+// [Gate.ApproveGrant]; an operator gives them at once.
 func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		return slices.Concat(held, permissions), nil
@@ -84,16 +86,23 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, cha
 		if err := keepAnAdministrator(ctx, q, staffID, revoked); err != nil {
 			return err
 		}
+		requested := slices.Clone(granted)
+		requested = slices.DeleteFunc(requested, func(p policy.Permission) bool { return alonePermits(actor, p) })
+		open, err := g.openGrantsOf(ctx, q, staffID)
+		if err != nil {
+			return err
+		}
 		if err := held(ctx); err != nil {
 			return err
 		}
-		return g.recordChange(ctx, actor, staffID, granted, revoked)
+		change := uuid.New()
+		return g.recordChange(ctx, actor, change, staffID, without(granted, requested), revoked,
+			g.requestsOf(open, change, staffID, events.BecauseAsked, requested))
 	})
 }
 
-// recordChange publishes the granted and the revoked permissions as one batch.
-func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []policy.Permission) error {
-	change := uuid.New()
+// recordChange publishes the granted, the revoked and the requested permissions as one batch.
+func (g *Gate) recordChange(ctx context.Context, actor string, change uuid.UUID, staffID string, granted, revoked []policy.Permission, requests []events.Body) error {
 	var bodies []events.Body
 	for _, p := range granted {
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: change, StaffID: staffID, Permission: string(p)})
@@ -101,7 +110,7 @@ func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted,
 	for _, p := range revoked {
 		bodies = append(bodies, events.PermissionChanged{Granted: false, Change: change, StaffID: staffID, Permission: string(p)})
 	}
-	if len(bodies) == 0 {
+	if bodies = append(bodies, requests...); len(bodies) == 0 {
 		return nil
 	}
 	return g.recordFacts(ctx, actor, bodies...)

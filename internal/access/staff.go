@@ -152,7 +152,7 @@ type NewStaff struct {
 }
 
 // CreateStaff creates a staff member and returns once the event can be read. The event
-// names actor. To retry after a failure, call it again with the same e-mail address: it
+// names actor. Permissions that take two people are requested, as [Gate.Permit] does. To retry after a failure, call it again with the same e-mail address: it
 // continues with the same id. It fails with the errors of [NewStaff.Check] or with
 // [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
@@ -181,10 +181,16 @@ func (g *Gate) createStaff(ctx context.Context, actor string, n NewStaff, furthe
 		return Staff{}, err
 	}
 	bodies := []events.Body{events.StaffCreated{StaffID: id.String(), Name: n.Name}}
+	// The change is the creation: a repeat gives the same events.
+	var requested []policy.Permission
 	for _, p := range n.Permissions {
-		// The change is the creation: a repeat gives the same events.
+		if !alonePermits(actor, p) {
+			requested = append(requested, p)
+			continue
+		}
 		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
 	}
+	bodies = append(bodies, g.requestsOf(nil, id, id.String(), events.BecauseNewStaff, without(requested, nil))...)
 	if n.Password != "" {
 		bodies = append(bodies, events.PasswordSet{Change: id, Account: string(policy.RealmStaff), ID: id.String(), How: events.ByCommandLine})
 	}

@@ -24,7 +24,8 @@ type StaffChange struct{ Name, Email *string }
 // ChangeStaff changes the name or the e-mail address of a staff member and returns once
 // the event can be read. The event names actor. A changed address ends their sessions and
 // their unused links, and makes no first link to the organisation for a while; a link that
-// there is stays. ChangeStaff then returns the former one, which should be told (see
+// there is stays. If the actor is a staff member, the permissions that take two people are
+// requested again. ChangeStaff then returns the former one, which should be told (see
 // package letter), and "" otherwise. Without a difference it publishes no event. It fails
 // with [ErrNoStaff], [ErrOwnAddress] or [ErrStaffExists], and with [ErrName] and
 // [ErrEmail], joined where both are wrong.
@@ -48,10 +49,18 @@ func (g *Gate) ChangeStaff(ctx context.Context, actor, staffID string, c StaffCh
 		if !fact.NameChanged && !fact.AddressChanged {
 			return nil
 		}
+		facts := []events.Body{fact}
+		if fact.AddressChanged {
+			again, err := g.requestedAgain(ctx, q, actor, staff, events.BecauseAddressChanged)
+			if err != nil {
+				return err
+			}
+			facts = append(facts, again...)
+		}
 		if err := held(ctx); err != nil {
 			return err
 		}
-		if err := g.recordFacts(ctx, actor, fact); err != nil || !fact.AddressChanged {
+		if err := g.recordFacts(ctx, actor, facts...); err != nil || !fact.AddressChanged {
 			return err
 		}
 		// A crash here leaves an event of a changed address, and the former address in use:

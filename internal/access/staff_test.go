@@ -164,24 +164,24 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 		}
 	}
 	change(func() error {
-		return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.SendPortalMessage, policy.ReadRecord)
-	}, 1, policy.ReadRecord, policy.SendPortalMessage)
-	change(func() error { return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReadRecord) }, 0, policy.ReadRecord, policy.SendPortalMessage)
+		return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReplayDeliveries, policy.SendPortalMessage, policy.ReplayDeliveries)
+	}, 1, policy.ReplayDeliveries, policy.SendPortalMessage)
+	change(func() error { return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReplayDeliveries) }, 0, policy.ReplayDeliveries, policy.SendPortalMessage)
 	change(func() error {
-		return c.Forbid(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.ManageLabels)
+		return c.Forbid(t.Context(), "staff:boss", ada.ID, policy.ReplayDeliveries, policy.ManageLabels)
 	}, 1, policy.SendPortalMessage)
 	change(func() error {
-		return c.SetPermissions(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.ManageLabels)
-	}, 3, policy.ManageLabels, policy.ReadRecord)
+		return c.SetPermissions(t.Context(), "staff:boss", ada.ID, policy.ReplayDeliveries, policy.ManageLabels)
+	}, 3, policy.ManageLabels, policy.ReplayDeliveries)
 	want := []string{
 		`permission.granted by staff:boss: {"permission":"manage_labels","staff_id":"` + ada.ID + `"}`,
-		`permission.granted by staff:boss: {"permission":"read_record","staff_id":"` + ada.ID + `"}`,
+		`permission.granted by staff:boss: {"permission":"replay_deliveries","staff_id":"` + ada.ID + `"}`,
 		`permission.revoked by staff:boss: {"permission":"send_portal_message","staff_id":"` + ada.ID + `"}`,
 	}
 	if diff := cmp.Diff(want, c.rec.last(t, 3)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}
-	if err := c.Permit(t.Context(), operator, "unknown", policy.ReadRecord); !errors.Is(err, ErrNoStaff) {
+	if err := c.Permit(t.Context(), operator, "unknown", policy.ReplayDeliveries); !errors.Is(err, ErrNoStaff) {
 		t.Errorf("of unknown staff: %v", err)
 	}
 	if err := c.Permit(t.Context(), operator, ada.ID, "fly"); err == nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"net/http"
 	"time"
 
@@ -72,7 +71,7 @@ func (g ErasureOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures/{id}/approve", id: "approve-erasure", tag: forStaff,
 		summary: "Approve another staff member's request. The operation returns after the content is erased.",
-		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
+		actions: []policy.Action{policy.ApproveErasure}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
 		e, err := g.Retention.Approve(ctx, subjectOf(ctx), in.ID)
 		return answerWith(erasureOf(e)), err
@@ -88,19 +87,13 @@ func (g ErasureOperations) register(a *API) {
 }
 
 func (g ErasureOperations) listErasures(ctx context.Context, in *Page) (*body[List[Erasure]], error) {
-	before := uint64(0)
-	if in.Cursor != "" {
-		raw, err := cursors.DecodeString(in.Cursor)
-		if err != nil || len(raw) != 8 || raw[0] > 127 {
-			return nil, errCursor
-		}
-		before = binary.BigEndian.Uint64(raw)
+	before, err := in.fromSequence()
+	if err != nil {
+		return nil, err
 	}
 	found, err := g.Retention.List(ctx, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(page(found, in.Limit, erasureOf, func(e retention.Erasure) string {
-		return cursors.EncodeToString(binary.BigEndian.AppendUint64(nil, e.Seq))
-	})), nil
+	return answerWith(page(found, in.Limit, erasureOf, func(e retention.Erasure) string { return cursorOfSequence(e.Seq) })), nil
 }

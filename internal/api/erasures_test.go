@@ -36,7 +36,9 @@ func TestErasures(t *testing.T) {
 		t.Errorf("it is answered with %s", asked.body)
 	}
 	ask(ben, id, "It is wrong.").is(http.StatusConflict)
-	ann.post(erasure+"/approve", nil).is(http.StatusForbidden)
+	ben.post(erasure+"/approve", nil).is(http.StatusForbidden).isOf("session-needed")
+	ann, ben = ann.session(s), ben.session(s)
+	ann.post(erasure+"/approve", nil).is(http.StatusForbidden).isOf("own-erasure")
 	reader.post(erasure+"/approve", nil).is(http.StatusForbidden)
 	pat.get("/v1/portal/messages/" + id).is(http.StatusOK)
 	done := ben.post(erasure+"/approve", nil).is(http.StatusOK)
@@ -73,11 +75,12 @@ func (w world) wrongErasures() (all []wrong) {
 	for _, verb := range []string{"/approve", "/withdraw"} {
 		call := ask + "/{id}" + verb
 		at := func(id string) string { return "/v1/erasures/" + id + verb }
+		who := w.staff.session(w.system)
 		all = append(all,
 			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
 			wrong{"a portal user", w.pat, call, at(uuid.NewString()), "", false, nil, 401, ""},
-			wrong{"no id", w.staff, call, at("17"), "", false, nil, 404, "path.id"},
-			wrong{"no erasure", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""})
+			wrong{"no id", who, call, at("17"), "", false, nil, 404, "path.id"},
+			wrong{"no erasure", who, call, at(uuid.NewString()), "", false, nil, 404, ""})
 	}
-	return all
+	return append(all, wrong{"a token", w.staff, ask + "/{id}/approve", "/v1/erasures/" + uuid.NewString() + "/approve", "", false, nil, 403, ""})
 }

@@ -48,12 +48,28 @@ func (p Page) fromNumber() (int32, error) {
 	return int32(binary.BigEndian.Uint32(raw)), nil // #nosec G115 -- its first bit is 0
 }
 
+// fromSequence returns the sequence of the event to continue from. Without a cursor it is 0.
+func (p Page) fromSequence() (uint64, error) {
+	if p.Cursor == "" {
+		return 0, nil
+	}
+	raw, err := cursors.DecodeString(p.Cursor)
+	if err != nil || len(raw) != 8 || raw[0] > 127 {
+		return 0, errCursor
+	}
+	return binary.BigEndian.Uint64(raw), nil
+}
+
 var errCursor error = problem.Invalid("query.cursor", "is not the next_cursor of a page of this list")
 
 func cursorOfID(id uuid.UUID) string { return cursors.EncodeToString(id[:]) }
 
 func cursorOfNumber(n int32) string {
 	return cursors.EncodeToString(binary.BigEndian.AppendUint32(nil, uint32(n))) // #nosec G115 -- the same bits
+}
+
+func cursorOfSequence(seq uint64) string {
+	return cursors.EncodeToString(binary.BigEndian.AppendUint64(nil, seq))
 }
 
 // page makes a page from up to limit+1 rows. The extra row means that there is another

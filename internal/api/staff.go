@@ -64,6 +64,13 @@ func listPermissions(s *huma.Schema) {
 	one.PrecomputeMessages()
 }
 
+// StaffPermissions are the permissions of a staff member, and those that wait for a second
+// person.
+type StaffPermissions struct {
+	Permissions
+	Requested []Grant `json:"requested" nullable:"false" doc:"Requests that a second person has not approved yet: see /v1/grants. They permit nothing."`
+}
+
 // StaffPath is the path of a staff member.
 type StaffPath struct {
 	ID string `path:"id" maxLength:"64"`
@@ -93,7 +100,7 @@ func (g StaffOperations) register(a *API) {
 	}, g.addStaff)
 	handle(a, operation{
 		method: http.MethodPatch, path: "/v1/staff/{id}", id: "change-staff", tag: forStaff,
-		summary: "Change the name or the e-mail address of a staff member. A changed address ends their sessions and links, and the former address gets an e-mail.",
+		summary: "Change the name or the e-mail address of a staff member. A changed address ends their sessions and links, and the former address gets an e-mail. Their permissions that take two people are taken away and requested again: see /v1/grants.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, g.changeStaff)
 	handle(a, operation{
@@ -106,20 +113,19 @@ func (g StaffOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
 		summary: "The permissions of a staff member.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
-		staff, err := g.Gate.StaffByID(ctx, in.ID)
-		return answerWith(Permissions{held(staff)}), err
+	}, func(ctx context.Context, in *StaffPath) (*body[StaffPermissions], error) {
+		return g.permissions(ctx, in.ID)
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/staff/{id}/permissions", id: "change-permissions", tag: forStaff,
-		summary: "Replace the permissions of a staff member. The operation returns after the change is recorded.",
+		summary: "Replace the permissions of a staff member. Permissions that take two people are requested; the others are given at once. The operation returns after the change is recorded.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, g.changePermissions)
 	g.staffSwitch(a, "disable", "Disable a staff member's account. Their sessions, API tokens and password stop working.", g.Gate.Disable)
 	g.staffSwitch(a, "enable", "Enable a disabled staff member's account.", g.Gate.Enable)
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
-		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
+		summary: "Remove the second factor of a staff member who has lost it, and end their sessions. Their permissions that take two people are taken away and requested again: see /v1/grants.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
 		return nil, g.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
@@ -170,7 +176,7 @@ type NewStaffMember struct {
 	Email string `json:"email" maxLength:"254" doc:"The e-mail address with which they sign in. The link goes to it."`
 	Name  string `json:"name" maxLength:"800" doc:"The name that other staff and recipients see."`
 	// Permissions may be left out.
-	Permissions []policy.Permission `json:"permissions,omitempty" nullable:"false" maxItems:"50" doc:"Their permissions. Without it, they have none."`
+	Permissions []policy.Permission `json:"permissions,omitempty" nullable:"false" maxItems:"50" doc:"Their permissions. Without it, they have none. Those that take two people are requested: see /v1/grants."`
 }
 
 // TransformSchema implements [huma.SchemaTransformer]: it lists all permissions.
@@ -256,12 +262,20 @@ func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[St
 		func(access.Staff) string { return cursorOfNumber(next) })), nil
 }
 
-func (g StaffOperations) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
+func (g StaffOperations) changePermissions(ctx context.Context, in *permissionsInput) (*body[StaffPermissions], error) {
 	if err := g.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Permissions...); err != nil {
 		return nil, err
 	}
-	staff, err := g.Gate.StaffByID(ctx, in.ID)
-	return answerWith(Permissions{held(staff)}), err
+	return g.permissions(ctx, in.ID)
+}
+
+func (g StaffOperations) permissions(ctx context.Context, staffID string) (*body[StaffPermissions], error) {
+	staff, err := g.Gate.StaffByID(ctx, staffID)
+	if err != nil {
+		return nil, err
+	}
+	requested, err := g.Gate.OpenGrantsOf(ctx, staffID)
+	return answerWith(StaffPermissions{Permissions{held(staff)}, grantsOf(requested)}), err
 }
 
 func held(s access.Staff) []policy.Permission {

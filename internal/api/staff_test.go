@@ -205,7 +205,7 @@ func TestAddingStaff(t *testing.T) {
 		t.Errorf("it is answered with %s", added.body)
 	}
 	id := added.text("id")
-	if got := boss.get("/v1/staff/" + id + "/permissions").is(http.StatusOK); got.at("permissions.0") != "read_record" {
+	if got := boss.get("/v1/staff/" + id + "/permissions").is(http.StatusOK); got.at("permissions.0") != nil || got.at("requested.0.permission") != "read_record" {
 		t.Errorf("they hold %s", got.body)
 	}
 	list := boss.get("/v1/staff").is(http.StatusOK)
@@ -213,7 +213,7 @@ func TestAddingStaff(t *testing.T) {
 		t.Errorf("the list is %s", list.body)
 	}
 	boss.post("/v1/staff/"+id+"/reset", nil).is(http.StatusAccepted)
-	want := []string{"staff.created", "permission.granted", "link.issued", "link.issued"}
+	want := []string{"staff.created", "grant.requested", "link.issued", "link.issued"}
 	if diff := cmp.Diff(want, s.typesBy(t, "staff:"+boss.id)); diff != "" {
 		t.Errorf("recorded by the administrator (-want +got):\n%s", diff)
 	}

@@ -25,7 +25,9 @@ func (env *environment) staffCommand() *cobra.Command {
 		env.staffSwitch("disable", "Disable a staff account: its sessions, API tokens and password stop working", (*access.Gate).Disable, "is disabled"),
 		env.staffSwitch("enable", "Enable a disabled staff account", (*access.Gate).Enable, "is enabled"),
 		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "now signs in with the password alone"),
-		env.staffSwitch("unlink", "Unlink a staff account from its identity at the organisation; the next sign-in there with its e-mail address links it again", (*access.Gate).Unlink, "is not linked to the organisation"))
+		env.staffSwitch("unlink", "Unlink a staff account from its identity at the organisation; the next sign-in there with its e-mail address links it again", (*access.Gate).Unlink, "is not linked to the organisation"),
+		env.staffGrants(), env.grantSettle("approve", "Approve a permission that an administrator requested, as the second person", "has", (*access.Gate).ApproveGrant),
+		env.grantSettle("reject", "Reject a permission that an administrator requested", "does not get", (*access.Gate).WithdrawGrant))
 }
 
 // staffJSON is a staff member in --json.

@@ -126,6 +126,10 @@ type Config struct {
 	// StaffSecondFactor is "required" if every staff member who signs in with a password
 	// must have a second factor, or "optional".
 	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
+	// TwoPersonDays is how many days old an account, and a permission that one person gave the
+	// other, must be for two staff members to count as two people, as for an erasure. 0 looks at
+	// no ages. `postern up --demo` uses 0.
+	TwoPersonDays int `env:"TWO_PERSON_DAYS" envDefault:"7"`
 	// ClinicName is the clinic's name. Passwords that are made of it are refused.
 	ClinicName string `env:"CLINIC_NAME"`
 	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the
@@ -364,6 +368,9 @@ func (c *Config) checkServing(p Process, fault fault) {
 	}
 	if (p == API || p == Notify) && !isURL(c.PublicURL, "http", "https") {
 		fault("PUBLIC_URL must be the http(s) address at which people reach the portal")
+	}
+	if p == API && (c.TwoPersonDays < 0 || c.TwoPersonDays > 365) {
+		fault("TWO_PERSON_DAYS is %d; it must be 0 to 365, and the default is 7", c.TwoPersonDays)
 	}
 	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
 		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)

@@ -38,7 +38,7 @@ var accountTypes = []Descriptor{{
 }, {
 	Type: TypeStaffDisabled, Version: 1, Label: "Staff disabled",
 	When:       "a staff account is disabled",
-	Publishers: []string{API}, Rows: []string{"staff"},
+	Publishers: []string{API}, Rows: []string{"staff", "grants"},
 	About: AboutStaff, summary: summary(StaffEnabledChanged.summary),
 }, {
 	Type: TypeStaffEnabled, Version: 1, Label: "Staff enabled",
@@ -61,9 +61,9 @@ var accountTypes = []Descriptor{{
 	Publishers: []string{API}, Rows: []string{"second_factors"},
 	About: AboutStaff, summary: summary(SecondFactor.summary),
 }, {
-	Type: TypePermissionGranted, Version: 2, Label: "Permission given",
+	Type: TypePermissionGranted, Version: 3, Label: "Permission given",
 	When:       "a permission is given",
-	Publishers: []string{API}, Rows: []string{"staff_permissions"},
+	Publishers: []string{API}, Rows: []string{"staff_permissions", "grants"},
 	About: AboutStaff, summary: summary(PermissionChanged.summary),
 }, {
 	Type: TypePermissionRevoked, Version: 2, Label: "Permission removed",
@@ -193,12 +193,17 @@ const (
 	FactorReset   SecondFactorChange = "reset"
 )
 
-// PermissionChanged is the body of permission.granted and permission.revoked.
+// PermissionChanged is the body of permission.granted and permission.revoked. A granted
+// permission that takes two people names the request that the actor approved, and the actor
+// who had made it; an operator gives such a permission without a request. Versions before 3
+// have neither.
 type PermissionChanged struct {
-	Granted    bool      `json:"-"`
-	Change     uuid.UUID `json:"change"`
-	StaffID    string    `json:"staff_id"`
-	Permission string    `json:"permission"`
+	Granted     bool       `json:"-"`
+	Change      uuid.UUID  `json:"change"`
+	StaffID     string     `json:"staff_id"`
+	Permission  string     `json:"permission"`
+	Request     *uuid.UUID `json:"request,omitempty"`
+	RequestedBy string     `json:"requested_by,omitempty"`
 }
 
 func (PermissionChanged) Message() uuid.UUID { return uuid.Nil }
@@ -217,6 +222,9 @@ func (b PermissionChanged) EventType() Type {
 }
 
 func (b PermissionChanged) summary(names Names) string {
+	if b.Request != nil {
+		return "approved the request of " + names.actor(b.RequestedBy) + " and gave " + names.staff(b.StaffID) + " the permission " + b.Permission
+	}
 	if b.Granted {
 		return "gave " + names.staff(b.StaffID) + " the permission " + b.Permission
 	}

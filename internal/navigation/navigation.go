@@ -78,6 +78,8 @@ var destinations = []Destination{
 
 	{Section: Administration, Text: "Staff", Href: "/administration/staff", Setting: true,
 		Title: "Staff: System Permissions", Keywords: "staff info general bulk {Portal User} message settings administration", Actions: may(policy.ChangeStaff)},
+	{Section: Administration, Text: "Permission requests", Href: "/administration/grants",
+		Keywords: "staff approve two people administrators worklist administration", Actions: may(policy.ChangeStaff)},
 	{Section: Administration, Text: "Custom Labels", Href: "/administration/labels", Setting: true,
 		Keywords: "rename {Patient} {Portal User} words names settings administration", Actions: may(policy.ChangeLabels)},
 	{Section: Administration, Text: "{Portal Users}", Href: "/directory/portal-users",

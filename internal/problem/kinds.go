@@ -47,6 +47,7 @@ var (
 	SessionNeeded        = kind(403, "session-needed", "You have to sign in for that")
 	OwnErasure           = kind(403, "own-erasure", "It takes two people")
 	NewAdministrator     = kind(403, "new-administrator", "It takes two people")
+	TwoPeople            = kind(403, "two-people", "It takes two people")
 )
 
 // Conflicts with the state of a message, a staff member or another object.
@@ -63,6 +64,7 @@ var (
 	ParkedNotRetried  = kind(409, "not-retriable", "The parked event can't be retried")
 	ErasureRequested  = kind(409, "erasure-requested", "It was asked for before")
 	ErasureSettled    = kind(409, "erasure-settled", "It was settled before")
+	GrantSettled      = kind(409, "grant-settled", "It was settled before")
 	MessageGoingOut   = kind(409, "message-going-out", "The message is on its way still")
 	NamesOthers       = kind(409, "receipt-names-others", "The receipt names other people")
 	MessageRecalled   = kind(410, "message-recalled", "The message was taken back")

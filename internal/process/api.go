@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/groups"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
+	"postern/internal/access/twopeople"
 	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/content/clamd"
@@ -113,7 +114,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", TwoPersonAge: twopeople.Days(c.TwoPersonDays), Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})
 	if err != nil {

@@ -59,8 +59,8 @@ import (
 	"postern/internal/web/signin"
 )
 
-// WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation, FactorRequired,
-// Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
+// WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation,
+// FactorRequired, TwoPersonAge, Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
 // Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
@@ -90,6 +90,8 @@ type WebConfig struct {
 	Organisation access.Organisation
 	// FactorRequired requires a second factor of all staff.
 	FactorRequired bool
+	// TwoPersonAge is how old an account must be to count as another person.
+	TwoPersonAge time.Duration
 	// PasswordCost, Clinic and SignInSource: see [access.Config].
 	PasswordCost access.Cost
 	Clinic       string
@@ -168,7 +170,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		defer cancel()
 		_ = publisher.Wait(ctx, seq)
 	}
-	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, TwoPersonAge: cfg.TwoPersonAge, PasswordCost: cfg.PasswordCost,
 		Organisation: cfg.Organisation, Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
@@ -188,7 +190,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
-	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
+	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher, TwoPeople: gate.TwoPeople()})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
@@ -205,6 +207,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
+		api.GrantOperations{Gate: gate},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},

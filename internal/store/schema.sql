@@ -456,6 +456,30 @@ ALTER TABLE record.events ALTER COLUMN stored SET STORAGE EXTERNAL;
 GRANT SELECT ON record.events TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT ON record.events TO postern_recorder;
 
+CREATE TABLE record.grants (
+    request_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    staff_id text NOT NULL,
+    permission text NOT NULL,
+    because text NOT NULL,
+    state text NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    settled_by text,
+    settled_at timestamp with time zone,
+    CONSTRAINT grants_pkey PRIMARY KEY (request_id),
+    CONSTRAINT grants_because_check CHECK ((because = ANY (ARRAY['asked'::text, 'new_staff'::text, 'address_changed'::text, 'factor_reset'::text]))),
+    CONSTRAINT grants_settled_at CHECK (((state = 'requested'::text) = (settled_at IS NULL))),
+    CONSTRAINT grants_settled_by CHECK (((state = 'requested'::text) = (settled_by IS NULL))),
+    CONSTRAINT grants_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'withdrawn'::text, 'account_disabled'::text]))),
+    CONSTRAINT grants_two_people CHECK (((state <> 'approved'::text) OR ((settled_by <> requested_by) AND (settled_by <> ('staff:'::text || staff_id)))))
+);
+CREATE INDEX grants_open ON record.grants USING btree (staff_id) WHERE (state = 'requested'::text);
+CREATE INDEX grants_seq ON record.grants USING btree (seq);
+GRANT SELECT ON record.grants TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.grants TO postern_recorder;
+
 CREATE TABLE record.hashes (
     idx bigint NOT NULL,
     hash bytea NOT NULL,
@@ -690,6 +714,7 @@ CREATE TABLE record.staff_permissions (
     permission text NOT NULL,
     granted_at timestamp with time zone NOT NULL,
     granted_by text NOT NULL,
+    requested_by text,
     CONSTRAINT staff_permissions_pkey PRIMARY KEY (staff_id, permission)
 );
 GRANT SELECT ON record.staff_permissions TO postern_api, postern_fanout, postern_notify;
@@ -1485,3 +1510,6 @@ JOIN record.chunks c USING (message_id, chunk)
 LEFT JOIN record.alert_exceptions x USING (message_id, portal_user_no)
 LEFT JOIN record.opens o USING (message_id, portal_user_no);
 GRANT SELECT ON record.delivery_status TO postern_api, postern_fanout, postern_notify, postern_recorder;
+
+CREATE VIEW app.staff_with_factor AS SELECT staff_id FROM record.second_factors;
+GRANT SELECT ON app.staff_with_factor TO postern_api;

@@ -101,6 +101,18 @@ func (c *clinic) live(t *testing.T) {
 	if err := c.Web.Gate.Enrol(t.Context(), subject(c.noel)); err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range []policy.Permission{policy.ReadRecord, policy.EraseMessageContent} {
+		if err := c.Web.Gate.Permit(t.Context(), subject(c.maria).Actor(), c.rae.ID, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting, err := c.Web.Gate.OpenGrants(t.Context())
+	if err == nil {
+		_, err = c.Web.Gate.WithdrawGrant(t.Context(), subject(c.noel).Actor(), waiting[0].ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.tokens(t)
 	c.draft(t, tips)
 	c.upToImport(t)

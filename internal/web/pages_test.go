@@ -85,6 +85,7 @@ var pages = map[string][]string{
 	"GET /administration/staff/new":         {"maria /administration/staff/new"},
 	"GET /administration/staff/{id}":        {"maria /administration/staff/{staff}"},
 	"GET /administration/staff/{id}/change": {"maria /administration/staff/{staff}/change"},
+	"GET /administration/grants":            {"maria /administration/grants", "noel /administration/grants"},
 	"GET /administration/labels":            {"maria /administration/labels", "rae /administration/labels"},
 	"GET /directory/import":                 {"maria /directory/import", "noel /directory/import"},
 	"GET /directory/import/{id}":            {"maria /directory/import/{import}"},

@@ -24,6 +24,11 @@ func (p Permission) Name() string {
 	return string(p)
 }
 
+// TwoPeople reports whether an administrator alone can't give the permission.
+func (p Permission) TwoPeople() bool {
+	return slices.ContainsFunc(Grants, func(g Grant) bool { return g.Permission == p && g.TwoPeople })
+}
+
 // Names returns the names of permissions, in the order of the table.
 func Names(permissions []Permission) (names []string) {
 	for _, grant := range Grants {

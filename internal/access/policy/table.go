@@ -47,6 +47,8 @@ const (
 	SeeStaff Action = "see_staff"
 	// ChangeStaff is adding staff, and reading and changing their accounts and permissions.
 	ChangeStaff Action = "change_staff"
+	// ApproveGrant is approving a permission that another administrator requested.
+	ApproveGrant Action = "approve_grant"
 	// Replay is planning, starting, watching and cancelling replays.
 	Replay Action = "replay"
 	// SettleParked is reading, retrying and discarding parked events.
@@ -54,8 +56,10 @@ const (
 	// ReadTheRecord is reading events, checkpoints and receipts.
 	ReadTheRecord Action = "read_the_record"
 	// EraseContent is requesting that the content of a message be destroyed, and
-	// approving what another staff member requested.
+	// declining what another staff member requested.
 	EraseContent Action = "erase_content"
+	// ApproveErasure is approving an erasure that another staff member requested.
+	ApproveErasure Action = "approve_erasure"
 	// Invite is sending a portal user a link to set a password.
 	Invite Action = "invite"
 	// SeeDirectory is looking through patients, portal users and their links.
@@ -80,6 +84,9 @@ type Grant struct {
 	Allows string
 	// Caution is what an administrator should know before giving the permission, or "".
 	Caution string
+	// TwoPeople is set if an administrator alone can't give the permission: another one
+	// approves it. See package twopeople.
+	TwoPeople bool
 	// Actions are what the permission allows. Another permission may allow them too.
 	Actions []Action
 }
@@ -88,29 +95,29 @@ type Grant struct {
 // allow the same action, the lower comes first: [Forbidden] names that one.
 var Grants = []Grant{
 	{SendPortalMessage, "Send Portal Message",
-		"Send messages to chosen {portal users}, follow their progress, and cancel or recall them.", "",
+		"Send messages to chosen {portal users}, follow their progress, and cancel or recall them.", "", false,
 		[]Action{SendMessage, SeeMessages}},
 	{SendBulkPortalMessage, "Send Bulk Portal Message",
-		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "",
+		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "", false,
 		[]Action{SendMessage, SeeMessages, SendToGroup}},
 	{ReplayDeliveries, "Replay Failed Deliveries",
-		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "",
+		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "", false,
 		[]Action{Replay, SettleParked}},
 	{ReadRecord, "Read the Record",
-		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "",
+		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "", true,
 		[]Action{ReadTheRecord}},
 	{ManageStaff, "Manage Staff",
-		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "",
-		[]Action{ChangeStaff}},
+		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "", false,
+		[]Action{ChangeStaff, ApproveGrant}},
 	{EraseMessageContent, "Erase Content",
 		"Request that the content of a message be erased, and approve what another staff member requested.",
-		"Erased content can’t be restored. Two staff members with this permission are needed for each erasure.",
-		[]Action{EraseContent}},
+		"Erased content can’t be restored. Two staff members with this permission are needed for each erasure.", true,
+		[]Action{EraseContent, ApproveErasure}},
 	{ManageLabels, "Manage Custom Labels",
-		"Rename {patients}, {portal users} and other people on all pages, for all users.", "",
+		"Rename {patients}, {portal users} and other people on all pages, for all users.", "", false,
 		[]Action{ChangeLabels}},
 	{ImportDirectory, "Import the Directory",
-		"See {patients}, {portal users} and the links between them, and import them from files.", "",
+		"See {patients}, {portal users} and the links between them, and import them from files.", "", false,
 		[]Action{SeeDirectory, Import, Invite}},
 }
 
@@ -122,5 +129,6 @@ var open = map[Realm][]Action{
 
 // bySession lists the actions that need a session. An API token, whatever it permits, makes no
 // other token and changes nothing about how its owner signs in: a stolen token ends with its
-// expiry or its revocation.
-var bySession = []Action{SecureAccount, MakeTokens}
+// expiry or its revocation. It approves nothing either: a token that its owner gave to a program
+// is no second person.
+var bySession = []Action{SecureAccount, MakeTokens, ApproveGrant, ApproveErasure}

@@ -12,7 +12,7 @@
 //
 // One staff member requests an erasure with a reason ([Retention.Request]). Another one, who
 // had the permission before the request, approves it ([Retention.Approve]) or rejects it
-// ([Retention.Withdraw]). Each step is an event, and the projected state counts: if two
+// ([Retention.Withdraw]). Package twopeople says which two count. Each step is an event, and the projected state counts: if two
 // staff members approve at once, one approval counts, and an approval of one's own request
 // is parked, regardless of the publisher. Then the keys of the content are destroyed, for
 // all copies of the content; see docs/security.md. After a crash between the event and the

@@ -8,13 +8,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
+	"postern/internal/access/twopeople"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/problem"
+	"postern/internal/store"
 )
 
 var (
@@ -79,25 +82,31 @@ func (r *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 
 // Approve approves an erasure and carries it out. The approver must not be the requester,
 // and must have had the permission to erase before the request: giving the permission to a
-// second account after the request does not help.
+// second account after the request does not help. Both must count as two people, today: else
+// it fails with a [twopeople.NotTwo], and the request stands.
 func (r *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
-	if err := policy.Allow(staff, policy.EraseContent); err != nil {
+	if err := policy.Allow(staff, policy.ApproveErasure); err != nil {
 		return Erasure{}, err
 	}
 	e, err := r.Find(ctx, id)
 	if err != nil {
 		return Erasure{}, err
 	}
-	if err := r.mayApprove(ctx, staff, e); err != nil {
-		return e, err
-	}
 	years, _, err := r.Years(ctx)
 	if err != nil {
 		return e, err
 	}
 	actor := staff.Actor()
-	err = r.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
-		Early: r.cfg.Facts.Now().Before(e.KeptUntil(years))})
+	err = store.Alone(ctx, r.cfg.Pool, store.LeasePermissions, func(conn *pgxpool.Conn, held func(context.Context) error) error {
+		if err := r.mayApprove(ctx, conn, staff, e); err != nil {
+			return err
+		}
+		if err := held(ctx); err != nil {
+			return err
+		}
+		return r.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
+			Early: r.cfg.Facts.Now().Before(e.KeptUntil(years))})
+	})
 	if err != nil {
 		return e, err
 	}
@@ -111,7 +120,7 @@ func (r *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.U
 	return e, r.destroy(ctx, e.MessageID)
 }
 
-func (r *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Erasure) error {
+func (r *Retention) mayApprove(ctx context.Context, conn *pgxpool.Conn, staff policy.Subject, e Erasure) error {
 	switch {
 	case e.RequestedBy == staff.Actor():
 		return ErrOwn
@@ -119,7 +128,7 @@ func (r *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 		return ErrSettled
 	}
 	var since time.Time
-	err := r.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+	err := conn.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
 		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading when the approver got the permission: %w", err)
@@ -127,7 +136,7 @@ func (r *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 	if err != nil || since.After(e.RequestedAt) {
 		return ErrTooNew
 	}
-	return nil
+	return r.cfg.TwoPeople.Check(ctx, conn, r.cfg.Facts.Now(), twopeople.Act{Permission: policy.EraseMessageContent, First: e.RequestedBy, Second: staff.Actor()})
 }
 
 // KeptUntil returns the time until which the content is kept, for a retention in years.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/access/twopeople"
 	"postern/internal/content"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
@@ -29,6 +30,8 @@ type Config struct {
 	// Content has the copies of keys, which an erasure destroys. Requesting and reading
 	// erasures do not need it.
 	Content *content.Store
+	// TwoPeople says whether the requester and the approver count as two people.
+	TwoPeople twopeople.Rule
 }
 
 // A Retention manages how long content is kept, and its erasure.

@@ -51,10 +51,12 @@ var projections = map[events.Type]projection{
 	events.TypeSecondFactorReset:    body(secondFactorGone),
 	events.TypeStaffCreated:         body(staffCreated),
 	events.TypeStaffChanged:         body(staffChanged),
-	events.TypeStaffDisabled:        body(staffSwitched),
-	events.TypeStaffEnabled:         body(staffSwitched),
-	events.TypePermissionGranted:    body(permissionChanged),
-	events.TypePermissionRevoked:    body(permissionChanged),
+	events.TypeStaffDisabled:        body(staffDisabled),
+	events.TypeStaffEnabled:         body(staffEnabled),
+	events.TypePermissionGranted:    body(permissionGranted),
+	events.TypePermissionRevoked:    body(permissionRevoked),
+	events.TypeGrantRequested:       body(grantRequested),
+	events.TypeGrantWithdrawn:       body(grantWithdrawn),
 	events.TypeIdentityLinked:       body(identityLinked),
 	events.TypeIdentityUnlinked:     body(identityUnlinked),
 	events.TypeTokenCreated:         body(tokenCreated),
@@ -262,26 +264,47 @@ func staffChanged(b *batch, _ *Prepared, e events.StaffChanged) error {
 const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.permission = 'manage_staff' AND p.staff_id <> $1
 	AND NOT EXISTS (SELECT FROM staff s WHERE s.staff_id = p.staff_id AND s.disabled_at IS NOT NULL))`
 
-// staffSwitched disables or enables a staff account. The last administrator can't be
-// disabled, just as permissionChanged does not revoke their permission: if two
-// administrators disable each other at once, the order of the record decides.
-func staffSwitched(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
-	if !e.Disabled {
-		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
-	}
-	return b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
-		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.Event.Time)
+func staffEnabled(b *batch, _ *Prepared, e events.StaffEnabledChanged) error {
+	return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
 }
 
-func permissionChanged(b *batch, p *Prepared, e events.PermissionChanged) error {
-	if !e.Granted {
-		// The last administrator keeps the permission: if two administrators revoke each
-		// other's at once, the order of the record decides.
-		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
-			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
+// staffDisabled disables a staff account. The last administrator can't be disabled, just as
+// permissionRevoked does not revoke their permission: if two administrators disable each
+// other at once, the order of the record decides.
+func staffDisabled(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
+	err := b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
+		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.Event.Time)
+	if err != nil {
+		return err
 	}
-	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
-		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor)
+	// Requests for them, and those that they made, end with the account.
+	return b.exec(`UPDATE grants SET state = 'account_disabled', settled_by = $2, settled_at = $3
+		WHERE state = 'requested' AND (staff_id = $1 OR requested_by = 'staff:' || $1)
+		AND EXISTS (SELECT FROM staff WHERE staff_id = $1 AND disabled_at IS NOT NULL)`, e.StaffID, p.Event.Actor, p.Event.Time)
+}
+
+// permissionRevoked takes a permission. The last administrator keeps manage_staff: if two
+// administrators revoke each other's at once, the order of the record decides.
+func permissionRevoked(b *batch, _ *Prepared, e events.PermissionChanged) error {
+	return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
+		AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
+}
+
+func permissionGranted(b *batch, p *Prepared, e events.PermissionChanged) error {
+	if e.Request != nil {
+		if err := mayApprove(p, e); err != nil {
+			return err
+		}
+		// It gives nothing after the request was settled, or has expired.
+		err := b.execOrLate(`UPDATE grants SET state = 'approved', settled_by = $5, settled_at = $6
+			WHERE request_id = $1 AND staff_id = $2 AND permission = $3 AND requested_by = $4 AND state = 'requested' AND expires_at > $6`,
+			e.Request, e.StaffID, e.Permission, e.RequestedBy, p.Event.Actor, p.Event.Time)
+		if err != nil {
+			return err
+		}
+	}
+	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by, requested_by) VALUES ($1, $2, $3, $4, nullif($5, ''))
+		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor, e.RequestedBy)
 }
 
 func secondFactorAdded(b *batch, p *Prepared, e events.SecondFactor) error {

@@ -46,6 +46,7 @@ var tables = []table{
 	{"staff_permissions", "*", "staff_id, permission"},
 	{"second_factors", "*", "staff_id"},
 	{"identities", "*", "staff_id"},
+	{"grants", "*", "request_id"},
 	{"tokens", "*", "token_id"},
 	{"labels", "*", "label"},
 	{"parked_decisions", "*", "parked_id, tries"},

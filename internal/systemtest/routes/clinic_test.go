@@ -193,6 +193,16 @@ func (c *clinic) furnish(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.objects["erasure"] = asked.ID.String()
+	// Nor does one of them ask for the permission.
+	asker := c.NewStaff(t, "Abe Asker", policy.ManageStaff)
+	if err := c.Web.Gate.Permit(t.Context(), subject(asker).Actor(), c.objects["staff"], policy.ReadRecord); err != nil {
+		t.Fatal(err)
+	}
+	grants, err := c.Web.Gate.OpenGrantsOf(t.Context(), c.objects["staff"])
+	if err != nil || len(grants) != 1 {
+		t.Fatalf("%d permissions are requested: %v", len(grants), err)
+	}
+	c.objects["grant"] = grants[0].ID.String()
 	plan, err := c.Web.Replays.Plan(t.Context(), subject(c.olga).Actor(), replay.Filter{}, "Their provider was down")
 	if err != nil {
 		t.Fatal(err)

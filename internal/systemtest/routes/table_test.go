@@ -194,7 +194,7 @@ var pages = []rule{
 	{route: "GET /record/erasures/{id}", needs: erase + " " + record, at: "/record/erasures/{erasure}"},
 	{route: "GET /record/erasures/new", needs: erase},
 	{route: "POST /record/erasures", needs: erase, body: "message={recalled}&" + whyForm},
-	{route: "POST /record/erasures/{id}/approve", needs: erase, at: "/record/erasures/{erasure}/approve", body: emptyForm},
+	{route: "POST /record/erasures/{id}/approve", needs: erase, at: "/record/erasures/{erasure}/approve", body: emptyForm, session: true},
 	{route: "POST /record/erasures/{id}/withdraw", needs: erase, at: "/record/erasures/{erasure}/withdraw", body: emptyForm},
 
 	// Administration.
@@ -214,6 +214,9 @@ var pages = []rule{
 	{route: "POST /administration/staff/{id}/reset-second-factor", needs: manage, at: "/administration/staff/{staff}/reset-second-factor", body: emptyForm},
 	{route: "POST /administration/staff/{id}/unlink", needs: manage, at: "/administration/staff/{staff}/unlink", body: emptyForm},
 	{route: "POST /administration/staff/{id}/cancel-scheduled", needs: manage, at: "/administration/staff/{staff}/cancel-scheduled", body: emptyForm},
+	{route: "GET /administration/grants", needs: manage},
+	{route: "POST /administration/grants/{id}/approve", needs: manage, at: "/administration/grants/{grant}/approve", body: emptyForm, session: true},
+	{route: "POST /administration/grants/{id}/withdraw", needs: manage, at: "/administration/grants/{grant}/withdraw", body: emptyForm},
 	{route: "GET /administration/labels", needs: words},
 	{route: "POST /administration/labels", needs: words, body: emptyForm},
 
@@ -319,7 +322,7 @@ var operations = []rule{
 	{route: "GET /v1/messages/{id}/deliveries/{portal_user_id}/receipt", needs: record, at: "/v1/messages/{sent}/deliveries/ada/receipt"},
 	{route: "GET /v1/erasures", needs: erase + " " + record},
 	{route: "POST /v1/erasures", needs: erase, body: `{"message_id":"{recalled}","reason":"It went out by mistake."}`},
-	{route: "POST /v1/erasures/{id}/approve", needs: erase, at: "/v1/erasures/{erasure}/approve"},
+	{route: "POST /v1/erasures/{id}/approve", needs: erase, at: "/v1/erasures/{erasure}/approve", session: true},
 	{route: "POST /v1/erasures/{id}/withdraw", needs: erase, at: "/v1/erasures/{erasure}/withdraw"},
 
 	// Administration.
@@ -334,6 +337,9 @@ var operations = []rule{
 	{route: "DELETE /v1/portal-users/{id}/sessions", needs: imports, at: "/v1/portal-users/cleo/sessions"},
 	{route: "GET /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions"},
 	{route: "PUT /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions", body: `{"permissions":[]}`},
+	{route: "GET /v1/grants", needs: manage},
+	{route: "POST /v1/grants/{id}/approve", needs: manage, at: "/v1/grants/{grant}/approve", session: true},
+	{route: "POST /v1/grants/{id}/withdraw", needs: manage, at: "/v1/grants/{grant}/withdraw"},
 	{route: "POST /v1/staff/{id}/disable", needs: manage, at: "/v1/staff/{staff}/disable"},
 	{route: "POST /v1/staff/{id}/enable", needs: manage, at: "/v1/staff/{staff}/enable"},
 	{route: "POST /v1/staff/{id}/cancel-scheduled", needs: manage, at: "/v1/staff/{staff}/cancel-scheduled"},

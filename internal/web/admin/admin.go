@@ -1,4 +1,4 @@
-// Package admin is the pages for administrators: staff and their permissions, Custom
+// Package admin is the pages for administrators: staff, their permissions and requests for them, Custom
 // Labels, the directory and its import.
 //
 // # Size
@@ -71,6 +71,9 @@ func (p *Pages) Routes() []page.Route {
 		route("POST /administration/staff/{id}/unlink", p.changeAccount(p.Gate.Unlink, "Unlinked from the organisation. They are signed out everywhere. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/reset-second-factor", p.changeAccount(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, policy.ChangeStaff),
+		route("GET /administration/grants", p.grants, policy.ChangeStaff),
+		route("POST /administration/grants/{id}/approve", p.approveGrant, policy.ApproveGrant),
+		route("POST /administration/grants/{id}/withdraw", p.withdrawGrant, policy.ChangeStaff),
 		route("GET /administration/labels", p.labels, policy.ChangeLabels),
 		route("POST /administration/labels", p.changeLabels, policy.ChangeLabels),
 		route("GET /directory/portal-users", p.portalUsers, policy.SeeDirectory),

@@ -33,6 +33,8 @@ type box struct {
 	Field  string // id of the checkbox
 	Ticked bool
 	News   string // the change that another staff member has made since, "" for none
+	// Asked is set if an administrator has requested it, and another one has not approved yet.
+	Asked *grant
 }
 
 // fieldOf returns the id of a permission's checkbox.
@@ -62,6 +64,14 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 	if info.Access, err = p.staffAccess(r.Context(), staff.ID); err != nil {
 		return err
 	}
+	open, err := p.Gate.OpenGrantsOf(r.Context(), staff.ID)
+	if err != nil {
+		return err
+	}
+	asked, err := p.withNames(r, open)
+	if err != nil {
+		return err
+	}
 	for _, grant := range policy.Grants {
 		b := box{Grant: grant, Field: fieldOf(grant.Permission), Ticked: slices.Contains(ticked, grant.Permission)}
 		held, was := slices.Contains(staff.Permissions, grant.Permission), slices.Contains(seen, grant.Permission)
@@ -71,6 +81,11 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 			b.News = "Another staff member has just given this permission."
 		default:
 			b.News = "Another staff member has just taken this permission away."
+		}
+		for i := range asked {
+			if asked[i].Permission == b.Permission {
+				b.Asked = &asked[i]
+			}
 		}
 		info.Boxes = append(info.Boxes, b)
 	}
@@ -111,9 +126,18 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 // Manage Staff from themselves can't open this page any more, and goes to the first
 // page.
 func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen, ticked []policy.Permission) error {
+	staff, err := p.Gate.StaffByID(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
 	var said []string
-	if given := difference(ticked, seen); len(given) > 0 {
+	added := difference(ticked, seen)
+	requested := difference(added, staff.Permissions)
+	if given := difference(added, requested); len(given) > 0 {
 		said = append(said, "Given: "+strings.Join(policy.Names(given), ", ")+".")
+	}
+	if len(requested) > 0 {
+		said = append(said, "Requested: "+strings.Join(policy.Names(requested), ", ")+". Another administrator has to approve, at Permission requests.")
 	}
 	taken := difference(seen, ticked)
 	if len(taken) > 0 {
@@ -124,7 +148,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 	}
 	to := r.URL.Path
 	if me := page.Subject(r); me.ID == r.PathValue("id") {
-		if me.Permissions = ticked; policy.Allow(me, policy.ChangeStaff) != nil {
+		if me.Permissions = staff.Permissions; policy.Allow(me, policy.ChangeStaff) != nil {
 			to = "/"
 		}
 	}

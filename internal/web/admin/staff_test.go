@@ -41,9 +41,9 @@ func TestGiveAPermission(t *testing.T) {
 
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message", "send_portal_message", "send_bulk_portal_message")).
 		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "This is recorded with your name.").HasHTML(`value="send_bulk_portal_message" checked`)
-	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message,send_bulk_portal_message", "send_bulk_portal_message", "read_record")).
-		Says("Given: Read the Record.", "Taken away: Send Portal Message.")
-	admin.Post("/administration/staff/"+nurse.ID, ticked("send_bulk_portal_message,read_record", "send_bulk_portal_message", "read_record")).
+	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message,send_bulk_portal_message", "send_bulk_portal_message", "replay_deliveries")).
+		Says("Given: Replay Failed Deliveries.", "Taken away: Send Portal Message.")
+	admin.Post("/administration/staff/"+nurse.ID, ticked("send_bulk_portal_message,replay_deliveries", "send_bulk_portal_message", "replay_deliveries")).
 		Says("Nothing was changed")
 
 	var said []string
@@ -52,9 +52,41 @@ func TestGiveAPermission(t *testing.T) {
 			said = append(said, string(e.Type)+" "+between(string(e.Data), `"permission":"`, `"`))
 		}
 	}
-	want := "permission.granted send_bulk_portal_message, permission.granted read_record, permission.revoked send_portal_message"
+	want := "permission.granted send_bulk_portal_message, permission.granted replay_deliveries, permission.revoked send_portal_message"
 	if got := strings.Join(said, ", "); got != want {
 		t.Errorf("recorded %s, want %s", got, want)
+	}
+}
+
+// One administrator requests Read the Record, and another one approves it. The pages show what
+// waits, and refuse the requester and the staff member whom it is for.
+func TestRequestAPermission(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	nurse := s.NewStaff(t, "Nora Nurse", policy.SendPortalMessage)
+	ada, ben := s.Staff(t, "Ada Admin", policy.ManageStaff), s.Staff(t, "Ben Boss", policy.ManageStaff)
+	const list = "/administration/grants"
+	ada.Get(list).Is(http.StatusOK).Says("No permissions are waiting for approval.")
+
+	info := "/administration/staff/" + nurse.ID
+	ada.Get(info).Says("It takes two administrators.")
+	ada.Post(info, ticked("send_portal_message", "send_portal_message", "read_record", "manage_labels")).
+		Says("Given: Manage Custom Labels.", "Requested: Read the Record.", "Requested by Ada Admin").LacksHTML(`value="read_record" checked`)
+	id := between(ada.Get(list).Says("Read the Record for Nora Nurse", "You requested this").LacksHTML("/approve\"").Body, `id="grant-`, `"`)
+	ada.Post(list+"/"+id+"/approve", nil).Is(http.StatusForbidden).Says("You requested this yourself", "Ask another person: Ben Boss")
+	ben.Get(list).Says("by Ada Admin").HasHTML(list + "/" + id + "/approve")
+	ben.Post(list+"/"+id+"/approve", nil).Is(http.StatusOK).Says("The permission was given", "Settled requests", "Given")
+	ben.Get(info).HasHTML(`value="read_record" checked`)
+	ben.Post(list+"/"+id+"/approve", nil).Is(http.StatusConflict).Says("settled before")
+
+	// A changed address takes it away, until another administrator approves it again.
+	ben.Post(info+"/change", url.Values{"name": {"Nora Nurse"}, "email": {"nora@clinic.example"}}).Is(http.StatusOK).
+		Says("Requested by Ben Boss").LacksHTML(`value="read_record" checked`)
+	id = between(ada.Get(list).Says("their e-mail address was changed").Body, `id="grant-`, `"`)
+	ada.Post(list+"/"+id+"/withdraw", nil).Is(http.StatusOK).Says("The permission was not given", "Not given")
+	for _, nowhere := range []string{"x", "0197aaaa-0000-7000-8000-000000000001"} {
+		ada.Post(list+"/"+nowhere+"/approve", nil).Is(http.StatusNotFound)
+		ada.Post(list+"/"+nowhere+"/withdraw", nil).Is(http.StatusNotFound)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/access/twopeople"
 	"postern/internal/compose"
 	"postern/internal/content/message"
 	"postern/internal/record/retention"
@@ -195,6 +196,9 @@ func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, sett
 		if errors.Is(err, refused) {
 			return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Sentence(refused)}}, status)
 		}
+	}
+	if notTwo := (twopeople.NotTwo{}); errors.As(err, &notTwo) {
+		return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Sentence(notTwo)}}, http.StatusForbidden)
 	}
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /record/erasures/new", Realm: policy.RealmStaff, Actions: erase, Handle: p.newErasure},
 		{Pattern: "GET /record/erasures/{id}", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasure},
 		{Pattern: "POST /record/erasures", Realm: policy.RealmStaff, Actions: erase, Handle: p.ask},
-		{Pattern: "POST /record/erasures/{id}/approve", Realm: policy.RealmStaff, Actions: erase, Handle: p.approve},
+		{Pattern: "POST /record/erasures/{id}/approve", Realm: policy.RealmStaff, Actions: page.May(policy.ApproveErasure), Handle: p.approve},
 		{Pattern: "POST /record/erasures/{id}/withdraw", Realm: policy.RealmStaff, Actions: erase, Handle: p.withdraw},
 	}
 }

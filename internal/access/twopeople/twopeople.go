@@ -1,0 +1,293 @@
+// Package twopeople says whether two staff members count as two people for an act that takes
+// two, such as an erasure or giving a permission. Every such act asks [Rule.Check], under the
+// lease of permissions, before it publishes the approval.
+//
+// Two accounts count as two people if
+//
+//   - they are of two staff members, both enabled, who both hold the permission of the act;
+//   - both are older than [Rule.Age];
+//   - neither was given that permission by the other within that time;
+//   - within that time no other staff member changed the e-mail address of either, or reset
+//     its second factor: that person may be able to sign in as them;
+//   - each has a second factor, if the clinic asks for one.
+//
+// An account that the other person created is no other case: within the time it is too young.
+//
+// The command line of the machine counts as another person than any staff member: only the
+// machine's owner has it.
+//
+// Everything is read from the record: from the projected accounts, and from the events of the
+// time. So a row that someone changed in another table changes nothing here.
+package twopeople
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access/policy"
+	"postern/internal/events"
+	"postern/internal/problem"
+	"postern/internal/proof/merkle"
+	"postern/internal/text/number"
+)
+
+// A Rule has the settings of a clinic.
+type Rule struct {
+	// Age is how old an account, a permission given by the other person, and a change of how an
+	// account signs in must be. Zero: none of them is looked at.
+	Age time.Duration
+	// Factor asks a second factor of both.
+	Factor bool
+}
+
+// Days is an age in days.
+func Days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+
+// An Act takes two people.
+type Act struct {
+	// Permission is what both must hold.
+	Permission policy.Permission
+	// First and Second are actors, as events name them: who requested the act, and who is about to
+	// approve it.
+	First, Second string
+	// For is the id of a staff member who can't be the second person, because the act is for them;
+	// "": no one.
+	For string
+}
+
+// NotTwo says why two people don't count as two for an act.
+type NotTwo struct {
+	Reasons []string  // what is missing, for the second person to read
+	Until   time.Time // when waiting alone helps; zero: it does not
+	Others  []string  // the names of staff who could approve instead, at most three
+}
+
+func (e NotTwo) Error() string {
+	text := "this takes two people: " + strings.Join(e.Reasons, "; ") + "."
+	if !e.Until.IsZero() {
+		text += " Wait until " + e.Until.UTC().Format("2 January 2006, 15:04 UTC")
+		if len(e.Others) == 0 {
+			return text
+		}
+		text += ", or ask another person: "
+	} else if len(e.Others) > 0 {
+		text += " Ask another person: "
+	} else {
+		return text + " No other staff member can approve this now. An administrator can add one, or withdraw the request"
+	}
+	return text + strings.Join(e.Others, ", ")
+}
+
+// Problem is the API's answer.
+func (e NotTwo) Problem() *problem.Error { return problem.TwoPeople.Problem(e.Error()) }
+
+// Querier is a pool, a connection or a transaction, of the role of the api.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Check returns nil if the two people of an act count as two now, or a [NotTwo]. Call it under
+// the lease of permissions, so that nothing that it reads changes before the approval is
+// published.
+func (r Rule) Check(ctx context.Context, q Querier, now time.Time, act Act) error {
+	known, err := r.read(ctx, q, now)
+	if err != nil {
+		return fmt.Errorf("checking that two people act: %w", err)
+	}
+	return known.check(act)
+}
+
+// A member is an enabled staff member.
+type member struct {
+	id, name    string
+	createdAt   time.Time
+	factor      bool
+	permissions []string
+}
+
+// An influence is something that one staff member did to the account of another.
+type influence struct {
+	by, on     string // ids
+	permission string // that was given; "": how the account signs in was changed
+	at         time.Time
+}
+
+// known is what the record says, at one point of it.
+type known struct {
+	Rule
+	now        time.Time
+	members    []member
+	influences []influence // within Age
+}
+
+// influential are the types of event that [known.add] understands.
+var influential = []string{string(events.TypePermissionGranted), string(events.TypeStaffChanged), string(events.TypeSecondFactorReset)}
+
+func (r Rule) read(ctx context.Context, q Querier, now time.Time) (k known, err error) {
+	k = known{Rule: r, now: now}
+	rows, err := q.Query(ctx, `SELECT s.staff_id, s.name, s.created_at, EXISTS (SELECT FROM app.staff_with_factor f WHERE f.staff_id = s.staff_id),
+		array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id)
+		FROM record.staff s WHERE s.disabled_at IS NULL ORDER BY lower(s.name), s.staff_id`)
+	if err != nil {
+		return k, err
+	}
+	k.members, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m member, err error) {
+		return m, row.Scan(&m.id, &m.name, &m.createdAt, &m.factor, &m.permissions)
+	})
+	if err != nil || r.Age == 0 {
+		return k, err
+	}
+	rows, err = q.Query(ctx, `SELECT seq, stored FROM record.events WHERE type = ANY($1) AND "time" > $2 AND projected ORDER BY seq`, influential, k.now.Add(-r.Age))
+	if err != nil {
+		return k, err
+	}
+	var seq int64
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error { return k.add(uint64(seq), stored) }) // #nosec G115 -- a sequence
+	return k, err
+}
+
+// add reads an event of the time.
+func (k *known) add(seq uint64, stored []byte) error {
+	copied, err := merkle.Unpack(seq, stored)
+	if err != nil {
+		return err
+	}
+	e, err := events.Parse(copied.Header, copied.Data)
+	if err != nil {
+		return fmt.Errorf("event %d: %w", seq, err)
+	}
+	switch e.Type {
+	case events.TypePermissionGranted:
+		b, err := events.Decode[events.PermissionChanged](e)
+		if err != nil {
+			return err
+		}
+		k.influenced(e, e.Actor, b.StaffID, b.Permission)
+		k.influenced(e, b.RequestedBy, b.StaffID, b.Permission)
+	case events.TypeStaffChanged:
+		b, err := events.Decode[events.StaffChanged](e)
+		if err != nil {
+			return err
+		}
+		if b.AddressChanged {
+			k.influenced(e, e.Actor, b.StaffID, "")
+		}
+	case events.TypeSecondFactorReset:
+		b, err := events.Decode[events.SecondFactor](e)
+		if err != nil {
+			return err
+		}
+		k.influenced(e, e.Actor, b.StaffID, "")
+	}
+	return nil
+}
+
+func (k *known) influenced(e events.Event, actor, on, permission string) {
+	if by, isStaff := staffID(actor); isStaff && by != on {
+		k.influences = append(k.influences, influence{by, on, permission, e.Time})
+	}
+}
+
+// staffID returns the id of a staff member who is an actor.
+func staffID(actor string) (string, bool) {
+	return strings.CutPrefix(actor, string(policy.RealmStaff)+":")
+}
+
+func (k known) check(act Act) error {
+	second, isStaff := staffID(act.Second)
+	if !isStaff && strings.HasPrefix(act.Second, "operator:") {
+		return nil
+	}
+	faults := k.faults(act, second)
+	if len(faults) == 0 {
+		return nil
+	}
+	not := NotTwo{}
+	waits := true
+	for _, f := range faults {
+		not.Reasons = append(not.Reasons, f.reason)
+		if waits = waits && !f.until.IsZero(); f.until.After(not.Until) {
+			not.Until = f.until
+		}
+	}
+	if !waits {
+		not.Until = time.Time{}
+	}
+	for _, m := range k.members {
+		if m.id != second && len(not.Others) < 3 && len(k.faults(act, m.id)) == 0 {
+			not.Others = append(not.Others, m.name)
+		}
+	}
+	return not
+}
+
+// A fault is one reason why two people don't count as two. until is when it ends by itself;
+// zero: never.
+type fault struct {
+	reason string
+	until  time.Time
+}
+
+// faults returns why the first person of an act, and the staff member second, don't count as
+// two people.
+func (k known) faults(act Act, second string) (faults []fault) {
+	first, isStaff := staffID(act.First)
+	switch {
+	case isStaff && first == second:
+		return []fault{{"you requested this yourself", time.Time{}}}
+	case act.For != "" && act.For == second:
+		return []fault{{"it is for your own account", time.Time{}}}
+	}
+	faults = k.ofOne(act, second, "your", "you", "have")
+	if !isStaff {
+		return faults
+	}
+	name := "the person who requested this"
+	if i := slices.IndexFunc(k.members, func(m member) bool { return m.id == first }); i >= 0 {
+		name = k.members[i].name
+	}
+	faults = append(faults, k.ofOne(act, first, name+"’s", name, "has")...)
+	for _, f := range k.influences {
+		switch {
+		case f.permission != string(act.Permission):
+		case f.by == first && f.on == second:
+			faults = append(faults, fault{name + " gave you the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
+		case f.by == second && f.on == first:
+			faults = append(faults, fault{"you gave " + name + " the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
+		}
+	}
+	return faults
+}
+
+// ofOne returns what is missing of one of the two: whose account it is, and who has it, are words
+// of the sentences.
+func (k known) ofOne(act Act, id, whose, who, has string) (faults []fault) {
+	i := slices.IndexFunc(k.members, func(m member) bool { return m.id == id })
+	if i < 0 {
+		return []fault{{whose + " account is disabled", time.Time{}}}
+	}
+	m := k.members[i]
+	if !slices.Contains(m.permissions, string(act.Permission)) {
+		faults = append(faults, fault{who + " no longer " + has + " the permission " + act.Permission.Name(), time.Time{}})
+	}
+	if k.Factor && !m.factor {
+		faults = append(faults, fault{who + " " + has + " no second factor, which is set up at Account", time.Time{}})
+	}
+	if old := m.createdAt.Add(k.Age); k.Age > 0 && k.now.Before(old) {
+		faults = append(faults, fault{whose + " account is not " + k.age() + " old yet", old})
+	}
+	for _, f := range k.influences {
+		if f.on == id && f.permission == "" {
+			faults = append(faults, fault{"another staff member changed " + whose + " e-mail address or reset " + whose + " second factor less than " + k.age() + " ago", f.at.Add(k.Age)})
+		}
+	}
+	return faults
+}
+
+func (k known) age() string { return number.Of(int(k.Age/(24*time.Hour)), "day", "days") }
