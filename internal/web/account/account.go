@@ -58,8 +58,8 @@ func (p *Pages) Routes() []page.Route {
 		route("POST "+setUp+"/confirm", p.confirm),
 		route("GET "+setUp+"/remove", p.askToRemove),
 		route("POST "+setUp+"/remove", p.remove),
-		route("GET "+unlink, p.askToUnlink),
-		route("POST "+unlink, p.unlink),
+		route("GET "+unlink, p.ofLinked(p.askToUnlink)),
+		route("POST "+unlink, p.ofLinked(p.unlink)),
 	)
 }
 

@@ -12,14 +12,21 @@ import (
 
 const unlink = home + "/unlink"
 
+// ofLinked calls next for staff who can unlink their account. The others get their account page.
+func (p *Pages) ofLinked(next page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		staff, err := p.Gate.StaffByID(r.Context(), page.Subject(r).ID)
+		if err != nil {
+			return err
+		}
+		if staff.LinkedAt == nil || !staff.HasPassword {
+			return p.Redirect(w, r, home, "")
+		}
+		return next(w, r)
+	}
+}
+
 func (p *Pages) askToUnlink(w http.ResponseWriter, r *http.Request) error {
-	staff, err := p.Gate.StaffByID(r.Context(), page.Subject(r).ID)
-	if err != nil {
-		return err
-	}
-	if staff.LinkedAt == nil || !staff.HasPassword {
-		return p.Redirect(w, r, home, "")
-	}
 	return p.render(w, r, page.View{Template: "unlink.html", Title: "Unlink your account from your organisation"})
 }
 
