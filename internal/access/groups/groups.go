@@ -18,10 +18,10 @@ import (
 // A Mapping has the permissions that each group gives. The empty Mapping gives none.
 type Mapping map[string][]policy.Permission
 
-// byHand are the permissions that no group gives. Reading the record and erasing content are
-// the clinic's most sensitive permissions. With manage_staff, an administrator of the identity
-// provider could give themselves any permission here.
-var byHand = []policy.Permission{policy.ReadRecord, policy.EraseMessageContent, policy.ManageStaff}
+// byHand reports whether no group gives a permission. What takes two people takes two people here,
+// and the administrator of the identity provider is one. With manage_staff they could give
+// themselves any other permission.
+func byHand(p policy.Permission) bool { return p.TwoPeople() || p == policy.ManageStaff }
 
 // Parse reads a mapping as "group=permission,permission;group=permission". Groups are compared
 // letter by letter. A name may contain any character except a semicolon; the last "=" ends
@@ -58,7 +58,7 @@ func parsePart(part string) (group string, permissions []policy.Permission, err 
 		switch {
 		case err != nil:
 			faults = append(faults, err)
-		case slices.Contains(byHand, p):
+		case byHand(p):
 			faults = append(faults, fmt.Errorf("the group %q can't give %s: give it at Staff Info", group, p))
 		default:
 			permissions = append(permissions, p)
