@@ -29,7 +29,8 @@ type Config struct {
 	// Content seals second factors. Without it, staff who have a second factor can't
 	// sign in at this process.
 	Content *content.Store
-	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
+	// FactorRequired requires a second factor of all staff who sign in with a password: see
+	// [policy.Subject].FactorDue.
 	FactorRequired bool
 	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
 	PasswordCost Cost

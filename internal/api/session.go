@@ -16,9 +16,13 @@ type Me struct {
 	ID          string              `json:"id"`
 	Name        string              `json:"name"`
 	Permissions []policy.Permission `json:"permissions,omitempty" doc:"For staff only."`
+	// SecondFactorDue is left out of the JSON unless it is true.
+	SecondFactorDue bool `json:"second_factor_due,omitempty" doc:"The clinic requires a second factor, and this staff member has none: until they set one up, in a browser at Account, every other operation is answered with 403 and the type /problems/second-factor-due."`
 }
 
-func meOf(s policy.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
+func meOf(s policy.Subject) Me {
+	return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions, SecondFactorDue: s.FactorDue}
+}
 
 // Credentials are the e-mail address and password of a sign-in.
 type Credentials struct {

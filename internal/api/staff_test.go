@@ -156,6 +156,26 @@ func TestSigningInWithACode(t *testing.T) {
 	signIn("", "", http.StatusOK)
 }
 
+// Where a second factor is required, signing in without one says so, and so does every operation
+// after it. API tokens, also of before, need none.
+func TestASecondFactorIsDue(t *testing.T) {
+	s := newSystem(t, func(c *process.WebConfig) { c.FactorRequired = true })
+	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.ManageStaff)
+	session := s.anonymous(t)
+	if got := session.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK); got.at("second_factor_due") != true {
+		t.Errorf("signing in is answered with %s", got.body)
+	}
+	for _, path := range []string{"/v1/messages", "/v1/staff", "/v1/session", "/v1/tokens"} {
+		if got := session.get(path).is(http.StatusForbidden); got.at("type") != "/problems/second-factor-due" || !strings.Contains(got.text("detail"), "set one up at Account") {
+			t.Errorf("%s is answered with %s", path, got.body)
+		}
+		if path != "/v1/session" {
+			ada.get(path).is(http.StatusOK)
+		}
+	}
+	session.do(http.MethodDelete, "/v1/session", nil).is(http.StatusNoContent)
+}
+
 // Staff are added by e-mail, with permissions that the record attributes to the
 // administrator, and choose their own password.
 func TestAddingStaff(t *testing.T) {

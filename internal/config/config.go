@@ -119,8 +119,8 @@ type Config struct {
 	// ClamdAddr is the virus scanner's address; if empty, no files are scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
 	// StaffSecondFactor is "required" if every staff member who signs in with a password
-	// must have a second factor, or "optional".
-	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
+	// must have a second factor, or "optional". The demo requires none.
+	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"required"`
 	// ClinicName is the clinic's name. Passwords that are made of it are refused.
 	ClinicName string `env:"CLINIC_NAME"`
 	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the

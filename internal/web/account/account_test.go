@@ -10,6 +10,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/process"
 	"postern/internal/web/webtest"
@@ -132,6 +133,25 @@ func TestARequiredSecondFactor(t *testing.T) {
 	if at := v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Says("Your clinic asks for a second factor").URL.Path; at != "/account" {
 		t.Errorf("removing it redirects to %s", at)
 	}
+}
+
+// A staff member who was invited sets a password, and is then led to set up a second factor.
+func TestTheFirstSignInLeadsToASecondFactor(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
+	noel, err := s.Web.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{Email: "noel@clinic.example", Name: "Noel Novice", Invited: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Web.Gate.InviteStaff(t.Context(), "operator:test", noel.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.SignedOut(t)
+	v.Post("/sign-in/link", url.Values{"link": {made.Token}, "password": {webtest.Password}}).Says("Your password is set. Now sign in with it.")
+	v.Post("/sign-in", url.Values{"email": {noel.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
+	equip(t, s, v)
+	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
 }
 
 // The pages in a browser: accessible, and with pictures.
