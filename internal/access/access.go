@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
 	"postern/internal/store"
@@ -26,9 +27,11 @@ type Config struct {
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
-	// Content seals second factors. Without it, staff who have a second factor can't
-	// sign in at this process.
+	// Content seals the secrets of authenticator apps. Without it, their codes can't be checked
+	// at this process.
 	Content *content.Store
+	// Passkeys makes and checks passkeys; nil: there are none at this address.
+	Passkeys *passkey.Party
 	// FactorRequired requires a second factor of all staff who sign in with a password: see
 	// [policy.Subject].FactorDue.
 	FactorRequired bool
@@ -82,8 +85,8 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
 
-// Sweep deletes expired rows: sessions, API tokens, links, second factors whose setup
-// was never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
+// Sweep deletes expired rows: sessions, API tokens, links, second factors and recovery codes
+// whose setup was never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
@@ -100,6 +103,10 @@ func (g *Gate) Sweep(ctx context.Context) error {
 			(SELECT token_hash FROM app.password_links WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
+		"passkeys": {`DELETE FROM app.passkeys f WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
+		"recovery codes": {`DELETE FROM app.recovery_codes c WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.recovery_codes r WHERE r.set_id = c.set_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN
 			(SELECT lane FROM app.sign_in_tries WHERE tried_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -1)},
 	} {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
+	"postern/internal/access/passkey"
 	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/content/clamd"
@@ -107,7 +109,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	passkeys, err := passkey.New(c.PublicURL, cmp.Or(c.ClinicName, "Postern"))
+	if err != nil {
+		return err
+	}
+	w, err := WireWeb(WebConfig{Organisation: issuer, Passkeys: passkeys, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})
