@@ -50,7 +50,11 @@ func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, e signInPage, r
 	if err != nil {
 		return err
 	}
-	return p.Render(w, r, set, page.View{Template: "code.html", Title: "Type your code", Scripts: passkeyScripts, Status: page.Refused(w, refusal), Errors: faults,
+	title := "Type your code"
+	if options != "" {
+		title = "Use your passkey or a code"
+	}
+	return p.Render(w, r, set, page.View{Template: "code.html", Title: title, Scripts: passkeyScripts, Status: page.Refused(w, refusal), Errors: faults,
 		Data: second{e.code(), e.signIn, options, e.code() + "/passkey", page.Next(r, ""), e == portal}})
 }
 
