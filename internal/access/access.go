@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
 	"postern/internal/store"
@@ -26,13 +27,16 @@ type Config struct {
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
-	// Content seals second factors. Without it, staff who have a second factor can't
-	// sign in at this process.
+	// Content seals the secrets of authenticator apps. Without it, their codes can't be checked
+	// at this process.
 	Content *content.Store
 	// Organisation says what the clinic's own identity provider decides besides who a person
 	// is. The zero value: nothing.
 	Organisation Organisation
-	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
+	// Passkeys makes and checks passkeys; nil: there are none at this address.
+	Passkeys *passkey.Party
+	// FactorRequired requires a second factor of all staff who sign in with a password: see
+	// [policy.Subject].FactorDue.
 	FactorRequired bool
 	// TwoPersonAge is how old an account must be to count as another person: see package
 	// twopeople.
@@ -88,7 +92,7 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 }
 
 // Sweep deletes expired rows: sessions, API tokens, links, second factors whose setup
-// was never finished, identities that are not linked, and counts of failed sign-ins. It deletes at most a few thousand rows
+// or recovery codes whose setup was never finished, identities that are not linked, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
@@ -107,6 +111,10 @@ func (g *Gate) Sweep(ctx context.Context) error {
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
 		"identities": {`DELETE FROM app.identities i WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.identities r WHERE r.identity_id = i.identity_id)`, now.AddDate(0, 0, -1)},
+		"passkeys": {`DELETE FROM app.passkeys f WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
+		"recovery codes": {`DELETE FROM app.recovery_codes c WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.recovery_codes r WHERE r.set_id = c.set_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN
 			(SELECT lane FROM app.sign_in_tries WHERE tried_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -1)},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"postern/internal/access/factor"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -14,13 +16,17 @@ type PortalAccount struct {
 	PasswordSince *time.Time // when the password was set; nil: there is none
 	InvitedUntil  *time.Time // when the link that sets a password expires; nil: there is none
 	Dead          bool       // the e-mail address does not work
+	SecondFactors []factor.Kind
 }
+
+// FactorNames returns the kinds of their second factors, in words.
+func (a PortalAccount) FactorNames() []string { return factor.Names(a.SecondFactors) }
 
 // PortalAccount returns the state of a portal user's sign-in, active or not. It fails
 // with [ErrNoPortalUser].
 func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
 	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
-		SELECT a.changed_at, i.expires_at, `+deadAddress+`
+		SELECT a.changed_at, i.expires_at, `+deadAddress+`, `+fmt.Sprintf(kindsInForce, "'portal_user'", "u.portal_user_id")+`
 		FROM app.portal_users u
 		LEFT JOIN app.portal_accounts a USING (portal_user_no)
 		LEFT JOIN app.password_links i ON i.realm = 'portal_user' AND i.subject = u.portal_user_id AND i.used_at IS NULL AND i.expires_at > $2 AND i.address_version = u.email_version

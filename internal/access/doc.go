@@ -8,8 +8,8 @@
 // # Authentication
 //
 // A [policy.Subject] is an authenticated staff member or portal user. They sign in with a
-// password (staff who have a second factor also give its code) or through their
-// organisation's identity provider (package oidc), and then hold a session
+// password, and their second factor if they have one, with a passkey alone (package passkey), or
+// through their organisation's identity provider (package oidc), and then hold a session
 // cookie. Staff can also use an API token, which permits no more than its owner may do at
 // the time, and none of the actions that need a session. Every request loads its Subject
 // again, so a revoked permission or token, a disabled account, an inactive account or an
@@ -24,11 +24,11 @@
 // # Ordering and durability
 //
 // Staff, their permissions, whether their account is disabled, whether it is linked to an
-// identity at the organisation, and which second factor and API tokens they have are
-// record-first: a change is published as an event, acknowledged, and then read back from the
-// recorder's tables. Only credentials (addresses, password hashes, sealed secrets, links,
-// hashes of tokens and identities, sessions) are written here. A password is recorded before it
-// works, and a link before anyone has its token.
+// identity at the organisation, which API tokens they have, and which second factors and
+// recovery codes anyone has are record-first: a change is published as an event, acknowledged,
+// and then read back from the recorder's tables. Only credentials (addresses, password hashes,
+// sealed secrets, public keys of passkeys, links, hashes of tokens and identities, sessions) are
+// written here. A password is recorded before it works, and a link before anyone has its token.
 // A sign-in whose event can't be published fails.
 // Failures of strangers beyond the first few of a source in a minute are counted, and published
 // after the minute: a crash loses these counts.

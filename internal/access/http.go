@@ -145,7 +145,7 @@ func (g *Gate) loadStaff(ctx context.Context, id string) (policy.Subject, error)
 		return policy.Subject{}, policy.ErrUnauthenticated
 	}
 	subject := staff.subject()
-	subject.FactorDue = g.cfg.FactorRequired && !staff.SecondFactor
+	subject.FactorDue = g.cfg.FactorRequired && len(staff.SecondFactors) == 0
 	return subject, err
 }
 

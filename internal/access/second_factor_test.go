@@ -37,20 +37,36 @@ func (p phone) code(steps int) string {
 // equip sets up a second factor for a staff member. It uses a code of a minute ago.
 func (c clinic) equip(t *testing.T, staff Staff) (phone, []string) {
 	t.Helper()
-	if err := c.Enrol(t.Context(), staff.subject()); err != nil {
+	return c.equipOne(t, staff.subject())
+}
+
+// equipOne is equip for a person of any realm.
+func (c clinic) equipOne(t *testing.T, who policy.Subject) (phone, []string) {
+	t.Helper()
+	if err := c.Enrol(t.Context(), who); err != nil {
 		t.Fatal(err)
 	}
-	making, err := c.Enrolling(t.Context(), staff.subject())
+	making, err := c.Enrolling(t.Context(), who)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := phone{t, making.Secret, c.clock}
-	recovery, err := c.AddFactor(t.Context(), staff.subject(), good, p.code(0))
+	recovery, err := c.AddFactor(t.Context(), who, good, p.code(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.clock.move(time.Minute)
 	return p, recovery
+}
+
+// only returns the id of a staff member's only second factor.
+func (c clinic) only(t *testing.T, staff Staff) uuid.UUID {
+	t.Helper()
+	f, err := c.FactorsOf(t.Context(), staff.subject(), "")
+	if err != nil || len(f.All) != 1 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	return f.All[0].ID
 }
 
 // RFC 6238, appendix B, the last six of its eight digits, as far as a time.Duration goes.
@@ -61,7 +77,7 @@ func TestCodesAreThoseOfTheRFC(t *testing.T) {
 	for at, code := range map[int64]string{59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037"} {
 		c.exec(t, `DELETE FROM app.second_factors`)
 		change := uuid.New()
-		c.exec(t, `INSERT INTO app.second_factors VALUES ($1, $2, '', '', 0, now())`, change, ada.ID)
+		c.exec(t, `INSERT INTO app.second_factors (change_id, realm, subject, wrapped_key, secret, made_at) VALUES ($1, 'staff', $2, '', '', now())`, change, ada.ID)
 		c.clock.move(time.Unix(at, 0).Sub(c.clock.now()))
 		if err := c.useCode(t.Context(), change, secret, code); err != nil {
 			t.Errorf("%s at %d: %v", code, at, err)
@@ -154,8 +170,8 @@ func TestACodeIsTakenOnce(t *testing.T) {
 	try(p.code(0), ErrWrongCode) // the one of the step after, a moment ago
 	try(recovery[0], nil)
 	try(recovery[0], ErrWrongCode)
-	if n, err := c.RecoveryCodesLeft(t.Context(), ada.subject()); n != recoveryCodes-1 || err != nil {
-		t.Errorf("%d recovery codes are left, %v", n, err)
+	if f, err := c.FactorsOf(t.Context(), ada.subject(), ""); f.Recovery != recoveryCodes-1 || err != nil {
+		t.Errorf("%d recovery codes are left, %v", f.Recovery, err)
 	}
 }
 
@@ -169,7 +185,7 @@ func TestACodeIsTakenOnceAtOnce(t *testing.T) {
 		in := make(chan bool, 20)
 		for range cap(in) {
 			all.Go(func() {
-				if _, err := c.verifyCode(t.Context(), lane{}, ada.ID, code); err == nil {
+				if _, err := c.verifyCode(t.Context(), lane{}, ada.subject(), code); err == nil {
 					in <- true
 				} else if !errors.Is(err, ErrWrongCode) {
 					t.Error(err)
@@ -297,8 +313,9 @@ func TestSettingASecondFactorUp(t *testing.T) {
 	b.is("/staff", "staff:"+ada.ID)
 	add(good, p.code(0), nil)
 	b.is("/staff", "") // it came without a code
-	want := []string{`second_factor.added by staff:` + ada.ID + `: {"staff_id":"` + ada.ID + `"}`}
-	if diff := cmp.Diff(want, s.rec.last(t, 1)); diff != "" {
+	want := []string{`second_factor.added by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","kind":"totp"}`,
+		`recovery_codes.made by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `"}`}
+	if diff := cmp.Diff(want, s.rec.last(t, 2)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}
 	if strings.Contains(s.rec.all(), making.Secret) {
@@ -310,7 +327,10 @@ func TestSettingASecondFactorUp(t *testing.T) {
 
 	// Another phone takes its place.
 	s.clock.move(time.Minute)
-	q, _ := s.equip(t, ada)
+	q, more := s.equip(t, ada)
+	if len(more) > 0 {
+		t.Error("the recovery codes of before no longer work")
+	}
 	if _, err := s.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: good, TOTP: p.code(0)}); !errors.Is(err, ErrWrongCode) {
 		t.Errorf("the former phone: %v", err)
 	}
@@ -362,10 +382,13 @@ func TestSecondFactorsEnd(t *testing.T) {
 	ada, ben := c.hire(t, "ada@clinic.example"), c.hire(t, "ben@clinic.example")
 	c.equip(t, ada)
 	c.equip(t, ben)
-	if err := c.RemoveFactor(t.Context(), ada.subject(), "wrong"); !errors.Is(err, passwords.ErrCurrent) {
+	if err := c.RemoveFactor(t.Context(), ada.subject(), c.only(t, ada), "wrong"); !errors.Is(err, passwords.ErrCurrent) {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	if err := c.RemoveFactor(t.Context(), ada.subject(), good); err != nil {
+	if err := c.RemoveFactor(t.Context(), ada.subject(), c.only(t, ben), good); !errors.Is(err, ErrNoSuchFactor) {
+		t.Errorf("that of another person: %v", err)
+	}
+	if err := c.RemoveFactor(t.Context(), ada.subject(), c.only(t, ada), good); err != nil {
 		t.Error(err)
 	}
 	if err := c.ResetFactor(t.Context(), "staff:boss", ben.ID); err != nil {
@@ -381,8 +404,8 @@ func TestSecondFactorsEnd(t *testing.T) {
 		t.Errorf("of unknown staff: %v", err)
 	}
 	want := []string{
-		`second_factor.removed by staff:` + ada.ID + `: {"staff_id":"` + ada.ID + `"}`,
-		`second_factor.reset by staff:boss: {"staff_id":"` + ben.ID + `"}`,
+		`second_factor.removed by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","kind":"totp"}`,
+		`second_factor.reset by staff:boss: {"account":"staff","id":"` + ben.ID + `"}`,
 	}
 	if diff := cmp.Diff(want, c.rec.last(t, 2)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
@@ -420,7 +443,7 @@ func TestASecondFactorThatIsRequired(t *testing.T) {
 	if now, err := s.loadStaff(t.Context(), ada.ID); err != nil || policy.Allow(now, policy.SendMessage) != nil {
 		t.Errorf("with a factor: %+v, %v", now, err)
 	}
-	if err := s.RemoveFactor(t.Context(), ada.subject(), good); !errors.Is(err, ErrFactorRequired) {
+	if err := s.RemoveFactor(t.Context(), ada.subject(), s.only(t, ada), good); !errors.Is(err, ErrFactorRequired) {
 		t.Errorf("removing it: %v", err)
 	}
 }

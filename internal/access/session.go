@@ -31,9 +31,13 @@ const (
 	methodKey  = "method"
 	agentKey   = "agent"
 	networkKey = "network"
-	// Before the sign-in is complete it holds the staff member whose password was right and the deadline for their code.
+	// Before the sign-in is complete it holds the person whose password was right and the deadline for their second factor.
 	halfwayKey      = "halfway"
 	halfwayUntilKey = "halfway_until"
+	// What waits for the answer of a passkey, as JSON. It is good for one answer.
+	ceremonyKey = "passkey"
+	// Whether a portal user is offered a second factor in this session.
+	offerKey = "offer"
 )
 
 // newSessions returns the session manager of a realm. Sessions end after half an hour
@@ -91,6 +95,15 @@ func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
 	}
 	if network := shownNetwork.Of(inbound.Client(ctx).Unmap()); network != "" {
 		sessions.Put(ctx, networkKey, network)
+	}
+	if subject.Realm == policy.RealmPortalUser {
+		offers, err := g.offersFactor(ctx, subject.ID)
+		if err != nil {
+			return err
+		}
+		if offers {
+			sessions.Put(ctx, offerKey, true)
+		}
 	}
 	return nil
 }

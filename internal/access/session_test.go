@@ -63,7 +63,9 @@ func (c clinic) handler(t *testing.T, realm policy.Realm) http.Handler {
 				signIn = c.SignInStaff
 			}
 			if code := r.FormValue("code"); code != "" {
-				signIn = func(ctx context.Context, _ Credentials) (policy.Subject, error) { return c.SignInWithCode(ctx, code) }
+				signIn = func(ctx context.Context, _ Credentials) (policy.Subject, error) {
+					return c.SignInWithCode(ctx, realm, code)
+				}
 			}
 			subject, err := signIn(ctx, Credentials{Email: r.FormValue("email"), Password: r.FormValue("password")})
 			if err == nil {

@@ -22,7 +22,7 @@ import (
 type Credentials struct {
 	Email    string
 	Password string
-	// TOTP is the code of a second factor, or a recovery code.
+	// TOTP is the code of an authenticator app, or a recovery code.
 	TOTP string
 }
 
@@ -34,19 +34,19 @@ var ErrWrongCredentials = problem.WrongCredentials.New("the e-mail address or th
 // event of the success or failure is stored, or the failure is counted (see
 // [Gate.PublishCounts]), and fails if it can't be. It fails with
 // [ErrWrongCredentials] or [TooSoon], and takes the same time, whether or not the account
-// exists. With the right password, a staff member who has a second factor gets
+// exists. With the right password, a person who has a second factor gets
 // [CodeNeeded] without a code, which counts as neither success nor failure, and
 // [ErrWrongCode] with a wrong code.
 //
 // The session begins with [Gate.Begin].
 func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (policy.Subject, error) {
-	return g.signIn(ctx, staffAccounts, g.loadStaff, c)
+	return g.signIn(ctx, staffAccounts, c)
 }
 
 // SignInPortal is [Gate.SignInStaff] for portal users. Families share an e-mail address:
-// the password selects one of the accounts that have it.
+// the password selects one of the accounts that have it, and with it the second factor.
 func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (policy.Subject, error) {
-	return g.signIn(ctx, portalAccounts, g.loadPortalUser, c)
+	return g.signIn(ctx, portalAccounts, c)
 }
 
 // accounts describes where the passwords of a realm are stored.
@@ -95,7 +95,7 @@ type account struct {
 	stale  bool   // the hash was made with earlier parameters
 }
 
-func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (policy.Subject, error), c Credentials) (policy.Subject, error) {
+func (g *Gate) signIn(ctx context.Context, in accounts, c Credentials) (policy.Subject, error) {
 	lane := g.laneOf(ctx, in.realm, c.Email)
 	known := g.knownBrowser(ctx, lane)
 	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
@@ -126,14 +126,12 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 		}
 		return policy.Subject{}, ErrWrongCredentials
 	}
-	method := events.ByPassword
-	if in.realm == policy.RealmStaff {
-		method, err = g.verifyCode(ctx, lane, who.id, c.TOTP)
-	}
+	signing := policy.Subject{Realm: in.realm, ID: who.id}
+	method, err := g.verifyCode(ctx, lane, signing, c.TOTP)
 	if errors.Is(err, errNoFactor) {
 		err = nil
 	}
-	if err := g.conclude(ctx, lane, in.realm, who.id, method, err); err != nil {
+	if err := g.conclude(ctx, lane, signing, method, err); err != nil {
 		return policy.Subject{}, err
 	}
 	if who.stale {
@@ -141,9 +139,7 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 			return policy.Subject{}, err
 		}
 	}
-	subject, err := load(ctx, who.id)
-	subject.Method = method
-	return subject, err
+	return g.signedIn(ctx, signing, method)
 }
 
 // check compares the password with that of every account of the address.

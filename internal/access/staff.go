@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/access/factor"
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
@@ -29,10 +30,10 @@ type Staff struct {
 	Email      string
 	CreatedAt  time.Time  // the time of the event
 	DisabledAt *time.Time // when the account was disabled; nil: it is enabled
-	// SecondFactor is set if they sign in with a code as well as the password.
-	SecondFactor bool
-	Permissions  []policy.Permission
-	HasPassword  bool
+	// SecondFactors are the kinds of their second factors; empty: they have none.
+	SecondFactors []factor.Kind
+	Permissions   []policy.Permission
+	HasPassword   bool
 	// Invited is set until they have set their first password, or have signed in at the
 	// organisation, if they were added with a link.
 	Invited bool
@@ -47,6 +48,9 @@ type Staff struct {
 	LinkedAt *time.Time
 	LinkedTo string
 }
+
+// FactorNames returns the kinds of their second factors, in words.
+func (s Staff) FactorNames() []string { return factor.Names(s.SecondFactors) }
 
 // StaffState is the state of a staff account.
 type StaffState string
@@ -83,9 +87,9 @@ func (s Staff) subject() policy.Subject {
 
 // selectStaff applies the rule that a staff member has both a row in the record and an
 // account.
-const selectStaff = `
+var selectStaff = `
 	SELECT s.staff_id, s.name, a.email, s.created_at, s.disabled_at,
-	       EXISTS (SELECT FROM record.second_factors f WHERE f.staff_id = s.staff_id),
+	       ` + fmt.Sprintf(kindsInForce, "'staff'", "s.staff_id") + `,
 	       array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id ORDER BY p.permission),
 	       a.password_hash IS NOT NULL, a.setup = 'invited',
 	       CASE WHEN a.setup = 'invited' THEN (SELECT l.expires_at FROM app.password_links l

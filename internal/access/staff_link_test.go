@@ -111,7 +111,7 @@ func TestAForgottenStaffPassword(t *testing.T) {
 	ada := s.hire(t, "ada@clinic.example")
 	b := s.browser(t)
 	b.signIn("/staff", ada.Email, good)
-	s.exec(t, `INSERT INTO record.second_factors VALUES ($1, gen_random_uuid(), now())`, ada.ID)
+	s.exec(t, `INSERT INTO record.second_factors (change_id, realm, subject, kind, added_at) VALUES (gen_random_uuid(), 'staff', $1, 'totp', now())`, ada.ID)
 	for range 6 {
 		_, _ = s.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: "a guess"})
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
 
@@ -52,9 +53,13 @@ func newClinic(t *testing.T) clinic {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sealing.Close() })
+	party, err := passkey.New("https://portal.example.test", "Postern")
+	if err != nil {
+		t.Fatal(err)
+	}
 	gate, err := New(Config{
-		Content: sealing,
-		Pool:    storetest.Open(t, url, store.RoleAPI), PasswordCost: TestCost, Facts: facts.Publisher{Source: "/api", Send: rec.publish, Reached: rec.wait, Clock: clock.now}})
+		Content: sealing, Passkeys: party,
+		Pool: storetest.Open(t, url, store.RoleAPI), PasswordCost: TestCost, Facts: facts.Publisher{Source: "/api", Send: rec.publish, Reached: rec.wait, Clock: clock.now}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,13 +217,24 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 	case events.TypeSecondFactorAdded:
 		var b events.SecondFactor
 		if b, err = events.Decode[events.SecondFactor](e); err == nil {
-			_, err = r.pool.Exec(ctx, `INSERT INTO record.second_factors VALUES ($1, $2, $3)
-				ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id`, b.StaffID, b.Change, e.Time)
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE realm = $1 AND subject = $2 AND kind = 'totp' AND $3 = 'totp'`, b.Account, b.ID, b.Kind)
+		}
+		if err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.second_factors (change_id, realm, subject, kind, added_at) VALUES ($1, $2, $3, $4, $5)`, b.Change, b.Account, b.ID, b.Kind, e.Time)
 		}
 	case events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
 		var b events.SecondFactor
 		if b, err = events.Decode[events.SecondFactor](e); err == nil {
-			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE staff_id = $1`, b.StaffID)
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE realm = $1 AND subject = $2 AND ($3::uuid IS NULL OR change_id = $3)`, b.Account, b.ID, b.Factor)
+		}
+		if err == nil {
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.recovery_codes r WHERE NOT EXISTS (SELECT FROM record.second_factors f WHERE f.realm = r.realm AND f.subject = r.subject)`)
+		}
+	case events.TypeRecoveryCodesMade:
+		var b events.RecoveryCodesMade
+		if b, err = events.Decode[events.RecoveryCodesMade](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.recovery_codes VALUES ($1, $2, $3, $4)
+				ON CONFLICT (realm, subject) DO UPDATE SET set_id = excluded.set_id`, b.Account, b.ID, b.Set, e.Time)
 		}
 	case events.TypeIdentityLinked:
 		var b events.IdentityLinked
@@ -272,6 +288,8 @@ func (r *recorder) last(t *testing.T, n int) []string {
 		delete(body, "token")
 		delete(body, "link")
 		delete(body, "identity")
+		delete(body, "set")
+		delete(body, "factor")
 		if e.Type == events.TypeLinkIssued {
 			delete(body, "expires_at")
 		}

@@ -16,9 +16,13 @@ type Me struct {
 	ID          string              `json:"id"`
 	Name        string              `json:"name"`
 	Permissions []policy.Permission `json:"permissions,omitempty" doc:"For staff only."`
+	// SecondFactorDue is left out of the JSON unless it is true.
+	SecondFactorDue bool `json:"second_factor_due,omitempty" doc:"The clinic requires a second factor, and this staff member has none: until they set one up, in a browser at Account, every other operation is answered with 403 and the type /problems/second-factor-due."`
 }
 
-func meOf(s policy.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
+func meOf(s policy.Subject) Me {
+	return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions, SecondFactorDue: s.FactorDue}
+}
 
 // Credentials are the e-mail address and password of a sign-in.
 type Credentials struct {
@@ -26,14 +30,12 @@ type Credentials struct {
 	Password string `json:"password" maxLength:"1024"`
 }
 
-type staffSignIn struct {
+type signInInput struct {
 	Body struct {
 		Credentials
-		TOTP string `json:"totp,omitempty" maxLength:"32" doc:"The code of the second factor, or a recovery code. If the account has a second factor and this is missing, the answer is 401 with the type /problems/second-factor-required."`
+		TOTP string `json:"totp,omitempty" maxLength:"32" doc:"The code of the authenticator app, or a recovery code. If the account has a second factor and this is missing, the answer is 401 with the type /problems/second-factor-required. A passkey is used in a browser."`
 	}
 }
-
-type portalSignIn struct{ Body Credentials }
 
 type signOutInput struct {
 	Everywhere bool `query:"everywhere" doc:"End all my sessions, on every device."`
@@ -49,14 +51,14 @@ func (g SessionOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/session", id: "sign-in-staff", tag: forStaff, summary: "Sign in as staff.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *staffSignIn) (*body[Me], error) {
+	}, func(ctx context.Context, in *signInInput) (*body[Me], error) {
 		return g.begin(ctx, g.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/portal/session", id: "sign-in-portal", tag: forPortal, summary: "Sign in to the portal.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
-		return g.begin(ctx, g.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
+	}, func(ctx context.Context, in *signInInput) (*body[Me], error) {
+		return g.begin(ctx, g.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/session/password", id: "change-password", tag: forStaff, status: http.StatusNoContent,

@@ -16,7 +16,7 @@ type Session struct {
 	ID      uuid.UUID `json:"id" format:"uuid" doc:"The id by which it is ended."`
 	BegunAt time.Time `json:"begun_at" doc:"When it began."`
 	SeenAt  time.Time `json:"seen_at" doc:"When it was last used, to the minute."`
-	Method  string    `json:"method" enum:"password,password_and_code,password_and_recovery_code,organisation" doc:"How the person signed in."`
+	Method  string    `json:"method" enum:"password,password_and_code,password_and_passkey,passkey,password_and_recovery_code,organisation" doc:"How the person signed in."`
 	Agent   string    `json:"agent" doc:"The browser, as Firefox on Linux; empty if it is not known."`
 	Network string    `json:"network" doc:"The network from which the person signed in, as a /24 or a /48; empty if it is not known."`
 	This    bool      `json:"this" doc:"It is the session of this request."`
@@ -53,6 +53,13 @@ func (g SessionOperations) registerLists(a *API) {
 		actions: []policy.Action{policy.Invite}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *PortalUserPath) (*struct{}, error) {
 		return nil, g.Gate.EndPortalSessions(ctx, subjectOf(ctx).Actor(), in.ID)
+	})
+	handle(a, operation{
+		method: http.MethodDelete, path: "/v1/portal-users/{id}/second-factor", id: "reset-portal-second-factor", tag: forStaff, status: http.StatusNoContent,
+		summary: "Remove all second factors of a portal user who has lost them, and end their sessions. The operation returns after this is recorded.",
+		actions: []policy.Action{policy.Invite}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *PortalUserPath) (*struct{}, error) {
+		return nil, g.Gate.ResetPortalFactor(ctx, subjectOf(ctx).Actor(), in.ID)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/access"
+	"postern/internal/access/factor"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/compose"
@@ -23,11 +24,24 @@ type StaffMember struct {
 	State string `json:"state" enum:"invited,active,disabled" doc:"invited: they have not set a first password yet."`
 	// InvitedUntil is left out of the JSON unless they are invited and their link works.
 	InvitedUntil *time.Time `json:"invited_until,omitempty" doc:"When the link of an invited staff member stops working. Without it, they need another link."`
+	// SecondFactors is left out of the JSON for readers who may not manage staff.
+	SecondFactors []factor.Kind `json:"second_factors,omitempty" enum:"totp,passkey" doc:"The kinds of their second factors, for readers who may manage staff. Without it, they have none."`
 	// Disabled is left out of the JSON unless it is true.
 	Disabled bool `json:"disabled,omitempty" doc:"The account is disabled."`
 	Linked   bool `json:"linked" doc:"The account is linked to an identity at the organisation, with which they sign in there."`
 	// LinkedSince is left out of the JSON unless the account is linked.
 	LinkedSince *time.Time `json:"linked_since,omitempty" doc:"Since when the account is linked."`
+}
+
+// memberFor returns how a reader sees a staff member.
+func (g StaffOperations) memberFor(reader policy.Subject) func(access.Staff) StaffMember {
+	return func(s access.Staff) StaffMember {
+		m := g.memberOf(s)
+		if policy.Allow(reader, policy.ChangeStaff) == nil {
+			m.SecondFactors = s.SecondFactors
+		}
+		return m
+	}
 }
 
 func (g StaffOperations) memberOf(s access.Staff) StaffMember {
@@ -125,7 +139,7 @@ func (g StaffOperations) register(a *API) {
 	g.staffSwitch(a, "enable", "Enable a disabled staff member's account.", g.Gate.Enable)
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
-		summary: "Remove the second factor of a staff member who has lost it, and end their sessions. Their permissions that take two people are taken away and requested again: see /v1/grants.",
+		summary: "Remove all second factors of a staff member who has lost them, and end their sessions. Their permissions that take two people are taken away and requested again: see /v1/grants.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
 		return nil, g.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
@@ -258,7 +272,7 @@ func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[St
 	rest := all[min(int(skip), len(all)):]
 	next := skip + int32(in.Limit) // #nosec G115 -- a page has at most 500
 	return answerWith(page(rest, in.Limit,
-		g.memberOf,
+		g.memberFor(subjectOf(ctx)),
 		func(access.Staff) string { return cursorOfNumber(next) })), nil
 }
 

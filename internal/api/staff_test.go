@@ -153,6 +153,13 @@ func TestSigningInWithACode(t *testing.T) {
 	if got := s.anonymous(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
 		t.Errorf("with a wrong password: %s", got.body)
 	}
+	// Who manages staff sees who has which kinds.
+	if got := string(boss.get("/v1/staff").is(http.StatusOK).body); strings.Count(got, `"second_factors":["totp"]`) != 1 {
+		t.Errorf("the list is %s", got)
+	}
+	if got := string(ada.get("/v1/staff").is(http.StatusOK).body); strings.Contains(got, "second_factors") {
+		t.Errorf("the list for others is %s", got)
+	}
 	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)
 	signIn("", "", http.StatusOK)
 }
@@ -191,6 +198,59 @@ func TestUnlinkingByTheAPI(t *testing.T) {
 	if linked() != false {
 		t.Error("it is linked after its owner unlinked it")
 	}
+}
+
+// A portal user who has a second factor signs in with a code too. Staff with import_directory reset it.
+func TestAPortalUserSignsInWithACode(t *testing.T) {
+	s := newSystem(t)
+	pat, desk := s.portalUser(t, "pat"), s.staff(t, "Desk", policy.ImportDirectory)
+	who := policy.Subject{Realm: policy.RealmPortalUser, ID: pat.id}
+	if err := s.gate.Enrol(t.Context(), who); err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.gate.Enrolling(t.Context(), who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func() string {
+		t.Helper()
+		code, err := totp.GenerateCode(made.Secret, s.Clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	if _, err := s.gate.AddFactor(t.Context(), who, password, code()); err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.Advance(time.Minute)
+	alone := map[string]any{"email": pat.email, "password": password}
+	if got := s.anonymous(t).post("/v1/portal/session", alone).is(http.StatusUnauthorized); got.at("type") != "/problems/second-factor-required" {
+		t.Errorf("the password alone is answered with %s", got.body)
+	}
+	s.anonymous(t).post("/v1/portal/session", map[string]any{"email": pat.email, "password": password, "totp": code()}).is(http.StatusOK)
+	desk.do(http.MethodDelete, "/v1/portal-users/pat/second-factor", nil).is(http.StatusNoContent)
+	s.anonymous(t).post("/v1/portal/session", alone).is(http.StatusOK)
+}
+
+// Where a second factor is required, signing in without one says so, and so does every operation
+// after it. API tokens, also of before, need none.
+func TestASecondFactorIsDue(t *testing.T) {
+	s := newSystem(t, func(c *process.WebConfig) { c.FactorRequired = true })
+	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.ManageStaff)
+	session := s.anonymous(t)
+	if got := session.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK); got.at("second_factor_due") != true {
+		t.Errorf("signing in is answered with %s", got.body)
+	}
+	for _, path := range []string{"/v1/messages", "/v1/staff", "/v1/session", "/v1/tokens"} {
+		if got := session.get(path).is(http.StatusForbidden); got.at("type") != "/problems/second-factor-due" || !strings.Contains(got.text("detail"), "set one up at Account") {
+			t.Errorf("%s is answered with %s", path, got.body)
+		}
+		if path != "/v1/session" {
+			ada.get(path).is(http.StatusOK)
+		}
+	}
+	session.do(http.MethodDelete, "/v1/session", nil).is(http.StatusNoContent)
 }
 
 // Staff are added by e-mail, with permissions that the record attributes to the

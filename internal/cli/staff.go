@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/access"
+	"postern/internal/access/factor"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/labels"
@@ -24,7 +25,7 @@ func (env *environment) staffCommand() *cobra.Command {
 		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList(),
 		env.staffSwitch("disable", "Disable a staff account: its sessions, API tokens and password stop working", (*access.Gate).Disable, "is disabled"),
 		env.staffSwitch("enable", "Enable a disabled staff account", (*access.Gate).Enable, "is enabled"),
-		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "now signs in with the password alone"),
+		env.staffSwitch("reset-second-factor", "Remove all second factors of a staff member who has lost them", (*access.Gate).ResetFactor, "now signs in with the password alone"),
 		env.staffSwitch("unlink", "Unlink a staff account from its identity at the organisation; the next sign-in there with its e-mail address links it again", (*access.Gate).Unlink, "is not linked to the organisation"),
 		env.staffGrants(), env.grantSettle("approve", "Approve a permission that an administrator requested, as the second person", "has", (*access.Gate).ApproveGrant),
 		env.grantSettle("reject", "Reject a permission that an administrator requested", "does not get", (*access.Gate).WithdrawGrant))
@@ -38,20 +39,21 @@ type staffJSON struct {
 	Permissions []policy.Permission `json:"permissions"`
 	Disabled    bool                `json:"disabled"`
 	State       access.StaffState   `json:"state"`
-	// SecondFactor is whether they sign in with a code as well as the password.
-	SecondFactor bool `json:"second_factor"`
 	// Linked is whether they sign in at the organisation with one identity, which LinkedTo
 	// names the issuer of.
 	Linked      bool       `json:"linked"`
 	LinkedSince *time.Time `json:"linked_since,omitempty"`
 	LinkedTo    string     `json:"linked_to,omitempty"`
+	// SecondFactor is whether they have a second factor, and SecondFactors its kinds.
+	SecondFactor  bool          `json:"second_factor"`
+	SecondFactors []factor.Kind `json:"second_factors"`
 }
 
 func staffOut(g *access.Gate, s access.Staff) staffJSON {
 	if s.Permissions == nil {
 		s.Permissions = []policy.Permission{}
 	}
-	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, g.StateOf(s), s.SecondFactor, s.LinkedAt != nil, s.LinkedAt, s.LinkedTo}
+	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, g.StateOf(s), s.LinkedAt != nil, s.LinkedAt, s.LinkedTo, len(s.SecondFactors) > 0, s.SecondFactors}
 }
 
 func (env *environment) staffCreate() *cobra.Command {

@@ -124,8 +124,8 @@ type Config struct {
 	// ClamdAddr is the virus scanner's address; if empty, no files are scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
 	// StaffSecondFactor is "required" if every staff member who signs in with a password
-	// must have a second factor, or "optional".
-	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
+	// must have a second factor, or "optional". The demo requires none.
+	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"required"`
 	// TwoPersonDays is how many days old an account, and a permission that one person gave the
 	// other, must be for two staff members to count as two people, as for an erasure. 0 looks at
 	// no ages. `postern up --demo` uses 0.

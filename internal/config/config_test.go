@@ -73,12 +73,13 @@ func TestTheAPISendsLettersOrNot(t *testing.T) {
 	}
 }
 
-// Whether a second factor is asked for is said by one of two words.
-func TestASecondFactorIsAskedForOrNot(t *testing.T) {
+// Staff need a second factor unless it is switched off by its word.
+func TestASecondFactorIsRequiredUnlessSwitchedOff(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
-	for _, more := range [][]string{{}, {"STAFF_SECOND_FACTOR=optional"}, {"STAFF_SECOND_FACTOR=required"}} {
-		if _, err := Load(API, nil, append(more, least...), io.Discard); err != nil {
-			t.Errorf("with %v: %v", more, err)
+	for set, want := range map[string]string{"": "required", "STAFF_SECOND_FACTOR=optional": "optional", "STAFF_SECOND_FACTOR=required": "required"} {
+		c, err := Load(API, nil, append([]string{set}, least...), io.Discard)
+		if err != nil || c.StaffSecondFactor != want {
+			t.Errorf("with %q: %q, %v", set, c.StaffSecondFactor, err)
 		}
 	}
 	if _, err := Load(API, nil, append([]string{"STAFF_SECOND_FACTOR=yes"}, least...), io.Discard); err == nil || !strings.Contains(err.Error(), "STAFF_SECOND_FACTOR") {

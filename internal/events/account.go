@@ -1,32 +1,27 @@
 package events
 
 import (
-	"strings"
-
 	"github.com/google/uuid"
 )
 
 // Sign-ins, staff accounts and their permissions.
 const (
-	TypeSignedIn            Type = "signed_in"
-	TypeSignInFailed        Type = "sign_in.failed"
-	TypeStaffCreated        Type = "staff.created"
-	TypeStaffDisabled       Type = "staff.disabled"
-	TypeStaffEnabled        Type = "staff.enabled"
-	TypeSecondFactorAdded   Type = "second_factor.added"
-	TypeSecondFactorRemoved Type = "second_factor.removed"
-	TypeSecondFactorReset   Type = "second_factor.reset"
-	TypePermissionGranted   Type = "permission.granted"
-	TypePermissionRevoked   Type = "permission.revoked"
+	TypeSignedIn          Type = "signed_in"
+	TypeSignInFailed      Type = "sign_in.failed"
+	TypeStaffCreated      Type = "staff.created"
+	TypeStaffDisabled     Type = "staff.disabled"
+	TypeStaffEnabled      Type = "staff.enabled"
+	TypePermissionGranted Type = "permission.granted"
+	TypePermissionRevoked Type = "permission.revoked"
 )
 
 var accountTypes = []Descriptor{{
-	Type: TypeSignedIn, Version: 2, Label: "Signed in",
+	Type: TypeSignedIn, Version: 3, Label: "Signed in",
 	When:       "a staff member or a portal user signed in",
 	Publishers: []string{API},
 	About:      AboutActor, summary: summary(SignIn.summary),
 }, {
-	Type: TypeSignInFailed, Version: 3, Label: "Sign-in failed",
+	Type: TypeSignInFailed, Version: 4, Label: "Sign-in failed",
 	When:       "a sign-in was refused",
 	Publishers: []string{API},
 	summary:    summary(SignIn.summary), // not about the account: the actor is unknown
@@ -46,21 +41,6 @@ var accountTypes = []Descriptor{{
 	Publishers: []string{API}, Rows: []string{"staff"},
 	About: AboutStaff, summary: summary(StaffEnabledChanged.summary),
 }, {
-	Type: TypeSecondFactorAdded, Version: 1, Label: "Second factor added",
-	When:       "a staff member set up a second factor",
-	Publishers: []string{API}, Rows: []string{"second_factors"},
-	About: AboutStaff, summary: summary(SecondFactor.summary),
-}, {
-	Type: TypeSecondFactorRemoved, Version: 1, Label: "Second factor removed",
-	When:       "a staff member removed their own second factor",
-	Publishers: []string{API}, Rows: []string{"second_factors"},
-	About: AboutStaff, summary: summary(SecondFactor.summary),
-}, {
-	Type: TypeSecondFactorReset, Version: 1, Label: "Second factor reset",
-	When:       "a staff member removed the second factor of another",
-	Publishers: []string{API}, Rows: []string{"second_factors"},
-	About: AboutStaff, summary: summary(SecondFactor.summary),
-}, {
 	Type: TypePermissionGranted, Version: 3, Label: "Permission given",
 	When:       "a permission is given",
 	Publishers: []string{API}, Rows: []string{"staff_permissions", "grants"},
@@ -75,7 +55,8 @@ var accountTypes = []Descriptor{{
 // SignIn is the body of signed_in and sign_in.failed. Account is "staff" or
 // "portal_user". ID is empty if there is no such account: the typed address is not
 // kept. Source is the network that a failed sign-in came from, as 192.0.2.0/24, as exact as the
-// clinic wants it; it may be empty. Version 1 has no Method, and version 2 no Source.
+// clinic wants it; it may be empty. Version 1 has no Method, and version 2 no Source. Passkeys came
+// with version 3 of signed_in and version 4 of sign_in.failed.
 type SignIn struct {
 	Failed  bool         `json:"-"`
 	Attempt uuid.UUID    `json:"attempt"`
@@ -100,8 +81,8 @@ func (b SignIn) EventType() Type {
 
 func (b SignIn) summary(names Names) string {
 	if !b.Failed {
-		return "signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor",
-			ByPasswordAndRecoveryCode: " with a recovery code", ByOrganisation: " at their organisation"}[b.Method]
+		return "signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor", ByPasswordAndPasskey: " with a passkey as second factor",
+			ByPasswordAndRecoveryCode: " with a recovery code", ByPasskey: " with a passkey", ByOrganisation: " at their organisation"}[b.Method]
 	}
 	return "refused a sign-in as " + names.account(b.Account, b.ID) + from(b.Source)
 }
@@ -110,10 +91,12 @@ func (b SignIn) summary(names Names) string {
 type SignInMethod string
 
 // The values of [SignInMethod]. With ByOrganisation, the clinic's own OpenID Connect
-// issuer identified the person.
+// issuer identified the person. With ByPasskey, no password was given.
 const (
 	ByPassword                SignInMethod = "password"
 	ByPasswordAndCode         SignInMethod = "password_and_code"
+	ByPasswordAndPasskey      SignInMethod = "password_and_passkey"
+	ByPasskey                 SignInMethod = "passkey"
 	ByPasswordAndRecoveryCode SignInMethod = "password_and_recovery_code"
 	ByOrganisation            SignInMethod = "organisation"
 )
@@ -154,44 +137,6 @@ func (b StaffEnabledChanged) summary(names Names) string {
 	}
 	return "enabled the staff account of " + names.staff(b.StaffID)
 }
-
-// SecondFactor is the body of the second_factor events: a change of the second factor
-// with which a staff member signs in. Change is the id of an added factor; for other
-// changes it is a new id, which tells one change from the next.
-type SecondFactor struct {
-	What    SecondFactorChange `json:"-"`
-	Change  uuid.UUID          `json:"change"`
-	StaffID string             `json:"staff_id"`
-}
-
-func (b SecondFactor) Key() []string    { return []string{b.Change.String(), b.StaffID} }
-func (SecondFactor) Message() uuid.UUID { return uuid.Nil }
-func (b SecondFactor) EventType() Type  { return Type("second_factor." + string(b.What)) }
-
-func (b *SecondFactor) ofType(t Type) {
-	b.What = SecondFactorChange(strings.TrimPrefix(string(t), "second_factor."))
-}
-
-func (b SecondFactor) summary(names Names) string {
-	switch b.What {
-	case FactorAdded:
-		return "set up a second factor for " + names.staff(b.StaffID)
-	case FactorRemoved:
-		return "removed the second factor of " + names.staff(b.StaffID)
-	}
-	return "reset the second factor of " + names.staff(b.StaffID)
-}
-
-// SecondFactorChange is the kind of change of a second factor.
-type SecondFactorChange string
-
-// The values of [SecondFactorChange]. The owner adds and removes a factor; another
-// staff member resets it.
-const (
-	FactorAdded   SecondFactorChange = "added"
-	FactorRemoved SecondFactorChange = "removed"
-	FactorReset   SecondFactorChange = "reset"
-)
 
 // PermissionChanged is the body of permission.granted and permission.revoked. A granted
 // permission that takes two people names the request that the actor approved, and the actor

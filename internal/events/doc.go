@@ -62,18 +62,19 @@
 //	erasure.withdrawn      1        a request for erasure is withdrawn or rejected                                              api                 -              erasures
 //	content.erased         1        a second person approves the erasure, and the keys are destroyed                            api                 -              erasures
 //	retention.changed      1        the number of years for which content is kept is changed                                    api                 -              retention
-//	signed_in              2        a staff member or a portal user signed in                                                   api                 -              -
-//	sign_in.failed         3        a sign-in was refused                                                                       api                 -              -
+//	signed_in              3        a staff member or a portal user signed in                                                   api                 -              -
+//	sign_in.failed         4        a sign-in was refused                                                                       api                 -              -
 //	staff.created          1        a staff account is created                                                                  api                 -              staff
 //	staff.disabled         1        a staff account is disabled                                                                 api                 -              staff, grants
 //	staff.enabled          1        a staff account is enabled again                                                            api                 -              staff
-//	second_factor.added    1        a staff member set up a second factor                                                       api                 -              second_factors
-//	second_factor.removed  1        a staff member removed their own second factor                                              api                 -              second_factors
-//	second_factor.reset    1        a staff member removed the second factor of another                                         api                 -              second_factors
 //	permission.granted     3        a permission is given                                                                       api                 -              staff_permissions, grants
 //	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
 //	grant.requested        1        an administrator requests a permission that a second person has to approve                  api                 -              grants
 //	grant.withdrawn        1        a request for a permission is withdrawn or rejected                                         api                 -              grants
+//	second_factor.added    2        a person set up a second factor: an authenticator app or a passkey                          api                 -              second_factors, recovery_codes
+//	second_factor.removed  2        a person removed a second factor of their own                                               api                 -              second_factors, recovery_codes
+//	second_factor.reset    2        another person removed all second factors of an account                                     api                 -              second_factors, recovery_codes
+//	recovery_codes.made    1        a person got recovery codes, which end all earlier ones                                     api                 -              recovery_codes
 //	password.set           1        a password is set or changed                                                                api                 -              -
 //	link.issued            1        a link to set a password is made                                                            api                 -              -
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff

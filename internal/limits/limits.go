@@ -60,6 +60,10 @@ const (
 	StaffName Characters = 200
 	// TokenName is the most characters of the name of an API token.
 	TokenName Characters = 100
+	// PasskeyName is the most characters of the name of a passkey.
+	PasskeyName Characters = 100
+	// Passkeys is how many passkeys a person can have.
+	Passkeys Count = 20
 	// Tokens is how many API tokens that work a staff member can have.
 	Tokens Count = 50
 	// TokenLifetime is how long an API token can be valid.
@@ -115,6 +119,8 @@ var All = []Limit{
 	{"Label", Label, "A Custom Label"},
 	{"StaffName", StaffName, "Name of a staff member"},
 	{"TokenName", TokenName, "Name of an API token"},
+	{"PasskeyName", PasskeyName, "Name of a passkey"},
+	{"Passkeys", Passkeys, "Passkeys of a person"},
 	{"Tokens", Tokens, "API tokens of a staff member that work"},
 	{"TokenLifetime", TokenLifetime, "How long an API token can be valid"},
 	{"Search", Search, "Words of a search"},

@@ -91,7 +91,7 @@ var destinations = []Destination{
 	{Section: Administration, Text: "No working e-mail", Href: "/worklists/no-email", Keywords: "worklist bounced address alerts {Portal Users}", Actions: may(policy.SeeDirectory)},
 	{Section: Administration, Text: "Erasures", Href: "/record/erasures", Keywords: erasing, Actions: may(policy.EraseContent)},
 
-	{Section: Account, Text: "Account", Href: "/account", Keywords: "me password second factor code phone recovery sign out everywhere sessions devices API tokens", Actions: may(policy.SecureAccount)},
+	{Section: Account, Text: "Account", Href: "/account", Keywords: "me password second factor passkey code phone recovery sign out everywhere sessions devices API tokens", Actions: may(policy.SecureAccount)},
 
 	// For portal users.
 	{Section: Messages, Text: "Messages", Href: "/portal", Actions: may(policy.ReadInbox)},

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"postern/internal/access/groups"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
+	"postern/internal/access/passkey"
 	"postern/internal/access/twopeople"
 	"postern/internal/api"
 	"postern/internal/config"
@@ -113,7 +115,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	passkeys, err := passkey.New(c.PublicURL, cmp.Or(c.ClinicName, "Postern"))
+	if err != nil {
+		return err
+	}
+	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Passkeys: passkeys, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", TwoPersonAge: twopeople.Days(c.TwoPersonDays), Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})

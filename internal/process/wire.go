@@ -13,6 +13,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
+	"postern/internal/access/passkey"
 	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
@@ -48,6 +49,7 @@ import (
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
 	webcompose "postern/internal/web/compose"
+	"postern/internal/web/factors"
 	webmessages "postern/internal/web/messages"
 	"postern/internal/web/operations"
 	"postern/internal/web/page"
@@ -60,7 +62,7 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation,
-// FactorRequired, TwoPersonAge, Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
+// FactorRequired, Passkeys, TwoPersonAge, Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
 // Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
@@ -92,6 +94,8 @@ type WebConfig struct {
 	FactorRequired bool
 	// TwoPersonAge is how old an account must be to count as another person.
 	TwoPersonAge time.Duration
+	// Passkeys makes and checks passkeys; nil: there are none.
+	Passkeys *passkey.Party
 	// PasswordCost, Clinic and SignInSource: see [access.Config].
 	PasswordCost access.Cost
 	Clinic       string
@@ -170,7 +174,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		defer cancel()
 		_ = publisher.Wait(ctx, seq)
 	}
-	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, TwoPersonAge: cfg.TwoPersonAge, PasswordCost: cfg.PasswordCost,
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Passkeys: cfg.Passkeys, TwoPersonAge: cfg.TwoPersonAge, PasswordCost: cfg.PasswordCost,
 		Organisation: cfg.Organisation, Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
@@ -227,6 +231,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 			Await: await, Now: cfg.Now}),
 		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Issuer}),
 		account.New(w.Renderer, account.Config{Gate: gate}),
+		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
 		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await}),

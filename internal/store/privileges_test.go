@@ -55,6 +55,7 @@ const allowed = `
 	app.parked               SIUD    SIU     SIU     SIUD
 	app.parked_events        S       -       -       -
 	app.open_parked_events   S       -       -       -
+	app.passkeys             SIUD    -       -       -
 	app.patients             SIU     S       -       -
 	app.password_links       SIUD    -       -       -
 	app.portal_accounts      SIUD    -       -       -
@@ -86,7 +87,7 @@ func mayDo(table string) ([]string, bool) {
 	switch {
 	case table == "record.events", table == "record.hashes":
 		return []string{"S", "S", "S", "SI"}, true
-	case table == "record.deliveries", table == "record.delivery_status", table == "record.held_messages": // views, which no role can write
+	case table == "record.deliveries", table == "record.delivery_status", table == "record.held_messages", table == "record.accounts_with_second_factor": // views, which no role can write
 		return []string{"S", "S", "S", "S"}, true
 	case strings.HasPrefix(table, "record."):
 		return []string{"S", "S", "S", "SIUD"}, true

@@ -627,6 +627,17 @@ CREATE TABLE record."position" (
 GRANT SELECT ON record."position" TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record."position" TO postern_recorder;
 
+CREATE TABLE record.recovery_codes (
+    realm text NOT NULL,
+    subject text NOT NULL,
+    set_id uuid NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (realm, subject),
+    CONSTRAINT recovery_codes_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
+);
+GRANT SELECT ON record.recovery_codes TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.recovery_codes TO postern_recorder;
+
 CREATE TABLE record.replays (
     replay_id uuid NOT NULL,
     seq bigint NOT NULL,
@@ -691,11 +702,17 @@ GRANT SELECT ON record.retention TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.retention TO postern_recorder;
 
 CREATE TABLE record.second_factors (
-    staff_id text NOT NULL,
+    subject text NOT NULL,
     change_id uuid NOT NULL,
     added_at timestamp with time zone NOT NULL,
-    CONSTRAINT second_factors_pkey PRIMARY KEY (staff_id)
+    realm text NOT NULL,
+    kind text NOT NULL,
+    CONSTRAINT second_factors_pkey PRIMARY KEY (change_id),
+    CONSTRAINT second_factors_kind_check CHECK ((kind = ANY (ARRAY['totp'::text, 'passkey'::text]))),
+    CONSTRAINT second_factors_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
 );
+CREATE UNIQUE INDEX second_factors_one_app ON record.second_factors USING btree (realm, subject) WHERE (kind = 'totp'::text);
+CREATE INDEX second_factors_subject ON record.second_factors USING btree (realm, subject);
 GRANT SELECT ON record.second_factors TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.second_factors TO postern_recorder;
 
@@ -1099,6 +1116,28 @@ CREATE INDEX parked_open ON app.parked USING btree (consumer, parked_at) WHERE (
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.parked TO postern_api, postern_recorder;
 GRANT SELECT, INSERT, UPDATE ON app.parked TO postern_fanout, postern_notify;
 
+CREATE TABLE app.passkeys (
+    change_id uuid NOT NULL,
+    realm text NOT NULL,
+    subject text NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    handle bytea NOT NULL,
+    credential_id bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    backup_eligible boolean NOT NULL,
+    transports text[] NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    last_challenge bytea,
+    CONSTRAINT passkeys_pkey PRIMARY KEY (change_id),
+    CONSTRAINT passkeys_credential_id_key UNIQUE (credential_id),
+    CONSTRAINT passkeys_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
+);
+CREATE INDEX passkeys_subject ON app.passkeys USING btree (realm, subject);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.passkeys TO postern_api;
+
 CREATE TABLE app.password_links (
     token_hash bytea NOT NULL,
     realm text NOT NULL,
@@ -1142,6 +1181,7 @@ CREATE TABLE app.portal_accounts (
     password_hash text NOT NULL,
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
     next_change uuid NOT NULL DEFAULT gen_random_uuid(),
+    factor_offer_closed_at timestamp with time zone,
     CONSTRAINT portal_accounts_pkey PRIMARY KEY (portal_user_no)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.portal_accounts TO postern_api;
@@ -1180,10 +1220,14 @@ GRANT SELECT ON app.record_check TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE ON app.record_check TO postern_recorder;
 
 CREATE TABLE app.recovery_codes (
-    change_id uuid NOT NULL,
+    set_id uuid NOT NULL,
     code_hash bytea NOT NULL,
-    CONSTRAINT recovery_codes_pkey PRIMARY KEY (change_id, code_hash)
+    realm text NOT NULL,
+    subject text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (set_id, code_hash)
 );
+CREATE INDEX recovery_codes_subject ON app.recovery_codes USING btree (realm, subject);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.recovery_codes TO postern_api;
 
 CREATE TABLE app.repair_tail (
@@ -1284,14 +1328,16 @@ GRANT SELECT (root, block, content, facts, names) ON app.rosters TO postern_noti
 
 CREATE TABLE app.second_factors (
     change_id uuid NOT NULL,
-    staff_id text NOT NULL,
+    subject text NOT NULL,
     wrapped_key bytea NOT NULL,
     secret bytea NOT NULL,
     last_step bigint NOT NULL DEFAULT 0,
     made_at timestamp with time zone NOT NULL,
-    CONSTRAINT second_factors_pkey PRIMARY KEY (change_id)
+    realm text NOT NULL,
+    CONSTRAINT second_factors_pkey PRIMARY KEY (change_id),
+    CONSTRAINT second_factors_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
 );
-CREATE INDEX second_factors_staff ON app.second_factors USING btree (staff_id);
+CREATE INDEX second_factors_subject ON app.second_factors USING btree (realm, subject);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.second_factors TO postern_api;
 
 CREATE TABLE app.sends (
@@ -1391,13 +1437,9 @@ ALTER TABLE app.identities ADD CONSTRAINT identities_staff_id_fkey FOREIGN KEY (
 
 ALTER TABLE app.portal_accounts ADD CONSTRAINT portal_accounts_portal_user_no_fkey FOREIGN KEY (portal_user_no) REFERENCES app.portal_users(portal_user_no);
 
-ALTER TABLE app.recovery_codes ADD CONSTRAINT recovery_codes_change_id_fkey FOREIGN KEY (change_id) REFERENCES app.second_factors(change_id) ON DELETE CASCADE;
-
 ALTER TABLE app.rosters ADD CONSTRAINT rosters_facts_fkey FOREIGN KEY (facts) REFERENCES app.roster_facts(digest);
 
 ALTER TABLE app.rosters ADD CONSTRAINT rosters_names_fkey FOREIGN KEY (names) REFERENCES app.roster_names(digest);
-
-ALTER TABLE app.second_factors ADD CONSTRAINT second_factors_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES app.staff_accounts(staff_id);
 
 ALTER TABLE app.staff_tokens ADD CONSTRAINT staff_tokens_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES app.staff_accounts(staff_id);
 

@@ -16,12 +16,21 @@ var pages = map[string][]string{
 	"GET /sign-in":              {"signed-out /sign-in", "signed-out /sign-in?expired=1"},
 	"GET /sign-in/code":         {"-signed-out /sign-in/code"},                                                                                       // shown in package account's browser test
 	"GET /sign-in/organisation": {"-signed-out /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-signed-out /sign-in/organisation/back"}, // shown in package signin's browser tests
-	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
-	"GET /account/second-factor": {"noel /account/second-factor"}, "GET /account/unlink": {"maria /account/unlink"},
-	"GET /account/tokens":   {"maria /account/tokens", "noel /account/tokens", "rae /account/tokens"},
-	"GET /account/sessions": {"maria /account/sessions"},
-	"GET /portal/sign-in":   {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
-	"GET /portal/forgotten": {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
+	"GET /portal/sign-in/code": {"-signed-out /portal/sign-in/code"}, // shown in package factors' browser test
+	"GET /account":             {"maria /account"},
+	// What needs a factor or a passkey is shown in package factors' browser tests.
+	"GET /account/second-factor": {"noel /account/second-factor"}, "GET /account/second-factor/recovery": {"maria /account/second-factor/recovery"},
+	"GET /account/second-factor/passkey":            {"-maria /account/second-factor/passkey"},
+	"GET /account/second-factor/{id}/remove":        {"-maria /account/second-factor/0197aaaa-0000-7000-8000-000000000001/remove"},
+	"GET /portal/account/second-factor":             {"-reader /portal/account/second-factor"},
+	"GET /portal/account/second-factor/recovery":    {"reader /portal/account/second-factor/recovery"},
+	"GET /portal/account/second-factor/passkey":     {"-reader /portal/account/second-factor/passkey"},
+	"GET /portal/account/second-factor/{id}/remove": {"-reader /portal/account/second-factor/0197aaaa-0000-7000-8000-000000000001/remove"},
+	"GET /account/unlink":                           {"maria /account/unlink"},
+	"GET /account/tokens":                           {"maria /account/tokens", "noel /account/tokens", "rae /account/tokens"},
+	"GET /account/sessions":                         {"maria /account/sessions"},
+	"GET /portal/sign-in":                           {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
+	"GET /portal/forgotten":                         {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
 	"GET /portal/invitation": {"signed-out /portal/invitation"},
 	"GET /forgotten":         {"signed-out /forgotten"}, "GET /forgotten/sent": {"signed-out /forgotten/sent"},
 	"GET /sign-in/link":     {"signed-out /sign-in/link"},

@@ -44,6 +44,9 @@ var open = []string{
 	"POST /sign-in/code",
 	"POST /sign-in/link",
 	"POST /sign-out",
+	// The second factor after the password, and a passkey alone.
+	"GET /portal/sign-in/code", "POST /portal/sign-in/code", "POST /portal/sign-in/code/passkey", "POST /portal/sign-in/passkey", "POST /portal/sign-in/passkey/confirm",
+	"POST /sign-in/code/passkey", "POST /sign-in/passkey", "POST /sign-in/passkey/confirm",
 }
 
 // openOperations lists the operations of the API that name no action.

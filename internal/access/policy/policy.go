@@ -59,7 +59,7 @@ func (s Subject) Actor() string { return string(s.Realm) + ":" + s.ID }
 var ErrUnauthenticated = problem.Unauthenticated.New("you are not signed in: sign in and try again")
 
 // ErrFactorDue says that the clinic requires a second factor and the subject has none.
-var ErrFactorDue = problem.SecondFactorDue.New("your clinic asks for a second factor: set one up under Account first")
+var ErrFactorDue = problem.SecondFactorDue.New("your clinic requires a second factor: sign in on the staff page in a browser, and set one up at Account first")
 
 // ErrSessionNeeded says that an API token can't do what only a session can.
 var ErrSessionNeeded = problem.SessionNeeded.New("an API token can't do this: sign in, and try again with your session")

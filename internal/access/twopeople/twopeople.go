@@ -183,7 +183,9 @@ func (k *known) add(seq uint64, stored []byte) error {
 		if err != nil {
 			return err
 		}
-		k.influenced(e, e.Actor, b.StaffID, "")
+		if realm, id := b.Owner(); realm == string(policy.RealmStaff) {
+			k.influenced(e, e.Actor, id, "")
+		}
 	}
 	return nil
 }

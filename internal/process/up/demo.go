@@ -175,7 +175,7 @@ func demoPortalUsers(ctx context.Context, pool *pgxpool.Pool, gate *access.Gate)
 }
 
 func printAccounts(out io.Writer, url string, portal []account) error {
-	_, err := fmt.Fprintf(out, "\nDemo accounts of staff, password %s\n", demoStaffPassword)
+	_, err := fmt.Fprintf(out, "\nThe demo requires no second factor of its staff. Without --demo it is required: see STAFF_SECOND_FACTOR.\nDemo accounts of staff, password %s\n", demoStaffPassword)
 	for _, a := range demoStaff {
 		if err == nil {
 			_, err = fmt.Fprintf(out, "  %-32s %s: %s\n", a.email, a.name, a.can)

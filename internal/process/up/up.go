@@ -137,7 +137,8 @@ func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
 	c.NATSCAFile, c.NATSCertFile, c.NATSKeyFile, c.NATSCredentialsFile = "", "", "", "" // the embedded server listens on loopback
 	if o.Demo {                                                                         // it serves only this machine
 		c.TLSCertFile, c.TLSKeyFile, c.ACMEDomains, c.BehindProxy, c.MetricsExposed = "", "", "", false, false
-		c.TwoPersonDays = 0 // its accounts are new
+		c.TwoPersonDays = 0              // its accounts are new
+		c.StaffSecondFactor = "optional" // its passwords are public; printAccounts says so
 	}
 	if c.ACMEDomains != "" {
 		c.ACMEFolder = cmp.Or(c.ACMEFolder, f.join("acme"))

@@ -124,7 +124,11 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
 		var b events.SecondFactor
 		b, err = events.Decode[events.SecondFactor](e)
-		a.account("staff", b.StaffID)
+		a.account(b.Owner())
+	case events.TypeRecoveryCodesMade:
+		var b events.RecoveryCodesMade
+		b, err = events.Decode[events.RecoveryCodesMade](e)
+		a.account(b.Account, b.ID)
 	case events.TypeIdentityLinked:
 		var b events.IdentityLinked
 		b, err = events.Decode[events.IdentityLinked](e)

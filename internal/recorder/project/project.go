@@ -49,6 +49,7 @@ var projections = map[events.Type]projection{
 	events.TypeSecondFactorAdded:    body(secondFactorAdded),
 	events.TypeSecondFactorRemoved:  body(secondFactorGone),
 	events.TypeSecondFactorReset:    body(secondFactorGone),
+	events.TypeRecoveryCodesMade:    body(recoveryCodesMade),
 	events.TypeStaffCreated:         body(staffCreated),
 	events.TypeStaffChanged:         body(staffChanged),
 	events.TypeStaffDisabled:        body(staffDisabled),
@@ -307,13 +308,45 @@ func permissionGranted(b *batch, p *Prepared, e events.PermissionChanged) error 
 		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor, e.RequestedBy)
 }
 
+// secondFactorAdded replaces the authenticator app of before, of which there is one. With
+// version 1, the recovery codes came with the app.
 func secondFactorAdded(b *batch, p *Prepared, e events.SecondFactor) error {
-	return b.exec(`INSERT INTO second_factors (staff_id, change_id, added_at) VALUES ($1, $2, $3)
-		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.Event.Time)
+	realm, subject := e.Owner()
+	kind := e.Kind
+	if e.StaffID != "" {
+		kind = events.FactorApp
+		if err := b.recoveryCodes(p, events.RecoveryCodesMade{Set: e.Change, Account: realm, ID: subject}); err != nil {
+			return err
+		}
+	}
+	if kind == events.FactorApp {
+		if err := b.exec(`DELETE FROM second_factors WHERE realm = $1 AND subject = $2 AND kind = $3`, realm, subject, kind); err != nil {
+			return err
+		}
+	}
+	return b.exec(`INSERT INTO second_factors (change_id, realm, subject, kind, added_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT DO NOTHING`, e.Change, realm, subject, kind, p.Event.Time)
 }
 
+// secondFactorGone removes one factor, or all of them by a reset and by version 1. Recovery codes
+// end with the last factor.
 func secondFactorGone(b *batch, _ *Prepared, e events.SecondFactor) error {
-	return b.exec(`DELETE FROM second_factors WHERE staff_id = $1`, e.StaffID)
+	realm, subject := e.Owner()
+	err := b.exec(`DELETE FROM second_factors WHERE realm = $1 AND subject = $2 AND ($3::uuid IS NULL OR change_id = $3)`, realm, subject, e.Factor)
+	if err != nil {
+		return err
+	}
+	return b.exec(`DELETE FROM recovery_codes r WHERE realm = $1 AND subject = $2
+		AND NOT EXISTS (SELECT FROM second_factors f WHERE f.realm = r.realm AND f.subject = r.subject)`, realm, subject)
+}
+
+func recoveryCodesMade(b *batch, p *Prepared, e events.RecoveryCodesMade) error {
+	return b.recoveryCodes(p, e)
+}
+
+func (b *batch) recoveryCodes(p *Prepared, e events.RecoveryCodesMade) error {
+	return b.exec(`INSERT INTO recovery_codes (realm, subject, set_id, made_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (realm, subject) DO UPDATE SET set_id = excluded.set_id, made_at = excluded.made_at`, e.Account, e.ID, e.Set, p.Event.Time)
 }
 
 func labelChanged(b *batch, p *Prepared, e events.LabelChanged) error {

@@ -26,9 +26,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON record.grants TO postern_recorder;
 -- Who requested a permission that another person approved; NULL: it was given without a request.
 ALTER TABLE record.staff_permissions ADD COLUMN requested_by text;
 
--- The staff who sign in with a second factor. A further kind of factor is one more UNION here,
--- and nowhere else.
-CREATE VIEW app.staff_with_factor AS SELECT staff_id FROM record.second_factors;
+-- The staff who sign in with two factors: their own, or at the organisation, which checks its own.
+CREATE VIEW app.staff_with_factor AS
+SELECT subject AS staff_id FROM record.accounts_with_second_factor WHERE realm = 'staff'
+UNION
+SELECT staff_id FROM record.identities;
 GRANT SELECT ON app.staff_with_factor TO postern_api;
 
 -- +goose Down

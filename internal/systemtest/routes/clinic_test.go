@@ -24,6 +24,7 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/directory/audience"
 	"postern/internal/directory/upload"
+	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/replay"
 	"postern/internal/process"
@@ -209,6 +210,7 @@ func (c *clinic) furnish(t *testing.T) {
 	}
 	c.objects["replay"] = plan.ID.String()
 	c.draft(t)
+	c.factors(t)
 	c.park(t)
 	c.uploadImport(t)
 	c.export(t)
@@ -233,6 +235,16 @@ func (c *clinic) access(t *testing.T) {
 	for _, by := range []string{"", "-of-api"} {
 		c.objects["session"+by] = c.session(t, "/v1/session", c.olga.Email)
 		c.objects["adas-session"+by] = c.session(t, "/v1/portal/session", "ada@example.org")
+	}
+}
+
+// factors gives Olga and Ada a second factor each, after everyone has signed in.
+func (c *clinic) factors(t *testing.T) {
+	t.Helper()
+	for object, owner := range map[string]policy.Subject{"factor": subject(c.olga), "adas-factor": {Realm: policy.RealmPortalUser, ID: "ada"}} {
+		id := uuid.New()
+		c.Record(t, owner.Actor(), events.SecondFactor{What: events.FactorAdded, Change: id, Account: string(owner.Realm), ID: owner.ID, Kind: events.FactorApp})
+		c.objects[object] = id.String()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/process"
 	"postern/internal/web/webtest"
@@ -18,6 +19,7 @@ import (
 func TestMain(m *testing.M) { webtest.Main(m) }
 
 var secretOn = regexp.MustCompile(`<code class="app-break">([A-Z2-7 ]+)</code>`)
+var removeOn = regexp.MustCompile(`href="(/account/second-factor/[0-9a-f-]{36}/remove)"`)
 var recoveryOn = regexp.MustCompile(`<li><code>([a-z2-7-]+)</code></li>`)
 
 // app returns the code that a phone shows for a secret, at the clinic's time.
@@ -33,7 +35,7 @@ func app(t *testing.T, s *webtest.Site, secret string) string {
 // equip sets up a second factor, and returns its secret and the recovery codes.
 func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, recovery []string) {
 	t.Helper()
-	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up a second factor", "The 6-digit code")
+	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up an authenticator app", "The 6-digit code")
 	secret = secretOn.FindStringSubmatch(shown.Body)[1]
 	done := v.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {webtest.Password}}).Is(http.StatusOK).
 		Says("Your recovery codes", "You can see them only now")
@@ -53,7 +55,7 @@ func TestASecondFactor(t *testing.T) {
 	s := webtest.New(t)
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
-	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").LacksHTML("recovery codes")
+	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up an authenticator app").LacksHTML("recovery codes")
 	if at := sam.Get("/account/second-factor").URL.Path; at != "/account" {
 		t.Errorf("before the setup begins, the page is at %s", at)
 	}
@@ -95,15 +97,14 @@ func TestASecondFactor(t *testing.T) {
 	v.Post("/sign-in/code", url.Values{"code": {app(t, s, secret)}}).Says("Staff sign-in", "It took too long: sign in again")
 
 	at := "/administration/staff/" + sam.ID
-	admin.Get(at).Says("They sign in with a second factor.")
+	admin.Get(at).Says("They sign in with a second factor: an authenticator app.")
 	admin.Post(at+"/reset-second-factor", nil).Is(http.StatusOK).Says("They sign in with their password alone", "They sign in without a second factor.")
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/account"}}).Is(http.StatusOK).
-		Says("Your account", "Set up a second factor")
+		Says("Your account", "Set up an authenticator app")
 
 	equip(t, s, v)
-	v.Get("/account/second-factor/remove").Is(http.StatusOK).Says("Remove your second factor")
-	v.Post("/account/second-factor/remove", url.Values{"password": {"wrong"}}).Is(http.StatusUnprocessableEntity).Says("This is not your current password")
-	v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Is(http.StatusOK).Says("Your second factor is removed.")
+	remove := removeOn.FindStringSubmatch(v.Get("/account").Body)[1]
+	v.Post(remove, url.Values{"password": {webtest.Password}}).Is(http.StatusOK).Says("Removed.")
 	v.Post("/account/sign-out-everywhere", nil).Says("You are signed out on all your devices.")
 	v.Get("/account").Says("Staff sign-in")
 }
@@ -113,10 +114,10 @@ func TestASecondFactor(t *testing.T) {
 func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
-	s.NewStaff(t, "Sam Staff", policy.All...)
+	sam := s.NewStaff(t, "Sam Staff", policy.All...)
 	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
-		Says("Your clinic requires a second factor", "Set up a second factor").LacksHTML("Global Search", `href="/messages"`)
+		Says("Your clinic requires a second factor", "Set up an authenticator app").LacksHTML("Global Search", `href="/messages"`)
 	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {
 		if at := v.Get(path).URL.Path; at != "/account" {
 			t.Errorf("%s redirects to %s", path, at)
@@ -128,10 +129,34 @@ func TestARequiredSecondFactor(t *testing.T) {
 	v.Get("/v1/staff").Is(http.StatusForbidden).HasHTML("/problems/second-factor-due")
 	equip(t, s, v)
 	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
-	v.Get("/account").LacksHTML("Remove the second factor")
-	if at := v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Says("Your clinic asks for a second factor").URL.Path; at != "/account" {
+	v.Get("/account").Says("Authenticator app").LacksHTML("/remove")
+	mine, err := s.Web.Gate.FactorsOf(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: sam.ID}, "")
+	if err != nil || len(mine.All) != 1 {
+		t.Fatalf("%+v, %v", mine, err)
+	}
+	remove := "/account/second-factor/" + mine.All[0].ID.String() + "/remove"
+	if at := v.Post(remove, url.Values{"password": {webtest.Password}}).Says("Your clinic requires a second factor").URL.Path; at != "/account" {
 		t.Errorf("removing it redirects to %s", at)
 	}
+}
+
+// A staff member who was invited sets a password, and is then led to set up a second factor.
+func TestTheFirstSignInLeadsToASecondFactor(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
+	noel, err := s.Web.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{Email: "noel@clinic.example", Name: "Noel Novice", Invited: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Web.Gate.InviteStaff(t.Context(), "operator:test", noel.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.SignedOut(t)
+	v.Post("/sign-in/link", url.Values{"link": {made.Token}, "password": {webtest.Password}}).Says("Your password is set. Now sign in with it.")
+	v.Post("/sign-in", url.Values{"email": {noel.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
+	equip(t, s, v)
+	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
 }
 
 // The pages in a browser: accessible, and with pictures.
@@ -144,7 +169,7 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.Open("/account")
 	b.AccessibleInAllViews()
 	b.Screenshot("account")
-	b.Click("Set up a second factor")
+	b.Click("Set up an authenticator app")
 	b.Sees("If you can’t scan it")
 	b.AccessibleInAllViews()
 	b.Screenshot("enrol")
@@ -157,7 +182,7 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	secret := webtest.Evaluate[string](b, `document.querySelector('main code').textContent`)
 	b.Type("Code", "000000")
 	b.Type("Your password", webtest.Password)
-	b.Click("Use this second factor")
+	b.Click("Use this app")
 	b.Sees("The code is wrong")
 	b.AccessibleInAllViews()
 	b.Type("Code", app(t, s, secret))
@@ -168,7 +193,9 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.Screenshot("recovery")
 	b.Click("I have saved the codes: continue")
 	b.At("/messages")
-	b.Open("/account/second-factor/remove")
+	b.Open("/account")
+	b.Click("Remove")
+	b.Sees("Remove your authenticator app")
 	b.AccessibleInAllViews()
 	b.Screenshot("remove")
 	b.Click("Sign out")

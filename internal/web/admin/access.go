@@ -35,6 +35,7 @@ func (p *Pages) accessRoutes() []page.Route {
 			Handle: p.changeAccount(p.Gate.EndStaffSessions, "They are signed out everywhere. This is recorded with your name.")},
 		{Pattern: "POST /administration/staff/{id}/tokens/{token}/revoke", Realm: policy.RealmStaff, Actions: page.May(policy.ChangeStaff), Handle: p.revokeToken},
 		{Pattern: "POST /directory/portal-users/{id}/end-sessions", Realm: policy.RealmStaff, Actions: page.May(policy.Invite), Handle: p.endPortalSessions},
+		{Pattern: "POST /directory/portal-users/{id}/reset-second-factor", Realm: policy.RealmStaff, Actions: page.May(policy.Invite), Handle: p.resetPortalFactor},
 	}
 }
 
@@ -64,4 +65,16 @@ func (p *Pages) endPortalSessions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	return p.Redirect(w, r, "/directory/portal-users/"+id, "They are signed out on all their devices. This is recorded with your name.")
+}
+
+func (p *Pages) resetPortalFactor(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	err := p.Gate.ResetPortalFactor(r.Context(), page.Subject(r).Actor(), id)
+	if errors.Is(err, access.ErrNoPortalUser) {
+		return p.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	return p.Redirect(w, r, "/directory/portal-users/"+id, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name.")
 }

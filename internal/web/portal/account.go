@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"postern/internal/access/factor"
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
@@ -12,8 +13,9 @@ import (
 
 // me is the data of the account page.
 type me struct {
-	Email string
-	Least int // minimum length of a password, in characters
+	Email   string
+	Least   int // minimum length of a password, in characters
+	Factors factor.Factors
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
@@ -25,8 +27,12 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, refusal erro
 	if err != nil {
 		return err
 	}
+	factors, err := p.Account.FactorsOf(r.Context(), page.Subject(r), r.Host)
+	if err != nil {
+		return err
+	}
 	return p.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
-		Data: me{email, int(limits.PortalPassword)}, Status: page.Refused(w, refusal), Errors: faults})
+		Data: me{email, int(limits.PortalPassword), factors}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {

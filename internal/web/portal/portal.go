@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/access/factor"
 	"postern/internal/access/policy"
 	"postern/internal/access/session"
 	"postern/internal/content/message"
@@ -69,6 +70,10 @@ type Account interface {
 	// EndSession fails with [session.ErrNotFound].
 	EndSession(ctx context.Context, who policy.Subject, id uuid.UUID) error
 	EndOtherSessions(ctx context.Context, who policy.Subject) error
+	// FactorsOf returns the second factors, for a page at this host.
+	FactorsOf(ctx context.Context, who policy.Subject, host string) (factor.Factors, error)
+	// FactorOffered reports whether this session offers a second factor.
+	FactorOffered(ctx context.Context) bool
 }
 
 // New makes the pages.
@@ -112,6 +117,7 @@ type list struct {
 	Messages []row
 	Newest   bool   // this is the first page
 	Older    string // the address of the next page
+	Offer    bool   // the reader is offered a second factor
 }
 
 func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
@@ -124,6 +130,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	data := list{Newest: before == uuid.Max}
+	data.Offer = data.Newest && p.Account.FactorOffered(r.Context())
 	if len(found) > perPage {
 		found = found[:perPage]
 		data.Older = "/portal?before=" + found[perPage-1].ID.String()

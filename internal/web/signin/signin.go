@@ -63,15 +63,16 @@ var (
 		"/sign-in", "Do you work at the clinic?", "/portal/forgotten", letter.PortalPath, limits.PortalPassword}
 )
 
-// sent is the address of the page after a link was asked for.
-func (e signInPage) sent() string { return e.forgot + "/sent" }
+// sent is the address of the page after a link was asked for, code that of the page for the second
+// factor, and passkey that of the page to sign in with a passkey alone.
+func (e signInPage) sent() string    { return e.forgot + "/sent" }
+func (e signInPage) code() string    { return e.signIn + "/code" }
+func (e signInPage) passkey() string { return e.signIn + "/passkey" }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	routes := []page.Route{
 		{Pattern: "GET /{$}", Realm: policy.RealmStaff, Handle: p.first},
-		{Pattern: "GET " + codeAt, Realm: policy.RealmStaff, Handle: p.code},
-		{Pattern: "POST " + codeAt, Realm: policy.RealmStaff, Handle: p.enterByCode},
 		{Pattern: "GET " + organisationAt, Realm: policy.RealmStaff, Handle: p.toOrganisation},
 		{Pattern: "GET " + oidc.CallbackPath, Realm: policy.RealmStaff, Handle: p.fromOrganisation},
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
@@ -87,6 +88,11 @@ func (p *Pages) routesOf(e signInPage, signIn signIn) []page.Route {
 	return []page.Route{
 		{Pattern: "GET " + e.signIn, Realm: e.realm, Handle: p.show(e)},
 		{Pattern: "POST " + e.signIn, Realm: e.realm, Handle: p.enter(e, signIn)},
+		{Pattern: "GET " + e.code(), Realm: e.realm, Handle: p.code(e)},
+		{Pattern: "POST " + e.code(), Realm: e.realm, Handle: p.enterByCode(e)},
+		{Pattern: "POST " + e.code() + "/passkey", Realm: e.realm, Handle: p.enterBySecondPasskey(e)},
+		{Pattern: "POST " + e.passkey(), Realm: e.realm, Handle: p.passkey(e)},
+		{Pattern: "POST " + e.passkey() + "/confirm", Realm: e.realm, Handle: p.enterByPasskey(e)},
 		{Pattern: "GET " + e.forgot, Realm: e.realm, Handle: p.forgotten(e)},
 		{Pattern: "POST " + e.forgot, Realm: e.realm, Handle: p.request(e)},
 		{Pattern: "GET " + e.sent(), Realm: e.realm, Handle: p.requested(e)},
@@ -110,11 +116,15 @@ type form struct {
 	Other, Ask, Forgot           string
 	Expired                      bool   // the session timed out
 	Organisation                 string // address to sign in at the organisation; "" for none
+	Passkey                      string // address to sign in with a passkey; "" where there are none
 }
 
 func (p *Pages) form(e signInPage, r *http.Request) form {
 	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
+	if p.Gate.PasskeysAt(r.Host) {
+		f.Passkey = e.passkey()
+	}
 	if e.realm == policy.RealmStaff && p.Organisation != nil {
 		f.Organisation = organisationAt
 		if f.Next != "" {
@@ -141,7 +151,7 @@ func (p *Pages) enter(e signInPage, signIn signIn) page.Handler {
 		case err == nil:
 			return p.Redirect(w, r, page.Next(r, e.inside), "")
 		case errors.As(err, &needed):
-			return p.askForCode(w, r, needed)
+			return p.askForCode(w, r, e, needed)
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
 			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")

@@ -29,6 +29,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
@@ -94,8 +95,12 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
+	passkeys, err := passkey.New(s.Base, "Postern")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tell := telemetry.New()
-	cfg := process.WebConfig{Telemetry: tell, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
+	cfg := process.WebConfig{Telemetry: tell, Passkeys: passkeys, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
 		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, PublishTimeout: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, SendStaffInvitation: client.SendStaffInvitation,
 			SendStaffReset: client.SendStaffReset, SendAddressChanged: client.SendAddressChanged, PublicURL: s.Base, Pause: time.Millisecond}}

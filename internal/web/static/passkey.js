@@ -1,0 +1,64 @@
+// Passkeys: asks the browser to create or to get one, and sends its answer with the form. The
+// options and the answer are JSON, with bytes in base64url, as WebAuthn writes them.
+
+const bytes = (text) => Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
+
+const text = (buffer) => btoa(Array.from(new Uint8Array(buffer), (b) => String.fromCharCode(b)).join(''))
+  .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+
+const withIDs = (list) => list?.map((one) => ({ ...one, id: bytes(one.id) }))
+
+function optionsOf (json) {
+  const options = JSON.parse(json)
+  options.challenge = bytes(options.challenge)
+  if (options.user) options.user.id = bytes(options.user.id)
+  if (options.excludeCredentials) options.excludeCredentials = withIDs(options.excludeCredentials)
+  if (options.allowCredentials) options.allowCredentials = withIDs(options.allowCredentials)
+  return options
+}
+
+function answerOf (credential) {
+  const response = {}
+  for (const name of ['clientDataJSON', 'attestationObject', 'authenticatorData', 'signature', 'userHandle']) {
+    if (credential.response[name]) response[name] = text(credential.response[name])
+  }
+  if (credential.response.getTransports) response.transports = credential.response.getTransports()
+  return JSON.stringify({
+    id: credential.id,
+    rawId: text(credential.rawId),
+    type: credential.type,
+    authenticatorAttachment: credential.authenticatorAttachment ?? undefined,
+    clientExtensionResults: credential.getClientExtensionResults(),
+    response
+  })
+}
+
+// What the reader is told if the browser has made or found none.
+const reasons = {
+  InvalidStateError: 'This device has a passkey of yours already.',
+  NotAllowedError: 'It was cancelled, or took too long. Try again.'
+}
+
+function watch (form) {
+  const { passkey, passkeyOptions } = form.dataset
+  const button = form.querySelector('button')
+  const status = form.querySelector('[data-passkey-status]')
+  const answer = form.elements.namedItem('credential')
+  const ask = async () => {
+    button.disabled = true
+    status.textContent = 'Follow the steps that your browser shows.'
+    try {
+      answer.value = answerOf(await navigator.credentials[passkey]({ publicKey: optionsOf(passkeyOptions) }))
+      form.submit()
+    } catch (error) {
+      status.textContent = reasons[error.name] ?? 'Your browser could not use a passkey here. Sign in another way.'
+      button.disabled = false
+    }
+  }
+  form.querySelector('[data-passkey-without]')?.remove()
+  button.hidden = false
+  form.addEventListener('submit', (event) => { event.preventDefault(); ask() })
+  if ('passkeyStart' in form.dataset) ask()
+}
+
+if (window.PublicKeyCredential) document.querySelectorAll('form[data-passkey]').forEach(watch)
