@@ -1553,5 +1553,14 @@ LEFT JOIN record.alert_exceptions x USING (message_id, portal_user_no)
 LEFT JOIN record.opens o USING (message_id, portal_user_no);
 GRANT SELECT ON record.delivery_status TO postern_api, postern_fanout, postern_notify, postern_recorder;
 
-CREATE VIEW app.staff_with_factor AS SELECT staff_id FROM record.second_factors;
+CREATE VIEW record.accounts_with_second_factor AS
+SELECT realm, subject, array_agg(DISTINCT kind ORDER BY kind) AS kinds
+FROM record.second_factors
+GROUP BY realm, subject;
+GRANT SELECT ON record.accounts_with_second_factor TO postern_api, postern_fanout, postern_notify, postern_recorder;
+
+CREATE VIEW app.staff_with_factor AS
+SELECT subject AS staff_id FROM record.accounts_with_second_factor WHERE realm = 'staff'
+UNION
+SELECT staff_id FROM record.identities;
 GRANT SELECT ON app.staff_with_factor TO postern_api;
