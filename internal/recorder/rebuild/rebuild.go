@@ -46,6 +46,8 @@ var tables = []table{
 	{"staff_permissions", "*", "staff_id, permission"},
 	{"second_factors", "*", "staff_id"},
 	{"grants", "*", "request_id"},
+	{"emergencies", "*", "opening_id"},
+	{"emergency_reads", "*", "seq"},
 	{"tokens", "*", "token_id"},
 	{"labels", "*", "label"},
 	{"parked_decisions", "*", "parked_id, tries"},
