@@ -121,7 +121,7 @@ func (g EmergencyOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/emergency", id: "list-emergencies", tag: forStaff,
 		summary: "Emergency access, newest first: all of it for readers of the record, else your own.",
-		actions: []policy.Action{policy.OpenEmergency, policy.ReadTheRecord},
+		actions: []policy.Action{policy.SeeEmergencies},
 	}, g.list)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/emergency", id: "open-emergency", tag: forStaff, status: http.StatusCreated,

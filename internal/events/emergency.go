@@ -37,12 +37,12 @@ var emergencyTypes = []Descriptor{{
 }}
 
 // EmergencyOpened says that a staff member, who is the actor, opened the content of one message
-// or the disclosures of one patient, until a time. One of MessageID and PatientID is set.
+// or the disclosures of one patient, until a time. MessageID is nil, or PatientID is empty.
 // Reason is as they typed it.
 type EmergencyOpened struct {
 	Opening   uuid.UUID  `json:"opening"`
 	MessageID *uuid.UUID `json:"message_id"`
-	PatientID string     `json:"patient_id,omitempty"`
+	PatientID string     `json:"patient_id"`
 	Reason    string     `json:"reason"`
 	Until     time.Time  `json:"until"`
 }
@@ -53,7 +53,7 @@ func (b EmergencyOpened) Message() uuid.UUID { return orNil(b.MessageID) }
 
 func (b EmergencyOpened) summary(Names) string {
 	what := "the content of the message"
-	if b.MessageID == nil {
+	if b.PatientID != "" {
 		what = "the disclosures of patient " + b.PatientID
 	}
 	return "opened emergency access to " + what + ", until " + b.Until.UTC().Format("2006-01-02 15:04:05 UTC")
@@ -66,7 +66,7 @@ type EmergencyRead struct {
 	What         EmergencyWhat `json:"what"`
 	MessageID    *uuid.UUID    `json:"message_id"`
 	AttachmentID *uuid.UUID    `json:"attachment_id"`
-	PatientID    string        `json:"patient_id,omitempty"`
+	PatientID    string        `json:"patient_id"`
 }
 
 func (EmergencyRead) EventType() Type      { return TypeEmergencyRead }
@@ -74,8 +74,11 @@ func (b EmergencyRead) Key() []string      { return []string{b.Reading.String()}
 func (b EmergencyRead) Message() uuid.UUID { return orNil(b.MessageID) }
 
 func (b EmergencyRead) summary(Names) string {
-	return "read " + map[EmergencyWhat]string{ReadContent: "the content of the message", ReadDocument: "a document of the message",
-		ReadDisclosures: "the disclosures of patient " + b.PatientID}[b.What] + " by emergency access"
+	what := map[EmergencyWhat]string{ReadContent: "the content of the message", ReadDocument: "a document of the message"}[b.What]
+	if b.PatientID != "" {
+		what = "the disclosures of patient " + b.PatientID
+	}
+	return "read " + what + " by emergency access"
 }
 
 // EmergencyWhat is what is shown by emergency access.

@@ -63,6 +63,8 @@ const (
 	ApproveErasure Action = "approve_erasure"
 	// OpenEmergency is opening emergency access with a typed reason, and reading by it.
 	OpenEmergency Action = "open_emergency"
+	// SeeEmergencies is listing emergency access: one's own, or of all for readers of the record.
+	SeeEmergencies Action = "see_emergencies"
 	// ReviewEmergency is reviewing emergency access of others, and ending it.
 	ReviewEmergency Action = "review_emergency"
 	// Invite is sending a portal user a link to set a password.
@@ -110,7 +112,7 @@ var Grants = []Grant{
 		[]Action{Replay, SettleParked}},
 	{ReadRecord, "Read the Record",
 		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "", true,
-		[]Action{ReadTheRecord, ReviewEmergency}},
+		[]Action{ReadTheRecord, SeeEmergencies, ReviewEmergency}},
 	{ManageStaff, "Manage Staff",
 		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "", false,
 		[]Action{ChangeStaff, ApproveGrant}},
@@ -127,7 +129,7 @@ var Grants = []Grant{
 	{EmergencyAccess, "Emergency Access",
 		"In an emergency, read the content of one message or the disclosures of one {patient} for an hour, with a typed reason.",
 		"Each use is recorded before anything is shown, and another staff member reviews it.", true,
-		[]Action{OpenEmergency}},
+		[]Action{SeeEmergencies, OpenEmergency}},
 }
 
 // open lists the actions that need no permission: every subject of the realm may do them.
