@@ -94,17 +94,18 @@ type openEmergency struct {
 	}
 }
 
-type emergencyPath struct {
+// EmergencyPath is the path of an opening.
+type EmergencyPath struct {
 	ID uuid.UUID `path:"id"`
 }
 
 type emergencyDocument struct {
-	emergencyPath
+	EmergencyPath
 	AttachmentID uuid.UUID `path:"attachment_id"`
 }
 
 type emergencyReview struct {
-	emergencyPath
+	EmergencyPath
 	Body struct {
 		Note reason `json:"note" doc:"What you found. It is recorded word for word."`
 	}
@@ -157,7 +158,7 @@ func (g EmergencyOperations) register(a *API) {
 		method: http.MethodPost, path: "/v1/emergency/{id}/end", id: "end-emergency", tag: forStaff,
 		summary: "End emergency access before its time: your own, or that of another person if you review.", actions: either,
 		problems: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *emergencyPath) (*body[Emergency], error) {
+	}, func(ctx context.Context, in *EmergencyPath) (*body[Emergency], error) {
 		o, err := g.Emergencies.End(ctx, subjectOf(ctx), in.ID)
 		return answerWith(emergencyOf(o)), err
 	})
@@ -208,7 +209,7 @@ func (g EmergencyOperations) open(ctx context.Context, in *openEmergency) (*body
 	return answerWith(emergencyOf(o)), err
 }
 
-func (g EmergencyOperations) get(ctx context.Context, in *emergencyPath) (*body[EmergencyDetail], error) {
+func (g EmergencyOperations) get(ctx context.Context, in *EmergencyPath) (*body[EmergencyDetail], error) {
 	o, err := g.Emergencies.Visible(ctx, subjectOf(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -221,7 +222,7 @@ func (g EmergencyOperations) get(ctx context.Context, in *emergencyPath) (*body[
 	return answerWith(out), err
 }
 
-func (g EmergencyOperations) content(ctx context.Context, in *emergencyPath) (*body[EmergencyContent], error) {
+func (g EmergencyOperations) content(ctx context.Context, in *EmergencyPath) (*body[EmergencyContent], error) {
 	me := subjectOf(ctx)
 	h, text, err := g.Emergencies.Content(ctx, me, in.ID)
 	if err != nil {
@@ -238,7 +239,7 @@ func (g EmergencyOperations) content(ctx context.Context, in *emergencyPath) (*b
 	return answerWith(out), nil
 }
 
-func (g EmergencyOperations) disclosures(ctx context.Context, in *emergencyPath) (*body[List[EmergencyDisclosure]], error) {
+func (g EmergencyOperations) disclosures(ctx context.Context, in *EmergencyPath) (*body[List[EmergencyDisclosure]], error) {
 	found, _, err := g.Emergencies.Disclosures(ctx, subjectOf(ctx), in.ID, query.DisclosureCursor{}, 500)
 	if err != nil {
 		return nil, err

@@ -211,6 +211,16 @@ func (c *clinic) furnish(t *testing.T) {
 		}
 		c.objects[place] = o.ID.String()
 	}
+	// A review is by another person than the one who opened it, who is none of the callers.
+	urs := subject(c.NewStaff(t, "Urs Urgent", policy.EmergencyAccess))
+	used, err := c.Web.Emergencies.Open(t.Context(), urs, emergency.Of{MessageID: c.id("sent")}, "Their doctor is away.")
+	if err == nil {
+		_, err = c.Web.Emergencies.End(t.Context(), urs, used.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.objects["opening-to-review"] = used.ID.String()
 	plan, err := c.Web.Replays.Plan(t.Context(), subject(c.olga).Actor(), replay.Filter{}, "Their provider was down")
 	if err != nil {
 		t.Fatal(err)

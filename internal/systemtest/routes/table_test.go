@@ -203,7 +203,7 @@ var pages = []rule{
 	{route: "GET /emergency/{id}/read", needs: urgent, at: "/emergency/{opening}/read", owned: nobodyElse, session: true},
 	{route: "GET /emergency/{id}/documents/{document}", needs: urgent, at: "/emergency/{opening}/documents/{document}", owned: nobodyElse, session: true},
 	{route: "POST /emergency/{id}/end", needs: urgent + " " + record, at: "/emergency/{opening-to-end}/end", body: emptyForm, owned: record, session: true},
-	{route: "POST /emergency/{id}/review", needs: record, at: "/emergency/{opening-to-end}/review", body: "note=It+was+needed.", session: true},
+	{route: "POST /emergency/{id}/review", needs: record, at: "/emergency/{opening-to-review}/review", body: "note=It+was+needed.", session: true},
 
 	// Administration.
 	{route: "GET /administration/staff", needs: manage},
@@ -338,7 +338,7 @@ var operations = []rule{
 	{route: "GET /v1/emergency/{id}/attachments/{attachment_id}", needs: urgent, at: "/v1/emergency/{opening}/attachments/{document}", owned: nobodyElse, session: true},
 	{route: "GET /v1/emergency/{id}/disclosures", needs: urgent, at: "/v1/emergency/{opening-of-patient}/disclosures", owned: nobodyElse, session: true},
 	{route: "POST /v1/emergency/{id}/end", needs: urgent + " " + record, at: "/v1/emergency/{opening-to-end}/end", owned: record, session: true},
-	{route: "POST /v1/emergency/{id}/review", needs: record, at: "/v1/emergency/{opening-to-end}/review", body: `{"note":"It was needed."}`, session: true},
+	{route: "POST /v1/emergency/{id}/review", needs: record, at: "/v1/emergency/{opening-to-review}/review", body: `{"note":"It was needed."}`, session: true},
 
 	// Administration.
 	{route: "PUT /v1/labels", needs: words, body: nothing},
