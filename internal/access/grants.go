@@ -123,7 +123,8 @@ func (g *Gate) grantByID(ctx context.Context, q querier, id uuid.UUID) (GrantReq
 func (g *Gate) ApproveGrant(ctx context.Context, actor string, id uuid.UUID) (request GrantRequest, err error) {
 	err = g.settleGrant(ctx, actor, id, GrantApproved, func(q querier, r GrantRequest) (events.Body, error) {
 		act := twopeople.Act{Permission: policy.ManageStaff, First: r.RequestedBy, Second: actor, For: r.StaffID}
-		return events.PermissionChanged{Granted: true, Change: r.ID, StaffID: r.StaffID, Permission: string(r.Permission),
+		// Approvals by two people are two events: the first that counts gives the permission.
+		return events.PermissionChanged{Granted: true, Change: uuid.NewSHA1(r.ID, []byte(actor)), StaffID: r.StaffID, Permission: string(r.Permission),
 			Request: &r.ID, RequestedBy: r.RequestedBy}, g.TwoPeople().Check(ctx, q, g.cfg.Facts.Now(), act)
 	})
 	if err != nil {

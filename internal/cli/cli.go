@@ -107,7 +107,7 @@ func (env *environment) root() *cobra.Command {
 		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
 		env.rebuildCommand(), env.repairCommand(), env.recoverCommand(), env.verifyCommand(), env.receiptCommand(), env.whyCommand(), env.healthCommand(),
 		env.migrateCommand(), env.keysCommand(), env.recordCommand(), env.alertingCommand(), env.parkedCommand(),
-		env.replayCommand(), env.erasureCommand(),
+		env.replayCommand(), env.erasureCommand(), env.emergencyCommand(),
 	)
 	wrapArgs(root)
 	return root

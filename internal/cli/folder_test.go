@@ -41,7 +41,7 @@ func acting(t *testing.T) [][]string {
 		{"parked", "list"}, {"parked", "show", someID}, {"parked", "retry", someID}, {"parked", "discard", someID, "--reason", "x"},
 		{"replay", "plan", "--reason", "x"}, {"replay", "start", someID}, {"replay", "status", someID}, {"replay", "pause", someID},
 		{"replay", "resume", someID}, {"replay", "cancel", someID},
-		{"erasure", "list"}, {"erasure", "request", someID, "--reason", "x"}, {"erasure", "withdraw", someID}, {"keys", "rotate", "content"},
+		{"erasure", "list"}, {"erasure", "request", someID, "--reason", "x"}, {"erasure", "withdraw", someID}, {"emergency", "list"}, {"keys", "rotate", "content"},
 	}
 }
 

@@ -57,6 +57,8 @@ type checkedHealth struct {
 	Parked int `json:"parked"`
 	// Pauses is the number of pauses of alerting in force.
 	Pauses int `json:"pauses"`
+	// Unreviewed is the number of uses of emergency access that no one has reviewed.
+	Unreviewed int `json:"emergency_access_unreviewed"`
 	// Replication is the replication of Postgres. Asynchronous replicas are a warning, not a
 	// fault.
 	Replication store.Replication `json:"replication"`
@@ -68,12 +70,15 @@ func (s *system) health(ctx context.Context) (checkedHealth, error) {
 		return checkedHealth{}, err
 	}
 	status := health.New(health.Config{Pool: s.pool, Log: s.log, Now: time.Now})
-	state, err := status.State(ctx, health.PartRecorder, health.PartParked, health.PartPauses, health.PartReplication)
-	return checkedHealth{report, state.Recorder.Events, state.Parked, len(state.Pauses), state.Replication}, err
+	state, err := status.State(ctx, health.PartRecorder, health.PartParked, health.PartPauses, health.PartEmergencies, health.PartReplication)
+	return checkedHealth{report, state.Recorder.Events, state.Parked, len(state.Pauses), state.Emergencies.Unreviewed, state.Replication}, err
 }
 
 func (h checkedHealth) String() string {
 	text := fmt.Sprintf("%s; %d not recorded yet, %d parked", h.Report, h.Behind, h.Parked)
+	if h.Unreviewed > 0 {
+		text += fmt.Sprintf("\nwarning: %d uses of emergency access are not reviewed", h.Unreviewed)
+	}
 	if warning := h.Replication.Warning(); warning != "" {
 		text += "\nwarning: " + warning
 	}

@@ -33,7 +33,7 @@ var accountTypes = []Descriptor{{
 }, {
 	Type: TypeStaffDisabled, Version: 1, Label: "Staff disabled",
 	When:       "a staff account is disabled",
-	Publishers: []string{API}, Rows: []string{"staff", "grants"},
+	Publishers: []string{API}, Rows: []string{"staff", "grants", "emergencies"},
 	About: AboutStaff, summary: summary(StaffEnabledChanged.summary),
 }, {
 	Type: TypeStaffEnabled, Version: 1, Label: "Staff enabled",
@@ -48,7 +48,7 @@ var accountTypes = []Descriptor{{
 }, {
 	Type: TypePermissionRevoked, Version: 2, Label: "Permission removed",
 	When:       "a permission is removed",
-	Publishers: []string{API}, Rows: []string{"staff_permissions"},
+	Publishers: []string{API}, Rows: []string{"staff_permissions", "emergencies"},
 	About: AboutStaff, summary: summary(PermissionChanged.summary),
 }}
 

@@ -62,13 +62,17 @@
 //	erasure.withdrawn      1        a request for erasure is withdrawn or rejected                                              api                 -              erasures
 //	content.erased         1        a second person approves the erasure, and the keys are destroyed                            api                 -              erasures
 //	retention.changed      1        the number of years for which content is kept is changed                                    api                 -              retention
+//	emergency.opened       1        a staff member opens emergency access, before anything is shown                             api                 -              emergencies
+//	emergency.read         1        content, a document or disclosures are about to be shown by emergency access                api                 -              emergency_reads
+//	emergency.ended        1        emergency access is ended before its time                                                   api                 -              emergencies
+//	emergency.reviewed     1        a reviewer has looked at emergency access that another person used                          api                 -              emergencies
 //	signed_in              3        a staff member or a portal user signed in                                                   api                 -              -
 //	sign_in.failed         4        a sign-in was refused                                                                       api                 -              -
 //	staff.created          1        a staff account is created                                                                  api                 -              staff
-//	staff.disabled         1        a staff account is disabled                                                                 api                 -              staff, grants
+//	staff.disabled         1        a staff account is disabled                                                                 api                 -              staff, grants, emergencies
 //	staff.enabled          1        a staff account is enabled again                                                            api                 -              staff
 //	permission.granted     3        a permission is given                                                                       api                 -              staff_permissions, grants
-//	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions
+//	permission.revoked     2        a permission is removed                                                                     api                 -              staff_permissions, emergencies
 //	grant.requested        1        an administrator requests a permission that a second person has to approve                  api                 -              grants
 //	grant.withdrawn        1        a request for a permission is withdrawn or rejected                                         api                 -              grants
 //	second_factor.added    2        a person set up a second factor: an authenticator app or a passkey                          api                 -              second_factors, recovery_codes

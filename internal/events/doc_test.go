@@ -240,6 +240,7 @@ func projectedTables(t *testing.T) map[string][]string {
 	tablesWritten(t, "../recorder/project/tokens.go", writes)
 	tablesWritten(t, "../recorder/project/identities.go", writes)
 	tablesWritten(t, "../recorder/project/grants.go", writes)
+	tablesWritten(t, "../recorder/project/emergency.go", writes)
 	tables := map[string][]string{}
 	ast.Inspect(parse(t, "../recorder/project/project.go"), func(n ast.Node) bool {
 		entry, ok := n.(*ast.KeyValueExpr)

@@ -60,6 +60,11 @@ func (h *Status) parked(ctx context.Context, s *State) error {
 	return nil
 }
 
+func (h *Status) emergencies(ctx context.Context, s *State) error {
+	return h.cfg.Pool.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE state = 'open' AND until > $1), count(*) FILTER (WHERE state <> 'reviewed') FROM record.emergencies`,
+		h.cfg.Now()).Scan(&s.Emergencies.Opened, &s.Emergencies.Open, &s.Emergencies.Unreviewed)
+}
+
 func (h *Status) pauses(ctx context.Context, s *State) (err error) {
 	s.Pauses, err = pause.New(pause.Config{Pool: h.cfg.Pool}).Pauses(ctx)
 	return err

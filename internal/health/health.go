@@ -78,6 +78,7 @@ const (
 	PartReplication Part = "replication"
 	PartPromotion   Part = "promotion"
 	PartContent     Part = "content"
+	PartEmergencies Part = "emergencies"
 
 	// These two are only in warnings.
 	PartScanner     Part = "scanner"
@@ -86,7 +87,7 @@ const (
 
 // AllParts has the parts that [Status.State] reads where no part is named.
 var AllParts = []Part{PartRecord, PartRecorder, PartConsumers, PartSpace, PartParked, PartWaiting, PartPauses,
-	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent}
+	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent, PartEmergencies}
 
 var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartPostgres:    (*Status).ping,
@@ -104,6 +105,7 @@ var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartReplication: (*Status).replication,
 	PartPromotion:   (*Status).promotion,
 	PartContent:     (*Status).content,
+	PartEmergencies: (*Status).emergencies,
 }
 
 // State is the state of the system at one moment. Its JSON is the answer of /v1/operations.
@@ -123,6 +125,7 @@ type State struct {
 	Replication store.Replication `json:"replication" doc:"The replicas of Postgres."`
 	Unsettled   bool              `json:"promotion_unsettled" doc:"Postgres was promoted or restored, and alerts wait until what that may have lost is recorded."`
 	Content     Content           `json:"content"`
+	Emergencies Emergencies       `json:"emergencies"`
 
 	// Unread has an error for each part that was asked for and could not be read.
 	Unread map[Part]error `json:"-"`
@@ -138,6 +141,13 @@ type Record struct {
 type Content struct {
 	Missing  int `json:"missing" doc:"Messages whose content this process did not find, although it was not erased."`
 	Uncopied int `json:"uncopied_keys" doc:"Content keys that are in Postgres alone."`
+}
+
+// Emergencies counts emergency access to content and disclosures.
+type Emergencies struct {
+	Opened     int `json:"opened" doc:"How often emergency access was opened, since the beginning."`
+	Open       int `json:"open" doc:"Openings by which something can be read now."`
+	Unreviewed int `json:"unreviewed" doc:"Openings that no one has reviewed yet, with those that are open."`
 }
 
 // State reads the named parts, or [AllParts], concurrently. Its error joins those of

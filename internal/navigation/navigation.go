@@ -68,8 +68,10 @@ var destinations = []Destination{
 	{Section: Messages, Text: "Not opened yet", Href: "/worklists/unread", Keywords: "unread messages worklist days", Actions: may(policy.SeeMessages)},
 	{Section: Messages, Text: "Bcc'd to me", Href: "/messages/bcc", Keywords: "staff bcc messages copied", Actions: may(policy.SeeBcc)},
 	{Section: Messages, Text: "No working e-mail", Href: "/worklists/no-email", Keywords: "worklist bounced address alerts {Portal Users}", Actions: may(policy.SendMessage)},
+	{Section: Messages, Text: "Emergency access", Href: "/emergency", Keywords: glass, Actions: may(policy.OpenEmergency)},
 
 	{Section: Record, Text: "Events", Href: "/record", Title: "Record", Keywords: "events audit log export timeline compliance", Actions: may(policy.ReadTheRecord)},
+	{Section: Record, Text: "Emergency access", Href: "/emergency", Keywords: glass, Actions: may(policy.ReviewEmergency)},
 	{Section: Record, Text: "Erasures", Href: "/record/erasures", Keywords: erasing, Actions: may(policy.ReadTheRecord)},
 
 	{Section: Operations, Text: "Overview", Href: "/operations", Title: "Operations", Keywords: "health consumers lag alerting pause sendgrid overview", Actions: may(policy.Replay)},
@@ -97,6 +99,8 @@ var destinations = []Destination{
 	{Section: Messages, Text: "Messages", Href: "/portal", Actions: may(policy.ReadInbox)},
 	{Section: Account, Text: "Account", Href: "/portal/account", Actions: may(policy.ReadInbox)},
 }
+
+const glass = "break glass emergency review worklist read content disclosures"
 
 const erasing = "erase delete destroy content retention administration"
 

@@ -38,6 +38,7 @@ import (
 	"postern/internal/problem/document"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/emergency"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
@@ -152,6 +153,8 @@ type Web struct {
 	Reports   *reports.Receiver
 	Replays   *replay.Replays
 	Retention *retention.Retention
+
+	Emergencies *emergency.Emergencies
 }
 
 // WireWeb makes a Web. It does no I/O.
@@ -198,6 +201,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
+	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
@@ -223,6 +227,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.ReportOperations{Reports: w.Reports},
 		api.ReplayOperations{Replays: w.Replays},
 		api.ErasureOperations{Retention: w.Retention},
+		api.EmergencyOperations{Emergencies: w.Emergencies},
 	)
 	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
 		Problems: problems, Log: cfg.Logger})
@@ -241,7 +246,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
 		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil

@@ -410,6 +410,49 @@ CREATE INDEX downloads_message ON record.downloads USING btree (message_id, port
 GRANT SELECT ON record.downloads TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.downloads TO postern_recorder;
 
+CREATE TABLE record.emergencies (
+    opening_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    state text NOT NULL,
+    staff_id text NOT NULL,
+    message_id uuid,
+    patient_id text,
+    reason text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    ended_by text,
+    ended_at timestamp with time zone,
+    reviewed_by text,
+    reviewed_at timestamp with time zone,
+    note text,
+    CONSTRAINT emergencies_pkey PRIMARY KEY (opening_id),
+    CONSTRAINT emergencies_by_another CHECK ((reviewed_by <> ('staff:'::text || staff_id))),
+    CONSTRAINT emergencies_ended CHECK (((ended_by IS NULL) = (ended_at IS NULL))),
+    CONSTRAINT emergencies_note CHECK ((((reviewed_at IS NULL) = (note IS NULL)) AND ((reviewed_at IS NULL) = (reviewed_by IS NULL)))),
+    CONSTRAINT emergencies_of_one CHECK (((message_id IS NULL) <> (patient_id IS NULL))),
+    CONSTRAINT emergencies_open CHECK (((state <> 'open'::text) OR (ended_at IS NULL))),
+    CONSTRAINT emergencies_reviewed CHECK (((state = 'reviewed'::text) = (reviewed_at IS NOT NULL))),
+    CONSTRAINT emergencies_state_check CHECK ((state = ANY (ARRAY['open'::text, 'ended'::text, 'reviewed'::text])))
+);
+CREATE INDEX emergencies_not_reviewed ON record.emergencies USING btree (seq) WHERE (state <> 'reviewed'::text);
+CREATE INDEX emergencies_seq ON record.emergencies USING btree (seq);
+GRANT SELECT ON record.emergencies TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.emergencies TO postern_recorder;
+
+CREATE TABLE record.emergency_reads (
+    seq bigint NOT NULL,
+    opening_id uuid NOT NULL,
+    what text NOT NULL,
+    attachment_id uuid,
+    read_at timestamp with time zone NOT NULL,
+    CONSTRAINT emergency_reads_pkey PRIMARY KEY (seq),
+    CONSTRAINT emergency_reads_document CHECK (((what = 'document'::text) = (attachment_id IS NOT NULL))),
+    CONSTRAINT emergency_reads_what_check CHECK ((what = ANY (ARRAY['content'::text, 'document'::text, 'disclosures'::text])))
+);
+CREATE INDEX emergency_reads_opening ON record.emergency_reads USING btree (opening_id, seq);
+GRANT SELECT ON record.emergency_reads TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.emergency_reads TO postern_recorder;
+
 CREATE TABLE record.erasures (
     erasure_id uuid NOT NULL,
     message_id uuid NOT NULL,

@@ -14,7 +14,7 @@ const scrapeTimeout = 3 * time.Second
 
 // scraped are the parts of the state that are in /metrics.
 var scraped = []health.Part{health.PartRecord, health.PartRecorder, health.PartParked, health.PartWaiting, health.PartPauses,
-	health.PartReplication, health.PartPromotion, health.PartContent}
+	health.PartReplication, health.PartPromotion, health.PartContent, health.PartEmergencies}
 
 // Watch adds the state of the system to /metrics. Each scrape reads it.
 func (t *Telemetry) Watch(read func(context.Context, ...health.Part) (health.State, error)) {
@@ -70,6 +70,8 @@ var (
 	contentMissing  = describe("content_missing", "Messages whose content this process found missing although it was not erased.")
 	keysUncopied    = describe("content_keys_uncopied", "Content keys without a copy in the content store; -1 if Postgres can't be read.")
 	asynchronous    = describe("postgres_asynchronous_replicas", "Replicas of Postgres for which its commits do not wait; -1 if it can't be read.")
+	openings        = describe("emergency_access_opened_total", "How often emergency access to content or disclosures was opened, since the record began.")
+	unreviewed      = describe("emergency_access_unreviewed", "Emergency access that no one has reviewed yet.")
 	unsettled       = describe("postgres_promotion_unsettled",
 		"1 if Postgres was promoted or restored, and alerts wait until its possible losses are named; -1 if it can't be read.")
 )
@@ -77,7 +79,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (s states) Describe(all chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{storesReachable, streamLast, streamBytes, recorderAt, lagEvents, lagSeconds, recordWhole, eventsParked,
-		retriesWaiting, pauses, contentMissing, keysUncopied, asynchronous, unsettled} {
+		retriesWaiting, pauses, contentMissing, keysUncopied, asynchronous, unsettled, openings, unreviewed} {
 		all <- d
 	}
 }
@@ -117,6 +119,10 @@ func (s states) Collect(all chan<- prometheus.Metric) {
 	}
 	for consumer, n := range st.ParkedOf {
 		gauge(eventsParked, float64(n), consumer)
+	}
+	if read(health.PartEmergencies) {
+		all <- prometheus.MustNewConstMetric(openings, prometheus.CounterValue, float64(st.Emergencies.Opened))
+		gauge(unreviewed, float64(st.Emergencies.Unreviewed))
 	}
 	gauge(contentMissing, float64(st.Content.Missing))
 	gauge(keysUncopied, known(health.PartContent, float64(st.Content.Uncopied)))

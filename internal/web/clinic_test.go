@@ -22,6 +22,7 @@ import (
 	"postern/internal/directory/upload"
 	"postern/internal/events"
 	"postern/internal/notify/replay"
+	"postern/internal/record/emergency"
 	"postern/internal/web/webtest"
 )
 
@@ -113,12 +114,33 @@ func (c *clinic) live(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.emergencies(t)
 	c.tokens(t)
 	c.draft(t, tips)
 	c.upToImport(t)
 	c.park(t)
 	c.replay(t)
 	c.Settle(t)
+}
+
+// emergencies makes Maria open emergency access. Noel ends one of them, and reviews another.
+func (c *clinic) emergencies(t *testing.T) {
+	t.Helper()
+	maria, noel := subject(c.maria), subject(c.noel)
+	for place, of := range map[string]emergency.Of{"opening": {MessageID: c.id("sent")}, "opening-of-erased": {MessageID: c.id("erased")},
+		"opening-of-patient": {PatientID: "amina-diallo"}, "opening-ended": {MessageID: c.id("sent")}, "opening-reviewed": {MessageID: c.id("sent")}} {
+		o, err := c.Web.Emergencies.Open(t.Context(), maria, of, "Their doctor is away, and they are in hospital.")
+		if err == nil && (place == "opening-ended" || place == "opening-reviewed") {
+			_, err = c.Web.Emergencies.End(t.Context(), noel, o.ID)
+		}
+		if err == nil && place == "opening-reviewed" {
+			_, err = c.Web.Emergencies.Review(t.Context(), noel, o.ID, "There was an emergency.")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.places[place] = o.ID.String()
+	}
 }
 
 // tokens makes API tokens of Noel's: one works, and one was revoked.

@@ -90,6 +90,11 @@ var pages = map[string][]string{
 	"GET /record/erasures/new":                  {"maria /record/erasures/new"},
 	"GET /record/erasures/{id}":                 {"maria /record/erasures/{erasure}", "noel /record/erasures/{erasure}", "maria /record/erasures/{erasure-done}"},
 
+	"GET /emergency":                           {"maria /emergency", "noel /emergency?message={sent}"},
+	"GET /emergency/{id}":                      {"maria /emergency/{opening}", "noel /emergency/{opening}", "noel /emergency/{opening-ended}", "maria /emergency/{opening-reviewed}"},
+	"GET /emergency/{id}/read":                 {"maria /emergency/{opening}/read", "maria /emergency/{opening-of-patient}/read", "maria /emergency/{opening-of-erased}/read"},
+	"GET /emergency/{id}/documents/{document}": {"-maria /emergency/{opening}/documents/{sent-document}"},
+
 	"GET /administration/staff":             {"maria /administration/staff"},
 	"GET /administration/staff/new":         {"maria /administration/staff/new"},
 	"GET /administration/staff/{id}":        {"maria /administration/staff/{staff}"},

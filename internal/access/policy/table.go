@@ -14,6 +14,7 @@ const (
 	EraseMessageContent   Permission = "erase_content"
 	ManageLabels          Permission = "manage_labels"
 	ImportDirectory       Permission = "import_directory"
+	EmergencyAccess       Permission = "emergency_access"
 )
 
 // An Action is an operation that needs authorisation.
@@ -60,6 +61,12 @@ const (
 	EraseContent Action = "erase_content"
 	// ApproveErasure is approving an erasure that another staff member requested.
 	ApproveErasure Action = "approve_erasure"
+	// OpenEmergency is opening emergency access with a typed reason, and reading by it.
+	OpenEmergency Action = "open_emergency"
+	// SeeEmergencies is listing emergency access: one's own, or of all for readers of the record.
+	SeeEmergencies Action = "see_emergencies"
+	// ReviewEmergency is reviewing emergency access of others, and ending it.
+	ReviewEmergency Action = "review_emergency"
 	// Invite is sending a portal user a link to set a password.
 	Invite Action = "invite"
 	// SeeDirectory is looking through patients, portal users and their links.
@@ -105,7 +112,7 @@ var Grants = []Grant{
 		[]Action{Replay, SettleParked}},
 	{ReadRecord, "Read the Record",
 		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "", true,
-		[]Action{ReadTheRecord}},
+		[]Action{ReadTheRecord, SeeEmergencies, ReviewEmergency}},
 	{ManageStaff, "Manage Staff",
 		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "", false,
 		[]Action{ChangeStaff, ApproveGrant}},
@@ -119,6 +126,10 @@ var Grants = []Grant{
 	{ImportDirectory, "Import the Directory",
 		"See {patients}, {portal users} and the links between them, and import them from files.", "", false,
 		[]Action{SeeDirectory, Import, Invite}},
+	{EmergencyAccess, "Emergency Access",
+		"In an emergency, read the content of one message or the disclosures of one {patient} for an hour, with a typed reason.",
+		"Each use is recorded before anything is shown, and another staff member reviews it.", true,
+		[]Action{SeeEmergencies, OpenEmergency}},
 }
 
 // open lists the actions that need no permission: every subject of the realm may do them.
@@ -130,5 +141,5 @@ var open = map[Realm][]Action{
 // bySession lists the actions that need a session. An API token, whatever it permits, makes no
 // other token and changes nothing about how its owner signs in: a stolen token ends with its
 // expiry or its revocation. It approves nothing either: a token that its owner gave to a program
-// is no second person.
-var bySession = []Action{SecureAccount, MakeTokens, ApproveGrant, ApproveErasure}
+// is no second person. By emergency access a person reads, and a person reviews.
+var bySession = []Action{SecureAccount, MakeTokens, ApproveGrant, ApproveErasure, OpenEmergency, ReviewEmergency}

@@ -55,6 +55,10 @@ type Act struct {
 	// First and Second are actors, as events name them: who requested the act, and who is about to
 	// approve it.
 	First, Second string
+	// Done is set if the first person has acted already, and the second only looks at it, as a
+	// review. Then only the second person's account is looked at, and whether it owes the
+	// permission to the first.
+	Done bool
 	// For is the id of a staff member who can't be the second person, because the act is for them;
 	// "": no one.
 	For string
@@ -242,26 +246,27 @@ func (k known) faults(act Act, second string) (faults []fault) {
 	first, isStaff := staffID(act.First)
 	switch {
 	case isStaff && first == second:
-		return []fault{{"you requested this yourself", time.Time{}}}
+		return []fault{{"this is your own", time.Time{}}}
 	case act.For != "" && act.For == second:
 		return []fault{{"it is for your own account", time.Time{}}}
 	}
 	faults = k.ofOne(act, second, "your", "you", "have")
-	if !isStaff {
-		return faults
+	if !isStaff || act.Done {
+		return append(faults, k.given(act, first, second, "the person who used it gave you")...)
 	}
 	name := "the person who requested this"
 	if i := slices.IndexFunc(k.members, func(m member) bool { return m.id == first }); i >= 0 {
 		name = k.members[i].name
 	}
 	faults = append(faults, k.ofOne(act, first, name+"’s", name, "has")...)
+	return append(append(faults, k.given(act, first, second, name+" gave you")...), k.given(act, second, first, "you gave "+name)...)
+}
+
+// given returns a fault if by gave on the permission of an act. gave is how its sentence begins.
+func (k known) given(act Act, by, on, gave string) (faults []fault) {
 	for _, f := range k.influences {
-		switch {
-		case f.permission != string(act.Permission):
-		case f.by == first && f.on == second:
-			faults = append(faults, fault{name + " gave you the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
-		case f.by == second && f.on == first:
-			faults = append(faults, fault{"you gave " + name + " the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
+		if f.by == by && f.on == on && f.permission == string(act.Permission) {
+			faults = append(faults, fault{gave + " the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
 		}
 	}
 	return faults

@@ -46,7 +46,7 @@ func TestTheConditions(t *testing.T) {
 		until  time.Time
 		others bool
 	}{
-		"one's own":                      {nil, func(a *Act) { a.Second = a.First }, "you requested this yourself", time.Time{}, true},
+		"one's own":                      {nil, func(a *Act) { a.Second = a.First }, "this is your own", time.Time{}, true},
 		"for the approver":               {nil, func(a *Act) { a.For = ben }, "for your own account", time.Time{}, true},
 		"for the requester":              {nil, func(a *Act) { a.For = ann }, "", time.Time{}, false},
 		"a young approver":               {func(k *known) { k.members[1].createdAt = ago(6) }, nil, "your account is not 7 days old yet", ago(-1), true},
@@ -69,9 +69,13 @@ func TestTheConditions(t *testing.T) {
 		"an operator requested":          {nil, func(a *Act) { a.First = "operator:root" }, "", time.Time{}, false},
 		"an operator, a young approver":  {func(k *known) { k.members[1].createdAt = ago(6) }, func(a *Act) { a.First = "operator:root" }, "your account is not 7 days old yet", ago(-1), true},
 		"ages off: a young one":          {func(k *known) { k.Age, k.members[1].createdAt = 0, now }, nil, "", time.Time{}, false},
-		"ages off: one's own":            {func(k *known) { k.Age = 0 }, func(a *Act) { a.Second = a.First }, "you requested this yourself", time.Time{}, true},
+		"ages off: one's own":            {func(k *known) { k.Age = 0 }, func(a *Act) { a.Second = a.First }, "this is your own", time.Time{}, true},
 		"ages off: no factor":            {func(k *known) { k.Age, k.members[1].factor = 0, false }, nil, "you have no second factor", time.Time{}, true},
 		"the clinic asks for no factor":  {func(k *known) { k.Factor, k.members[1].factor = false, false }, nil, "", time.Time{}, false},
+		"a review: a young user":         {func(k *known) { k.members[0].createdAt = ago(1) }, func(a *Act) { a.Done = true }, "", time.Time{}, false},
+		"a review: a disabled user":      {func(k *known) { k.members = k.members[1:] }, func(a *Act) { a.Done = true }, "", time.Time{}, false},
+		"a review: a young reviewer":     {func(k *known) { k.members[1].createdAt = ago(6) }, func(a *Act) { a.Done = true }, "your account is not 7 days old yet", ago(-1), true},
+		"a review: given by the user":    {func(k *known) { k.influences = []influence{{ann, ben, erase, ago(3)}} }, func(a *Act) { a.Done = true }, "the person who used it gave you", ago(-4), true},
 		"a process":                      {nil, func(a *Act) { a.Second = "process:api" }, "account is disabled", time.Time{}, true},
 		"nobody":                         {nil, func(a *Act) { a.Second = "" }, "account is disabled", time.Time{}, true},
 		"a portal user of the same name": {nil, func(a *Act) { a.Second = "portal_user:" + ben }, "account is disabled", time.Time{}, true},

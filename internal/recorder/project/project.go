@@ -60,6 +60,10 @@ var projections = map[events.Type]projection{
 	events.TypeGrantWithdrawn:       body(grantWithdrawn),
 	events.TypeIdentityLinked:       body(identityLinked),
 	events.TypeIdentityUnlinked:     body(identityUnlinked),
+	events.TypeEmergencyOpened:      body(emergencyOpened),
+	events.TypeEmergencyRead:        body(emergencyRead),
+	events.TypeEmergencyEnded:       body(emergencyEnded),
+	events.TypeEmergencyReviewed:    body(emergencyReviewed),
 	events.TypeTokenCreated:         body(tokenCreated),
 	events.TypeTokenRevoked:         body(tokenRevoked),
 	events.TypeLabelChanged:         body(labelChanged),
@@ -278,7 +282,12 @@ func staffDisabled(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
 	if err != nil {
 		return err
 	}
-	// Requests for them, and those that they made, end with the account.
+	// Their emergency access, requests for them, and those that they made end with the account.
+	err = b.exec(`UPDATE emergencies SET state = 'ended', ended_by = $2, ended_at = $3 WHERE staff_id = $1 AND state = 'open' AND until > $3
+		AND EXISTS (SELECT FROM staff WHERE staff_id = $1 AND disabled_at IS NOT NULL)`, e.StaffID, p.Event.Actor, p.Event.Time)
+	if err != nil {
+		return err
+	}
 	return b.exec(`UPDATE grants SET state = 'account_disabled', settled_by = $2, settled_at = $3
 		WHERE state = 'requested' AND (staff_id = $1 OR requested_by = 'staff:' || $1)
 		AND EXISTS (SELECT FROM staff WHERE staff_id = $1 AND disabled_at IS NOT NULL)`, e.StaffID, p.Event.Actor, p.Event.Time)
@@ -286,7 +295,13 @@ func staffDisabled(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
 
 // permissionRevoked takes a permission. The last administrator keeps manage_staff: if two
 // administrators revoke each other's at once, the order of the record decides.
-func permissionRevoked(b *batch, _ *Prepared, e events.PermissionChanged) error {
+func permissionRevoked(b *batch, p *Prepared, e events.PermissionChanged) error {
+	// Emergency access ends with its permission.
+	err := b.exec(`UPDATE emergencies SET state = 'ended', ended_by = $3, ended_at = $4
+		WHERE staff_id = $1 AND $2 = 'emergency_access' AND state = 'open' AND until > $4`, e.StaffID, e.Permission, p.Event.Actor, p.Event.Time)
+	if err != nil {
+		return err
+	}
 	return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
 		AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
 }

@@ -48,6 +48,8 @@ var tables = []table{
 	{"recovery_codes", "*", "realm, subject"},
 	{"identities", "*", "staff_id"},
 	{"grants", "*", "request_id"},
+	{"emergencies", "*", "opening_id"},
+	{"emergency_reads", "*", "seq"},
 	{"tokens", "*", "token_id"},
 	{"labels", "*", "label"},
 	{"parked_decisions", "*", "parked_id, tries"},

@@ -28,6 +28,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/notify/replay"
 	"postern/internal/process"
+	"postern/internal/record/emergency"
 	"postern/internal/telemetry"
 	"postern/internal/web/webtest"
 )
@@ -204,6 +205,23 @@ func (c *clinic) furnish(t *testing.T) {
 		t.Fatalf("%d permissions are requested: %v", len(grants), err)
 	}
 	c.objects["grant"] = grants[0].ID.String()
+	for place, of := range map[string]emergency.Of{"opening": {MessageID: c.id("sent")}, "opening-to-end": {MessageID: c.id("sent")}, "opening-of-patient": {PatientID: "pt-ada"}} {
+		o, err := c.Web.Emergencies.Open(t.Context(), subject(c.olga), of, "Their doctor is away.")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.objects[place] = o.ID.String()
+	}
+	// A review is by another person than the one who opened it, who is none of the callers.
+	urs := subject(c.NewStaff(t, "Urs Urgent", policy.EmergencyAccess))
+	used, err := c.Web.Emergencies.Open(t.Context(), urs, emergency.Of{MessageID: c.id("sent")}, "Their doctor is away.")
+	if err == nil {
+		_, err = c.Web.Emergencies.End(t.Context(), urs, used.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.objects["opening-to-review"] = used.ID.String()
 	plan, err := c.Web.Replays.Plan(t.Context(), subject(c.olga).Actor(), replay.Filter{}, "Their provider was down")
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ const (
 	erase   = "erase_content"
 	words   = "manage_labels"
 	imports = "import_directory"
+	urgent  = "emergency_access"
 )
 
 // nobodyElse owns an object alone. What is owned by no one is not at the address, even for Olga.
@@ -221,6 +222,15 @@ var pages = []rule{
 	{route: "POST /record/erasures/{id}/approve", needs: erase, at: "/record/erasures/{erasure}/approve", body: emptyForm, session: true},
 	{route: "POST /record/erasures/{id}/withdraw", needs: erase, at: "/record/erasures/{erasure}/withdraw", body: emptyForm},
 
+	// Emergency access: an opening is its owner's, and reviewers see it.
+	{route: "GET /emergency", needs: urgent + " " + record, session: true},
+	{route: "POST /emergency", needs: urgent, body: "message={sent}&" + whyForm, session: true},
+	{route: "GET /emergency/{id}", needs: urgent + " " + record, at: "/emergency/{opening}", owned: record, session: true},
+	{route: "GET /emergency/{id}/read", needs: urgent, at: "/emergency/{opening}/read", owned: nobodyElse, session: true},
+	{route: "GET /emergency/{id}/documents/{document}", needs: urgent, at: "/emergency/{opening}/documents/{document}", owned: nobodyElse, session: true},
+	{route: "POST /emergency/{id}/end", needs: urgent + " " + record, at: "/emergency/{opening-to-end}/end", body: emptyForm, owned: record, session: true},
+	{route: "POST /emergency/{id}/review", needs: record, at: "/emergency/{opening-to-review}/review", body: "note=It+was+needed.", session: true},
+
 	// Administration.
 	{route: "GET /administration/staff", needs: manage},
 	{route: "POST /administration/staff", needs: manage, body: emptyForm},
@@ -349,6 +359,15 @@ var operations = []rule{
 	{route: "POST /v1/erasures", needs: erase, body: `{"message_id":"{recalled}","reason":"It went out by mistake."}`},
 	{route: "POST /v1/erasures/{id}/approve", needs: erase, at: "/v1/erasures/{erasure}/approve", session: true},
 	{route: "POST /v1/erasures/{id}/withdraw", needs: erase, at: "/v1/erasures/{erasure}/withdraw"},
+
+	{route: "GET /v1/emergency", needs: urgent + " " + record},
+	{route: "POST /v1/emergency", needs: urgent, body: `{"message_id":"{sent}","reason":"Their doctor is away."}`, session: true},
+	{route: "GET /v1/emergency/{id}", needs: urgent + " " + record, at: "/v1/emergency/{opening}", owned: record, session: true},
+	{route: "GET /v1/emergency/{id}/content", needs: urgent, at: "/v1/emergency/{opening}/content", owned: nobodyElse, session: true},
+	{route: "GET /v1/emergency/{id}/attachments/{attachment_id}", needs: urgent, at: "/v1/emergency/{opening}/attachments/{document}", owned: nobodyElse, session: true},
+	{route: "GET /v1/emergency/{id}/disclosures", needs: urgent, at: "/v1/emergency/{opening-of-patient}/disclosures", owned: nobodyElse, session: true},
+	{route: "POST /v1/emergency/{id}/end", needs: urgent + " " + record, at: "/v1/emergency/{opening-to-end}/end", owned: record, session: true},
+	{route: "POST /v1/emergency/{id}/review", needs: record, at: "/v1/emergency/{opening-to-review}/review", body: `{"note":"It was needed."}`, session: true},
 
 	// Administration.
 	{route: "PUT /v1/labels", needs: words, body: nothing},

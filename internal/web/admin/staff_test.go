@@ -73,7 +73,7 @@ func TestRequestAPermission(t *testing.T) {
 	ada.Post(info, ticked("send_portal_message", "send_portal_message", "read_record", "manage_labels")).
 		Says("Given: Manage Custom Labels.", "Requested: Read the Record.", "Requested by Ada Admin").LacksHTML(`value="read_record" checked`)
 	id := between(ada.Get(list).Says("Read the Record for Nora Nurse", "You requested this").LacksHTML("/approve\"").Body, `id="grant-`, `"`)
-	ada.Post(list+"/"+id+"/approve", nil).Is(http.StatusForbidden).Says("You requested this yourself", "Ask another person: Ben Boss")
+	ada.Post(list+"/"+id+"/approve", nil).Is(http.StatusForbidden).Says("this is your own", "Ask another person: Ben Boss")
 	ben.Get(list).Says("by Ada Admin").HasHTML(list + "/" + id + "/approve")
 	ben.Post(list+"/"+id+"/approve", nil).Is(http.StatusOK).Says("The permission was given", "Settled requests", "Given")
 	ben.Get(info).HasHTML(`value="read_record" checked`)

@@ -1,11 +1,16 @@
 // Package record is the pages for readers of the record: events by message and person,
 // each event with everything stored, the timeline of a message and of a portal user,
-// disclosures with their authority, and erasures.
+// disclosures with their authority, erasures, and emergency access with its reviews.
 //
 // Every page that shows events counts as a reading of the record. The reading is
 // recorded before the page is shown; package query does that. The state of the record
 // alone is not a reading. These pages change nothing, except that two staff members can
-// erase content.
+// erase content, and that emergency access is opened and reviewed.
+//
+// # Size
+//
+// These pages are one section of the navigation. They share the state of the record at their
+// top, the names of actors, and the list of disclosures.
 package record
 
 import (
@@ -17,6 +22,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/messages"
+	"postern/internal/record/emergency"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
@@ -35,12 +41,13 @@ type Pages struct {
 
 // Config holds the dependencies of these pages.
 type Config struct {
-	Record    *query.Reader
-	Retention *retention.Retention
-	Messages  *messages.Reader
-	Gate      *access.Gate
-	Directory directory.Querier
-	Now       func() time.Time
+	Record      *query.Reader
+	Retention   *retention.Retention
+	Emergencies *emergency.Emergencies
+	Messages    *messages.Reader
+	Gate        *access.Gate
+	Directory   directory.Querier
+	Now         func() time.Time
 }
 
 // New makes the pages.
@@ -60,7 +67,7 @@ func (p *Pages) Routes() []page.Route {
 	reads := func(pattern string, handle page.Handler) page.Route {
 		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: read, Handle: notHead(handle)}
 	}
-	return []page.Route{
+	return append(p.emergencyRoutes(),
 		reads("GET /record", p.events),
 		reads("GET /record/state", p.state),
 		reads("GET /record/{seq}", p.event),
@@ -69,13 +76,13 @@ func (p *Pages) Routes() []page.Route {
 		reads("GET /record/portal-users/{id}", p.portalUser),
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),
-		{Pattern: "GET /record/erasures", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasures},
-		{Pattern: "GET /record/erasures/new", Realm: policy.RealmStaff, Actions: erase, Handle: p.newErasure},
-		{Pattern: "GET /record/erasures/{id}", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasure},
-		{Pattern: "POST /record/erasures", Realm: policy.RealmStaff, Actions: erase, Handle: p.ask},
-		{Pattern: "POST /record/erasures/{id}/approve", Realm: policy.RealmStaff, Actions: page.May(policy.ApproveErasure), Handle: p.approve},
-		{Pattern: "POST /record/erasures/{id}/withdraw", Realm: policy.RealmStaff, Actions: erase, Handle: p.withdraw},
-	}
+		page.Route{Pattern: "GET /record/erasures", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasures},
+		page.Route{Pattern: "GET /record/erasures/new", Realm: policy.RealmStaff, Actions: erase, Handle: p.newErasure},
+		page.Route{Pattern: "GET /record/erasures/{id}", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasure},
+		page.Route{Pattern: "POST /record/erasures", Realm: policy.RealmStaff, Actions: erase, Handle: p.ask},
+		page.Route{Pattern: "POST /record/erasures/{id}/approve", Realm: policy.RealmStaff, Actions: page.May(policy.ApproveErasure), Handle: p.approve},
+		page.Route{Pattern: "POST /record/erasures/{id}/withdraw", Realm: policy.RealmStaff, Actions: erase, Handle: p.withdraw},
+	)
 }
 
 // notHead refuses HEAD, which shows nothing and must not count as a reading.
