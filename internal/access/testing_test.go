@@ -220,6 +220,12 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 		if b, err = events.Decode[events.SecondFactor](e); err == nil {
 			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE staff_id = $1`, b.StaffID)
 		}
+	case events.TypeAddressConfirmed:
+		var b events.AddressConfirmed
+		if b, err = events.Decode[events.AddressConfirmed](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.address_confirmations VALUES ($1, $2, $3, $4)
+				ON CONFLICT (portal_user_no) DO UPDATE SET address_version = excluded.address_version`, b.PortalUserNo, b.AddressVersion, e.Actor, e.Time)
+		}
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		if b, err = events.Decode[events.TokenCreated](e); err == nil {

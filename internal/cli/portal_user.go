@@ -11,7 +11,7 @@ import (
 )
 
 func (env *environment) portalUserCommand() *cobra.Command {
-	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserPassword(), env.portalUserList())
+	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserConfirmAddress(), env.portalUserPassword(), env.portalUserList())
 }
 
 func (env *environment) portalUserInvite() *cobra.Command {
@@ -23,6 +23,22 @@ func (env *environment) portalUserInvite() *cobra.Command {
 					return err
 				}
 				return env.say(map[string]string{"token": token}, "%s", token)
+			})
+		}}
+}
+
+func (env *environment) portalUserConfirmAddress() *cobra.Command {
+	return &cobra.Command{Use: "confirm-address ID", Short: "Say that you checked a changed e-mail address with the portal user", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				known, err := g.PortalAccount(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if err := g.ConfirmAddress(cmd.Context(), operator(), args[0], known.AddressVersion); err != nil {
+					return err
+				}
+				return env.say(map[string]string{"portal_user_id": args[0]}, "the e-mail address of %s is confirmed: links to set a password go to it", args[0])
 			})
 		}}
 }

@@ -25,6 +25,7 @@ var roles = []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify, stor
 //
 //	table                    api     fanout  notify  recorder
 const allowed = `
+	app.address_changes      SIUD    -       -       -
 	app.alert_repeats        S       -       SIUD    -
 	app.alert_work           S       -       SIUD    -
 	app.alerts_due           -       -       SU      -

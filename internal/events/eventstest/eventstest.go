@@ -134,6 +134,8 @@ var examples = []Example{
 	{ada, events.StaffChanged{Change: someID, StaffID: "s2", Name: "Noel Novice", NameChanged: true, AddressChanged: true}, "Ada Admin changed the name and e-mail address of Noel Novice"},
 	{ada, events.LinkIssued{Link: someID, Account: "staff", ID: "s2", Purpose: events.LinkFirst, By: events.LinkByEmail, ExpiresAt: someDay}, "Ada Admin sent Noel Novice a link to set a first password"},
 	{"operator:root", events.LinkIssued{Link: someID, Account: "portal_user", ID: "pu-1", Purpose: events.LinkReset, By: events.LinkByCommandLine, ExpiresAt: someDay}, "Operator root made a link with which portal user pu-1 can set a new password"},
+	{ada, events.AddressChanged{Change: someID, PortalUserID: "pu-1"}, "Ada Admin changed the e-mail address of portal user pu-1, who has an account, and ended their sessions"},
+	{ada, events.AddressConfirmed{Change: someID, PortalUserID: "pu-1", PortalUserNo: 1, AddressVersion: 2}, "Ada Admin confirmed with portal user pu-1 that their new e-mail address is theirs"},
 	{pat, events.PasswordSet{Change: someID, Account: "portal_user", ID: "pu-1", How: events.ByLink}, "Portal user pu-1 set the password of portal user pu-1 with a link"},
 	{ada, events.LabelChanged{Change: someID, Label: "patient", One: "Client", Many: "Clients"}, "Ada Admin changed the label patient"},
 	{ada, events.ReceiptIssued{ReceiptID: someID, MessageID: someID, PortalUserID: "pu-1", Digest: digest}, "Ada Admin issued a receipt for the delivery of the message to portal user pu-1"},

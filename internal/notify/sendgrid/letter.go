@@ -43,6 +43,12 @@ func (c *Client) SendAddressChanged(ctx context.Context, to string) error {
 	return c.sendLetter(ctx, to, addressChanged, "")
 }
 
+// SendPortalAddressChanged sends the letter that tells an address that it is no longer that of
+// a portal user's account. Its error is a [NotSent].
+func (c *Client) SendPortalAddressChanged(ctx context.Context, to string) error {
+	return c.sendLetter(ctx, to, portalAddressChanged, "")
+}
+
 // NotSent says why SendGrid did not accept a letter. It contains no address.
 type NotSent struct {
 	Reason string
@@ -123,6 +129,11 @@ var (
 		Subject: "The e-mail address of your staff account has changed",
 		Why:     "An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too.",
 		If:      "If you don't know about this, tell an administrator of the clinic at once.",
+	}
+	portalAddressChanged = letter{
+		Subject: "The e-mail address of an account for secure messages has changed",
+		Why:     "The clinic has changed the e-mail address of an account for secure messages. The account used this address until now. It was signed out on all devices, and earlier links to set a password no longer work.",
+		If:      "If you asked for this, you have nothing to do. If you did not, call the clinic today, at a phone number that you know. For a day, no link to set a new password is sent to the new address unless the clinic checks with the owner of the account.",
 	}
 )
 

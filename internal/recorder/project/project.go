@@ -49,6 +49,7 @@ var projections = map[events.Type]projection{
 	events.TypeSecondFactorAdded:    body(secondFactorAdded),
 	events.TypeSecondFactorRemoved:  body(secondFactorGone),
 	events.TypeSecondFactorReset:    body(secondFactorGone),
+	events.TypeAddressConfirmed:     body(addressConfirmed),
 	events.TypeStaffCreated:         body(staffCreated),
 	events.TypeStaffChanged:         body(staffChanged),
 	events.TypeStaffDisabled:        body(staffSwitched),

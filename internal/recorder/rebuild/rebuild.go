@@ -40,6 +40,7 @@ var tables = []table{
 	{"alert_exceptions", "*", "message_id, portal_user_no"},
 	{"reports", "*", "message_id, chunk, portal_user_no, attempt"},
 	{"dead_addresses", "*", "portal_user_no"},
+	{"address_confirmations", "*", "portal_user_no"},
 	{"opens", "*", "message_id, portal_user_no"},
 	{"downloads", "*", "seq"},
 	{"staff", "*", "staff_id"},

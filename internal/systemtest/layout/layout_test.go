@@ -106,7 +106,7 @@ var imports = map[string]string{
 	"access/policy":                "events problem",
 	"access/passwords":             "limits text/folding",
 	"access/session":               "access/policy problem",
-	"access/letter":                "access access/policy problem",
+	"access/letter":                "access access/policy problem store",
 	"access/tally":                 "",
 	"access/turn":                  "",
 	"access/oidc":                  "",
@@ -162,7 +162,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
+	"cli":              "access access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store text/number",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid serving/loopback text/address",

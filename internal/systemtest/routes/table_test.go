@@ -219,6 +219,7 @@ var pages = []rule{
 	{route: "POST /directory/portal-users", needs: imports, body: "q=ada"},
 	{route: "GET /directory/portal-users/{id}", needs: imports + " " + send, at: "/directory/portal-users/ada"},
 	{route: "POST /directory/portal-users/{id}/invitation", needs: imports, at: "/directory/portal-users/ada/invitation", body: emptyForm},
+	{route: "POST /directory/portal-users/{id}/confirm-address", needs: imports, at: "/directory/portal-users/cleo/confirm-address", body: "version=0"},
 	{route: "POST /directory/portal-users/{id}/end-sessions", needs: imports, at: "/directory/portal-users/cleo/end-sessions", body: emptyForm},
 	{route: "GET /directory/patients", needs: imports},
 	{route: "POST /directory/patients", needs: imports, body: "q=ada"},

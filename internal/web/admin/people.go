@@ -225,6 +225,7 @@ type individual struct {
 	Account *access.PortalAccount // of a portal user, for readers who may see the directory
 	Invite  string                // why no link can be sent to them; "" if one can
 	Open    int                   // number of their open sessions, for readers who may see the directory
+	Waits   bool                  // no link goes to the address yet, because it changed
 }
 
 // portalUser shows one portal user. Staff who send messages may open it, too.
@@ -251,6 +252,7 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
+		one.Waits = u.Active && u.Email != "" && known.Unconfirmed(p.Now())
 		if one.Open, err = p.Gate.OpenSessions(r.Context(), policy.RealmPortalUser, u.ID); err != nil {
 			return err
 		}
@@ -268,6 +270,8 @@ func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccoun
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
 			"Or use the command `postern portal-user invite` to make a link that you can hand out."
+	case known.Unconfirmed(p.Now()):
+		return "No link can be sent yet: the e-mail address changed less than a day ago."
 	case !p.Letters.Enabled():
 		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
 	}
@@ -285,7 +289,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and earlier links no longer work. Try again in a minute"}})
 	case errors.Is(err, access.ErrCrowded):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
-	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
+	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, access.ErrUnconfirmed), errors.Is(err, letter.ErrOff):
 		return p.renderPortalUser(w, r, nil) // the page shows the reason
 	}
 	return err
