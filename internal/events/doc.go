@@ -77,6 +77,8 @@
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
 //	address.changed        1        the directory has another e-mail address for a portal user who has an account               api                 -              -
 //	address.confirmed      1        a changed e-mail address is confirmed, before a link to set a password goes to it           api                 -              address_confirmations
+//	alerts.opted_out       1        a portal user wants no more e-mails about new messages                                      api                 -              alert_opt_outs
+//	alerts.opted_in        1        a portal user wants e-mails about new messages again                                        api                 -              alert_opt_outs
 //	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
 //	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
 //	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -

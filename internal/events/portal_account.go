@@ -2,9 +2,11 @@ package events
 
 import "github.com/google/uuid"
 
-// The e-mail addresses of portal users who have an account. None of these events has an
-// address.
+// The e-mail addresses of portal users who have an account, and whether portal users want alerts.
+// None of these events has an address.
 const (
+	TypeAlertsOptedOut   Type = "alerts.opted_out"
+	TypeAlertsOptedIn    Type = "alerts.opted_in"
 	TypeAddressChanged   Type = "address.changed"
 	TypeAddressConfirmed Type = "address.confirmed"
 )
@@ -19,6 +21,16 @@ var portalAccountTypes = []Descriptor{{
 	When:       "a changed e-mail address is confirmed, before a link to set a password goes to it",
 	Publishers: []string{API}, Rows: []string{"address_confirmations"},
 	About: AboutNamed, summary: summary(AddressConfirmed.summary),
+}, {
+	Type: TypeAlertsOptedOut, Version: 1, Label: "Opted out of alerts",
+	When:       "a portal user wants no more e-mails about new messages",
+	Publishers: []string{API}, Rows: []string{"alert_opt_outs"},
+	About: AboutNamed, summary: summary(OptOut.summary),
+}, {
+	Type: TypeAlertsOptedIn, Version: 1, Label: "Opted in to alerts again",
+	When:       "a portal user wants e-mails about new messages again",
+	Publishers: []string{API}, Rows: []string{"alert_opt_outs"},
+	About: AboutNamed, summary: summary(OptOut.summary),
 }}
 
 // AddressChanged says that the e-mail address of a portal user with an account changed, and
@@ -52,4 +64,47 @@ func (AddressConfirmed) Message() uuid.UUID { return uuid.Nil }
 
 func (b AddressConfirmed) summary(Names) string {
 	return "confirmed with portal user " + b.PortalUserID + " that their new e-mail address is theirs"
+}
+
+// OptOut is the body of alerts.opted_out and alerts.opted_in: whether a portal user wants e-mails
+// about new messages. With OptOutOneClick the actor is the process, because whoever has the e-mail
+// can use its link.
+type OptOut struct {
+	Out          bool      `json:"-"`
+	Change       uuid.UUID `json:"change"`
+	PortalUserID string    `json:"portal_user_id"`
+	PortalUserNo int32     `json:"portal_user_no"`
+	How          OptOutHow `json:"how"`
+}
+
+// OptOutHow is where a portal user opted out or in.
+type OptOutHow string
+
+// The values of [OptOutHow]: in the portal, signed in, or with the link of an alert (RFC 8058).
+const (
+	OptOutInPortal OptOutHow = "portal"
+	OptOutOneClick OptOutHow = "one_click"
+)
+
+func (b OptOut) Key() []string    { return []string{b.Change.String()} }
+func (OptOut) Message() uuid.UUID { return uuid.Nil }
+func (b *OptOut) ofType(t Type)   { b.Out = t == TypeAlertsOptedOut }
+
+// EventType is alerts.opted_out or alerts.opted_in.
+func (b OptOut) EventType() Type {
+	if b.Out {
+		return TypeAlertsOptedOut
+	}
+	return TypeAlertsOptedIn
+}
+
+func (b OptOut) summary(Names) string {
+	what := "turned on e-mails about new messages for portal user " + b.PortalUserID
+	if b.Out {
+		what = "turned off e-mails about new messages for portal user " + b.PortalUserID
+	}
+	if b.How == OptOutOneClick {
+		return what + ", with the link of an e-mail"
+	}
+	return what
 }

@@ -75,6 +75,7 @@ const allowed = `
 	app.sign_in_tries        SIUD    -       -       -
 	app.staff_accounts       SIUD    -       -       -
 	app.staff_tokens         SIUD    -       -       -
+	app.unsubscribe_key      S       -       S       -
 	app.timelines            S       -       S       -
 `
 

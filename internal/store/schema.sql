@@ -281,12 +281,21 @@ CREATE OR REPLACE FUNCTION app.why_not_alerted(message_status text, active boole
  LANGUAGE sql
  IMMUTABLE
 AS $function$
+SELECT app.why_not_alerted(message_status, active, email, dead, false)
+$function$;
+
+CREATE OR REPLACE FUNCTION app.why_not_alerted(message_status text, active boolean, email text, dead text, opted_out boolean)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
 SELECT CASE
     WHEN message_status = 'recalled' THEN 'the message was recalled'
     WHEN message_status = 'cancelled' THEN 'the message was cancelled'
     WHEN active IS NULL THEN 'the directory has lost this portal user'
     WHEN NOT active THEN 'the account is inactive'
     WHEN email = '' THEN 'no e-mail address'
+    WHEN opted_out THEN 'opted out of e-mails'
     WHEN dead = '' THEN 'the e-mail address does not work'
     WHEN dead IS NOT NULL THEN 'the e-mail address does not work: SendGrid reported ' || dead
     ELSE '' END
@@ -392,6 +401,16 @@ CREATE INDEX alert_exceptions_unknown ON record.alert_exceptions USING btree (me
 CREATE INDEX alert_exceptions_unsettled ON record.alert_exceptions USING btree (at) WHERE (state = ANY (ARRAY['failed'::text, 'unknown'::text]));
 GRANT SELECT ON record.alert_exceptions TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.alert_exceptions TO postern_recorder;
+
+CREATE TABLE record.alert_opt_outs (
+    portal_user_no integer NOT NULL,
+    how text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT alert_opt_outs_pkey PRIMARY KEY (portal_user_no),
+    CONSTRAINT alert_opt_outs_how_check CHECK ((how = ANY (ARRAY['portal'::text, 'one_click'::text])))
+);
+GRANT SELECT ON record.alert_opt_outs TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.alert_opt_outs TO postern_recorder;
 
 CREATE TABLE record.chunk_events (
     seq bigint NOT NULL,
@@ -1395,6 +1414,15 @@ CREATE TABLE app.timelines (
 );
 GRANT SELECT ON app.timelines TO postern_api, postern_notify;
 GRANT UPDATE (last, settled_at) ON app.timelines TO postern_notify;
+
+CREATE TABLE app.unsubscribe_key (
+    singleton boolean NOT NULL DEFAULT true,
+    key bytea NOT NULL,
+    CONSTRAINT unsubscribe_key_pkey PRIMARY KEY (singleton),
+    CONSTRAINT unsubscribe_key_key_check CHECK ((length(key) = 32)),
+    CONSTRAINT unsubscribe_key_singleton_check CHECK (singleton)
+);
+GRANT SELECT ON app.unsubscribe_key TO postern_api, postern_notify;
 
 ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES app.drafts(draft_id) ON DELETE SET NULL;
 

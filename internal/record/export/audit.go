@@ -145,6 +145,10 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		var b events.AddressConfirmed
 		b, err = events.Decode[events.AddressConfirmed](e)
 		a.account("portal_user", b.PortalUserID)
+	case events.TypeAlertsOptedOut, events.TypeAlertsOptedIn:
+		var b events.OptOut
+		b, err = events.Decode[events.OptOut](e)
+		a.account("portal_user", b.PortalUserID)
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		b, err = events.Decode[events.TokenCreated](e)

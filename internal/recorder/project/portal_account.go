@@ -9,3 +9,16 @@ func addressConfirmed(b *batch, p *Prepared, e events.AddressConfirmed) error {
 		ON CONFLICT (portal_user_no) DO UPDATE SET address_version = excluded.address_version, confirmed_by = excluded.confirmed_by, confirmed_at = excluded.confirmed_at
 		WHERE excluded.address_version > known.address_version`, e.PortalUserNo, e.AddressVersion, p.Event.Actor, p.Event.Time)
 }
+
+// optedOut keeps who wants no alerts. The first of two opt-outs counts.
+func optedOut(b *batch, p *Prepared, e events.OptOut) error {
+	if !e.Out {
+		return b.exec(`DELETE FROM alert_opt_outs WHERE portal_user_no = $1`, e.PortalUserNo)
+	}
+	switch e.How {
+	case events.OptOutInPortal, events.OptOutOneClick:
+	default:
+		return park("a portal user opted out in the way %q, which this binary does not know", e.How)
+	}
+	return b.exec(`INSERT INTO alert_opt_outs (portal_user_no, how, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, e.PortalUserNo, string(e.How), p.Event.Time)
+}

@@ -50,6 +50,8 @@ var projections = map[events.Type]projection{
 	events.TypeSecondFactorRemoved:  body(secondFactorGone),
 	events.TypeSecondFactorReset:    body(secondFactorGone),
 	events.TypeAddressConfirmed:     body(addressConfirmed),
+	events.TypeAlertsOptedOut:       body(optedOut),
+	events.TypeAlertsOptedIn:        body(optedOut),
 	events.TypeStaffCreated:         body(staffCreated),
 	events.TypeStaffChanged:         body(staffChanged),
 	events.TypeStaffDisabled:        body(staffSwitched),

@@ -41,6 +41,7 @@ var tables = []table{
 	{"reports", "*", "message_id, chunk, portal_user_no, attempt"},
 	{"dead_addresses", "*", "portal_user_no"},
 	{"address_confirmations", "*", "portal_user_no"},
+	{"alert_opt_outs", "*", "portal_user_no"},
 	{"opens", "*", "message_id, portal_user_no"},
 	{"downloads", "*", "seq"},
 	{"staff", "*", "staff_id"},

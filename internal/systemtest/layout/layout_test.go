@@ -43,13 +43,14 @@ var imports = map[string]string{
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
 	"compose/draft":       "access/policy content directory/audience",
 	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
-	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid pace proof/merkle recorder/position recorder/state store",
+	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid notify/unsubscribe pace proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "eventlog/facts events limits problem",
 	"notify/recipients":   "directory/block",
 	"notify/replay":       "eventlog/facts events limits notify/pause notify/recipients problem recorder/state store",
 	"notify/reports":      "directory/block eventlog/facts events notify/recipients problem",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
+	"notify/unsubscribe":  "eventlog/facts events",
 
 	"pace": "",
 
@@ -150,7 +151,7 @@ var imports = map[string]string{
 	"api":              "access access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/passwords access/policy access/session events limits web/page",
-	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits text/folding web/page",
+	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe text/folding web/page",
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
@@ -162,11 +163,12 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
+	"web/unsubscribe":  "access/policy notify/unsubscribe web/page",
 	"cli":              "access access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store text/number",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid serving/loopback text/address",
-	"process":           "access access/letter access/oidc api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process":           "access access/letter access/oidc api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",

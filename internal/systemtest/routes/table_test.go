@@ -90,6 +90,9 @@ var pages = []rule{
 	{route: "GET /portal/invitation", needs: everyone},
 	{route: "POST /portal/invitation", needs: everyone, body: "link=x"},
 
+	{route: "GET /stop/{token}", needs: absent, at: "/stop/AAAAAAAAAAAAAAAAAAAAAA"}, // a token is good, or its page is not found
+	{route: "POST /stop/{token}", needs: absent, at: "/stop/AAAAAAAAAAAAAAAAAAAAAA", body: "List-Unsubscribe=One-Click"},
+
 	// For portal users.
 	{route: "GET /portal", needs: portalUsers},
 	{route: "GET /portal/messages/{id}", needs: portalUsers, at: "/portal/messages/{sent}", owned: nobodyElse},
@@ -100,6 +103,7 @@ var pages = []rule{
 	{route: "GET /portal/account", needs: portalUsers},
 	{route: "POST /portal/account/password", needs: portalUsers, body: emptyForm},
 	{route: "POST /portal/account/sign-out-everywhere", needs: portalUsers, body: emptyForm, last: true},
+	{route: "POST /portal/account/emails", needs: portalUsers, body: "emails=off"},
 	{route: "GET /portal/account/sessions", needs: portalUsers},
 	// For another's session the answer is that it has ended already.
 	{route: "POST /portal/account/sessions/{id}/end", needs: portalUsers, at: "/portal/account/sessions/{adas-session}/end", body: emptyForm, owned: nobodyElse, others: "303 /portal/account/sessions", alike: true},

@@ -18,6 +18,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/upload"
 	"postern/internal/labels/labelstore"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/web/page"
 )
 
@@ -46,6 +47,7 @@ type Config struct {
 	Letters   *letter.Letters
 	Uploads   *upload.Uploads
 	Directory directory.Querier
+	OptOuts   *unsubscribe.OptOuts
 	Now       func() time.Time
 }
 

@@ -225,6 +225,7 @@ type individual struct {
 	Account *access.PortalAccount // of a portal user, for readers who may see the directory
 	Invite  string                // why no link can be sent to them; "" if one can
 	Open    int                   // number of their open sessions, for readers who may see the directory
+	Silent  *time.Time            // since when they get no e-mails about new messages; nil: they get them
 	Waits   bool                  // no link goes to the address yet, because it changed
 }
 
@@ -246,6 +247,9 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 		return err
 	}
 	one := individual{Kind: s.portalUsers(), person: s.portalUser(u), Record: "/record/portal-users/" + u.ID}
+	if one.Silent, err = p.OptOuts.SinceByID(r.Context(), u.ID); err != nil {
+		return err
+	}
 	if s.all {
 		known, err := p.Gate.PortalAccount(r.Context(), u.ID)
 		if err != nil {
