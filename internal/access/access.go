@@ -98,6 +98,10 @@ func (g *Gate) Sweep(ctx context.Context) error {
 		"links": {`DELETE FROM app.password_links WHERE token_hash IN
 			(SELECT token_hash FROM app.password_links WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
 		"changed addresses": {`DELETE FROM app.address_changes WHERE changed_at < $1 AND notice <> 'waiting' AND recorded_at IS NOT NULL`, now.AddDate(0, 0, -30)},
+		"invitations of unknown runs": {`DELETE FROM app.invitations i WHERE changed_at < $1
+			AND NOT EXISTS (SELECT FROM record.invitation_runs r WHERE r.run_id = i.run_id)`, now.AddDate(0, 0, -1)},
+		"invitations": {`DELETE FROM app.invitations WHERE run_id IN
+			(SELECT run_id FROM record.invitation_runs WHERE status <> 'running' AND ended_at < $1)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN

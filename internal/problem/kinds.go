@@ -63,6 +63,7 @@ var (
 	ParkedNotRetried  = kind(409, "not-retriable", "The parked event can't be retried")
 	ErasureRequested  = kind(409, "erasure-requested", "It was asked for before")
 	ErasureSettled    = kind(409, "erasure-settled", "It was settled before")
+	InvitationsEnded  = kind(409, "invitations-ended", "The invitations are not running")
 	MessageGoingOut   = kind(409, "message-going-out", "The message is on its way still")
 	NamesOthers       = kind(409, "receipt-names-others", "The receipt names other people")
 	MessageRecalled   = kind(410, "message-recalled", "The message was taken back")

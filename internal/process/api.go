@@ -125,7 +125,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	server := inbound.NewServer(transport.Require(handler), proxies, b.logger)
 	server.Addr = c.ListenAddr
 	server.RegisterOnShutdown(w.API.Close)
-	return b.run(ctx, w.Letters.Run, w.Letters.RunNotices, b.ensureEntryKey(kept),
+	return b.run(ctx, w.Letters.Run, w.Letters.RunNotices, w.Letters.RunInvitations, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error {
 			return until(ctx, b.logger, "recording API tokens of earlier versions", w.Gate.RecordEarlierTokens)

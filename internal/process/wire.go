@@ -207,6 +207,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
+		api.InvitationOperations{Gate: gate, Letters: w.Letters},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},

@@ -46,6 +46,7 @@ const allowed = `
 	app.fhir_patients        SIU     -       -       -
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
+	app.invitations          SIUD    -       -       -
 	app.leases               SIU     SIU     SIUD    SIU
 	app.links                SIU     S       S       S
 	app.manifest_keys        SUD     SIU     -       -

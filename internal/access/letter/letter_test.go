@@ -17,7 +17,6 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
-	"postern/internal/events"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -32,6 +31,7 @@ type clinic struct {
 	logs  chan string
 	post  func(kind, to, link string) error
 	ahead time.Duration // of the clock
+	said  []string      // the summaries of all events
 }
 
 func newClinic(t *testing.T) *clinic {
@@ -52,9 +52,7 @@ func newClinic(t *testing.T) *clinic {
 	}
 	c := &clinic{admin: admin, logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
 	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), PasswordCost: access.TestCost,
-		Facts: facts.Publisher{Source: "/api", Clock: func() time.Time { return time.Now().Add(c.ahead) }, Send: func(context.Context, ...events.Event) (uint64, error) {
-			return 1, nil
-		}}})
+		Facts: facts.Publisher{Source: "/api", Clock: func() time.Time { return time.Now().Add(c.ahead) }, Send: c.record}})
 	if err != nil {
 		t.Fatal(err)
 	}

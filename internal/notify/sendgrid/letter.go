@@ -56,12 +56,17 @@ type NotSent struct {
 	// without an answer may have been sent: a retry then sends the same link twice,
 	// which is harmless.
 	After time.Duration
+	// Maybe says that SendGrid's answer was lost: it may have sent the letter.
+	Maybe bool
 }
 
 func (e *NotSent) Error() string { return e.Reason }
 
 // RetryAfter gives e.After.
 func (e *NotSent) RetryAfter() time.Duration { return e.After }
+
+// MaybeSent gives e.Maybe.
+func (e *NotSent) MaybeSent() bool { return e.Maybe }
 
 func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
 	body := beginBody(c.from, l.Subject, l.plain(link), l.html(link))
@@ -76,11 +81,11 @@ func (c *Client) sendLetter(ctx context.Context, to string, l letter, link strin
 	case Accepted:
 		return nil
 	case RateLimited:
-		return &NotSent{r.Reason, r.Until.Sub(c.now())}
+		return &NotSent{Reason: r.Reason, After: r.Until.Sub(c.now())}
 	case Unavailable, Unknown:
-		return &NotSent{r.Reason, time.Millisecond}
+		return &NotSent{Reason: r.Reason, After: time.Millisecond, Maybe: r.Kind == Unknown}
 	default:
-		return &NotSent{r.Reason, 0}
+		return &NotSent{Reason: r.Reason}
 	}
 }
 

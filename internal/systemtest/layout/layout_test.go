@@ -151,7 +151,7 @@ var imports = map[string]string{
 	"api":              "access access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/passwords access/policy access/session events limits web/page",
-	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe text/folding web/page",
+	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",

@@ -9,6 +9,7 @@ package admin
 
 import (
 	"embed"
+	"slices"
 	"time"
 
 	"postern/internal/access"
@@ -59,7 +60,7 @@ func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler, actions ...policy.Action) page.Route {
 		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: actions, Handle: handle}
 	}
-	return append(append(p.accessRoutes(), p.addressRoutes()...),
+	return append(slices.Concat(p.accessRoutes(), p.addressRoutes(), p.invitationRoutes()),
 		route("GET /administration/staff", p.staff, policy.ChangeStaff),
 		route("POST /administration/staff", p.addStaff, policy.ChangeStaff),
 		route("GET /administration/staff/new", p.newStaff, policy.ChangeStaff),

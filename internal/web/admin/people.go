@@ -35,6 +35,7 @@ type people struct {
 // person is a portal user or a patient, with the links to the others.
 type person struct {
 	ID, Name, Href string
+	Ticks          bool // a portal user, who can be ticked
 	About          string
 	States         []state
 	Links          []link
@@ -79,7 +80,7 @@ func (s speaker) patients() kind {
 }
 
 func (s speaker) portalUser(u directory.PortalUser) person {
-	one := person{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
+	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
 	for _, p := range u.Patients {
 		l := link{ID: p.ID, Name: p.Name, As: s.as(p.Relationship), States: s.patientStates(p.Status, p.Deceased)}
 		if s.all {
