@@ -75,7 +75,7 @@ const among = `($2 AND u.active AND u.email <> '' AND NOT EXISTS (SELECT FROM ap
 // CountInvitees counts the portal users whom a run would invite now, and those whom it would leave
 // out, by reason. It fails with an error of kind [problem.InvalidRequest] that names an unknown id.
 func (g *Gate) CountInvitees(ctx context.Context, who Invitees) (invited int, skipped map[string]int, err error) {
-	if err := g.checkInvitees(ctx, who); err != nil {
+	if err := g.CheckInvitees(ctx, who); err != nil {
 		return 0, nil, err
 	}
 	rows, err := g.pool.Query(ctx, `SELECT why, count(*) FROM (SELECT `+whyNotInvited+` AS why FROM app.portal_users u WHERE `+among+`) w GROUP BY why`,
@@ -94,7 +94,9 @@ func (g *Gate) CountInvitees(ctx context.Context, who Invitees) (invited int, sk
 	return invited, skipped, nil
 }
 
-func (g *Gate) checkInvitees(ctx context.Context, who Invitees) error {
+// CheckInvitees fails with an error of kind [problem.InvalidRequest] if no run can be of them: it
+// names an unknown id.
+func (g *Gate) CheckInvitees(ctx context.Context, who Invitees) error {
 	switch {
 	case who.Everyone && len(who.IDs) > 0:
 		return problem.Invalid("body", "name portal users, or all without an account, not both")

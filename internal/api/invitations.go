@@ -60,10 +60,14 @@ func (g InvitationOperations) register(a *API) {
 		summary: "Send portal users without an account an e-mail with a link to choose a first password, one after the other.",
 		actions: invite, problems: []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *startInvitations) (*body[Invitations], error) {
+		who := access.Invitees{IDs: in.Body.PortalUserIDs, Everyone: in.Body.AllWithoutAccount}
+		if err := g.Gate.CheckInvitees(ctx, who); err != nil {
+			return nil, err
+		}
 		if !g.Letters.Enabled() {
 			return nil, letter.ErrOff
 		}
-		id, err := g.Gate.StartInvitationsFor(ctx, subjectOf(ctx), access.Invitees{IDs: in.Body.PortalUserIDs, Everyone: in.Body.AllWithoutAccount})
+		id, err := g.Gate.StartInvitationsFor(ctx, subjectOf(ctx), who)
 		if err != nil {
 			return nil, err
 		}

@@ -548,6 +548,31 @@ CREATE INDEX inbox_of_block ON record.inbox USING btree (block, message_id) INCL
 GRANT SELECT ON record.inbox TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.inbox TO postern_recorder;
 
+CREATE TABLE record.invitation_runs (
+    run_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    people integer NOT NULL,
+    everyone boolean NOT NULL,
+    status text NOT NULL,
+    started_by text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_by text,
+    ended_at timestamp with time zone,
+    sent integer NOT NULL DEFAULT 0,
+    skipped integer NOT NULL DEFAULT 0,
+    failed integer NOT NULL DEFAULT 0,
+    unknown integer NOT NULL DEFAULT 0,
+    CONSTRAINT invitation_runs_pkey PRIMARY KEY (run_id),
+    CONSTRAINT invitation_runs_check CHECK (((status = 'running'::text) = (ended_at IS NULL))),
+    CONSTRAINT invitation_runs_check1 CHECK (((ended_at IS NULL) = (ended_by IS NULL))),
+    CONSTRAINT invitation_runs_check2 CHECK (((((sent + skipped) + failed) + unknown) <= people)),
+    CONSTRAINT invitation_runs_people_check CHECK ((people > 0)),
+    CONSTRAINT invitation_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'finished'::text, 'cancelled'::text])))
+);
+CREATE INDEX invitation_runs_running ON record.invitation_runs USING btree (seq) WHERE (status = 'running'::text);
+GRANT SELECT ON record.invitation_runs TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.invitation_runs TO postern_recorder;
+
 CREATE TABLE record.labels (
     label text NOT NULL,
     one text NOT NULL,
@@ -1040,6 +1065,20 @@ CREATE TABLE app.fhir_replacements (
     CONSTRAINT fhir_replacements_pkey PRIMARY KEY (said_by, replaced, successor)
 );
 GRANT SELECT, INSERT, DELETE ON app.fhir_replacements TO postern_api;
+
+CREATE TABLE app.invitations (
+    run_id uuid NOT NULL,
+    portal_user_no integer NOT NULL,
+    state text NOT NULL DEFAULT 'waiting'::text,
+    reason text NOT NULL DEFAULT ''::text,
+    tries integer NOT NULL DEFAULT 0,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT invitations_pkey PRIMARY KEY (run_id, portal_user_no),
+    CONSTRAINT invitations_check CHECK (((state = ANY (ARRAY['skipped'::text, 'failed'::text])) = (reason <> ''::text))),
+    CONSTRAINT invitations_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'sent'::text, 'skipped'::text, 'failed'::text, 'unknown'::text])))
+);
+CREATE INDEX invitations_open ON app.invitations USING btree (run_id, portal_user_no) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.invitations TO postern_api;
 
 CREATE TABLE app.leases (
     role text NOT NULL DEFAULT CURRENT_USER,

@@ -98,6 +98,16 @@ func BenchmarkEncode(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
 	})
+	b.Run("by hand, without links to opt out", func(b *testing.B) {
+		e, plain := newEnvelope(testFrom, testPortal, ""), thousand()
+		for i := range plain {
+			plain[i].Unsubscribe = ""
+		}
+		for b.Loop() {
+			b.SetBytes(int64(len(e.encode(testAttempt, plain))))
+		}
+		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
+	})
 	b.Run("sendgrid-go", func(b *testing.B) {
 		for b.Loop() {
 			viaSendGridGo(testAttempt, to)
