@@ -51,7 +51,7 @@ func (w world) wrongInvitations() []wrong {
 		{name: "an unknown portal user", who: w.staff, call: start, body: `{"portal_user_ids":["pu-1","nobody"]}`, status: http.StatusUnprocessableEntity, location: "body.portal_user_ids"},
 		{name: "without the permission", who: w.bare, call: start, body: `{"portal_user_ids":["pu-1"]}`, status: http.StatusForbidden},
 		{name: "unknown invitations", who: w.staff, call: get, path: unknown, status: http.StatusNotFound},
-		{name: "not an id", who: w.staff, call: get, path: "/v1/invitations/x", status: http.StatusUnprocessableEntity, location: "path.id"},
+		{name: "not an id", who: w.staff, call: get, path: "/v1/invitations/x", status: http.StatusNotFound, location: "path.id"},
 		{name: "unknown invitations", who: w.staff, call: cancel, path: unknown + "/cancel", status: http.StatusNotFound},
 	}
 }
