@@ -36,7 +36,7 @@ func TestOneClick(t *testing.T) {
 		out.Get(link).Is(http.StatusOK).Says("Turn off e-mails about new messages?").LacksHTML("ana", "Ana")
 	}
 	ana.Get("/portal/account").Says("You get an e-mail when a new message comes.")
-	staff.Get("/directory/portal-users/ana").LacksHTML("Turned off by them")
+	staff.Get("/directory/portal-users/ana").LacksHTML("Turned off on")
 
 	answer, err := http.PostForm(s.Base+link, url.Values{"List-Unsubscribe": {"One-Click"}}) // no cookie, no Origin
 	if err != nil {
@@ -48,7 +48,7 @@ func TestOneClick(t *testing.T) {
 	}
 	out.Post(link, nil).Is(http.StatusOK).Says("E-mails are off")
 	out.Get(link).Is(http.StatusOK).Says("E-mails are off")
-	staff.Get("/directory/portal-users/ana").Says("Turned off by them on")
+	staff.Get("/directory/portal-users/ana").Says("Turned off on")
 	ana.Get("/portal/account").Says("E-mails are off since")
 
 	ana.Post("/portal/account/emails", url.Values{"emails": {"on"}}).Is(http.StatusOK).Says("You get an e-mail when a new message comes.", "Turn e-mails off")
