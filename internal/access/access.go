@@ -91,8 +91,9 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
 
-// Sweep deletes expired rows: sessions, API tokens, links, second factors whose setup
-// or recovery codes whose setup was never finished, identities that are not linked, and counts of failed sign-ins. It deletes at most a few thousand rows
+// Sweep deletes expired rows: sessions, API tokens, links, changes of addresses that were told,
+// invitations, second factors and recovery codes whose setup was never finished, identities
+// that are not linked, and counts of failed sign-ins. It deletes at most a few thousand rows
 // a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
@@ -107,6 +108,11 @@ func (g *Gate) Sweep(ctx context.Context) error {
 			 WHERE coalesce(least(r.expires_at, r.revoked_at), t.earlier_until, t.made_at) < $1 LIMIT 1000)`, now.Add(-tokensListed)},
 		"links": {`DELETE FROM app.password_links WHERE token_hash IN
 			(SELECT token_hash FROM app.password_links WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
+		"changed addresses": {`DELETE FROM app.address_changes WHERE changed_at < $1 AND notice <> 'waiting' AND recorded_at IS NOT NULL`, now.AddDate(0, 0, -30)},
+		"invitations of unknown runs": {`DELETE FROM app.invitations i WHERE changed_at < $1
+			AND NOT EXISTS (SELECT FROM record.invitation_runs r WHERE r.run_id = i.run_id)`, now.AddDate(0, 0, -1)},
+		"invitations": {`DELETE FROM app.invitations WHERE run_id IN
+			(SELECT run_id FROM record.invitation_runs WHERE status <> 'running' AND ended_at < $1)`, now.AddDate(0, 0, -30)},
 		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
 			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
 		"identities": {`DELETE FROM app.identities i WHERE made_at < $1

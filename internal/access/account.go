@@ -17,6 +17,20 @@ type PortalAccount struct {
 	InvitedUntil  *time.Time // when the link that sets a password expires; nil: there is none
 	Dead          bool       // the e-mail address does not work
 	SecondFactors []factor.Kind
+	// AddressVersion counts the changes of the e-mail address.
+	AddressVersion int
+	// UnconfirmedUntil is until when no link to set a password goes to the address, because it
+	// changed; nil: it never had to wait, or is confirmed. A time that has passed is the same as
+	// nil.
+	UnconfirmedUntil *time.Time
+	// FormerTold says how far the former address was told of the last change: "waiting", "sent",
+	// "none", "given_up"; "" if the address did not change in the last days.
+	FormerTold string
+}
+
+// Unconfirmed reports whether no link may be sent to the address at a time.
+func (a PortalAccount) Unconfirmed(now time.Time) bool {
+	return a.UnconfirmedUntil != nil && a.UnconfirmedUntil.After(now)
 }
 
 // FactorNames returns the kinds of their second factors, in words.
@@ -26,7 +40,9 @@ func (a PortalAccount) FactorNames() []string { return factor.Names(a.SecondFact
 // with [ErrNoPortalUser].
 func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
 	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
-		SELECT a.changed_at, i.expires_at, `+deadAddress+`, `+fmt.Sprintf(kindsInForce, "'portal_user'", "u.portal_user_id")+`
+		SELECT a.changed_at, i.expires_at, `+deadAddress+`, `+fmt.Sprintf(kindsInForce, "'portal_user'", "u.portal_user_id")+`,
+			u.email_version, app.unconfirmed_until(u.portal_user_no, u.email_version),
+			coalesce((SELECT notice FROM app.address_changes c WHERE c.portal_user_no = u.portal_user_no AND c.address_version = u.email_version), '')
 		FROM app.portal_users u
 		LEFT JOIN app.portal_accounts a USING (portal_user_no)
 		LEFT JOIN app.password_links i ON i.realm = 'portal_user' AND i.subject = u.portal_user_id AND i.used_at IS NULL AND i.expires_at > $2 AND i.address_version = u.email_version

@@ -46,7 +46,7 @@ func (g *Gate) acceptPortalLink(ctx context.Context, token, password string) err
 }
 
 // InviteByMail is [Gate.Invite] for a link that is sent by e-mail. It also fails with
-// [ErrDeadAddress].
+// [ErrDeadAddress] and [ErrUnconfirmed].
 func (g *Gate) InviteByMail(ctx context.Context, actor, portalUserID string) (Invitation, error) {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
@@ -54,6 +54,9 @@ func (g *Gate) InviteByMail(ctx context.Context, actor, portalUserID string) (In
 	}
 	if u.dead {
 		return Invitation{}, ErrDeadAddress
+	}
+	if u.unconfirmed(g.cfg.Facts.Now()) {
+		return Invitation{}, ErrUnconfirmed
 	}
 	return g.issueLink(ctx, portalLinks, actor, u.linkOwner(), events.LinkByEmail, g.anyTime())
 }
@@ -85,11 +88,12 @@ func (g *Gate) CountLinkRequest(ctx context.Context, realm policy.Realm, email s
 
 // InviteAddress makes a link for each active portal user with this e-mail address:
 // families share one, and the address does not tell which of them asked. It leaves out
-// portal users who got a link a moment ago, and those whose address is dead: they could
-// not read the e-mail. The events name the process, because a stranger may have asked.
+// portal users who got a link a moment ago, those whose address is dead, because they could
+// not read the e-mail, and those whose address is unconfirmed. The events name the process, because a stranger may have asked.
 func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, error) {
 	rows, err := g.pool.Query(ctx, selectPortalUser+`
-		WHERE `+hasAddress("u.email")+` AND u.email <> '' AND u.active AND NOT `+deadAddress+` ORDER BY u.portal_user_no LIMIT 12`, stored(email))
+		WHERE `+hasAddress("u.email")+` AND u.email <> '' AND u.active AND NOT `+deadAddress+`
+		AND coalesce(app.unconfirmed_until(u.portal_user_no, u.email_version) <= $2, true) ORDER BY u.portal_user_no LIMIT 12`, stored(email), g.cfg.Facts.Now())
 	if err != nil {
 		return nil, fmt.Errorf("looking up an address: %w", err)
 	}

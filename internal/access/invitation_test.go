@@ -111,6 +111,7 @@ func TestNoLinkGoesToADeadAddress(t *testing.T) {
 		t.Errorf("a link to hand out: %v", err)
 	}
 	c.exec(t, `UPDATE app.portal_users SET email = 'new@home.example', email_version = email_version + 1 WHERE portal_user_id = 'pu-1'`)
+	c.clock.move(25 * time.Hour) // see TestAnImportTakesNoAccountOver
 	if made, err := c.InviteByMail(t.Context(), operator, "pu-1"); err != nil || made.Email != "new@home.example" {
 		t.Errorf("to another address: %+v, %v", made, err)
 	}
@@ -206,6 +207,9 @@ func TestALinkDiesWithItsAddress(t *testing.T) {
 				t.Errorf("%s: it is said to be invited until %v: %v", change, account.InvitedUntil, err)
 			}
 			if i == 0 {
+				if err := c.ConfirmAddress(t.Context(), operator, id, account.AddressVersion); err != nil {
+					t.Fatal(err)
+				}
 				if made, err := c.InviteAddress(t.Context(), "right@home.example"); err != nil || len(made) == 0 {
 					t.Errorf("the right address gets no link: %v", err)
 				}

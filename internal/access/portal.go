@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
@@ -44,6 +45,8 @@ type portalUser struct {
 	active          bool
 	hasAccount      bool
 	dead            bool // the e-mail address does not work
+	// confirmedFrom is when the address counts as confirmed; zero: it always did.
+	confirmedFrom time.Time
 }
 
 // deadAddress is the SQL condition that e-mail to the address of u was returned.
@@ -51,13 +54,19 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
 
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `,
+		app.unconfirmed_until(u.portal_user_no, u.email_version)
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
 func (u portalUser) linkOwner() linkOwner { return linkOwner{u.id, u.email, u.version, u.hasAccount} }
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
-	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead)
+	var from *time.Time
+	err = row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead, &from)
+	if from != nil {
+		u.confirmedFrom = *from
+	}
+	return u, err
 }
 
 func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error) {
@@ -135,6 +144,11 @@ func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser
 	}
 	change.Account, change.ID = string(policy.RealmPortalUser), u.id
 	err = g.recordPassword(ctx, actor, change, func(tx pgx.Tx) error {
+		// An import that changes the address waits for this transaction and then finds the
+		// account, or this waits for the import, and a link of the former address is refused.
+		if _, err := tx.Exec(ctx, `SELECT FROM app.portal_users WHERE portal_user_no = $1 FOR SHARE`, u.no); err != nil {
+			return err
+		}
 		if err := entitled(tx); err != nil {
 			return err
 		}

@@ -246,6 +246,12 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 		if b, err = events.Decode[events.IdentityUnlinked](e); err == nil {
 			_, err = r.pool.Exec(ctx, `DELETE FROM record.identities WHERE staff_id = $1 AND identity_id = $2`, b.StaffID, b.Identity)
 		}
+	case events.TypeAddressConfirmed:
+		var b events.AddressConfirmed
+		if b, err = events.Decode[events.AddressConfirmed](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.address_confirmations VALUES ($1, $2, $3, $4)
+				ON CONFLICT (portal_user_no) DO UPDATE SET address_version = excluded.address_version`, b.PortalUserNo, b.AddressVersion, e.Actor, e.Time)
+		}
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		if b, err = events.Decode[events.TokenCreated](e); err == nil {

@@ -32,7 +32,7 @@ type Preview struct {
 	Digest   string         `json:"digest" doc:"Changes when a portal user joins or leaves the audience. Give it as audience_digest to send to exactly this audience."`
 	Included map[string]int `json:"included" doc:"Recipients by the reason why they are included: added, active_patient, discharged_patient, any_portal_user."`
 	Excluded map[string]int `json:"excluded" doc:"Portal users left out of a group, by reason: account_inactive, deceased, link_ended, link_not_begun."`
-	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted, by reason: account_inactive, no_address."`
+	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted, by reason: account_inactive, no_address, opted_out."`
 	// WithoutEmail is the count of the warning no_address.
 	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: send them the message by post."`
 }

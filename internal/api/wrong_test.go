@@ -58,7 +58,7 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
-	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
 	for _, c := range requests {

@@ -14,6 +14,7 @@ import (
 	"postern/internal/directory/imports"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/outbox"
+	"postern/internal/text/number"
 )
 
 func (env *environment) importCommand() *cobra.Command {
@@ -49,7 +50,7 @@ type importer func(context.Context, *system, imports.Options) (imports.Summary, 
 func (env *environment) importWith(ctx context.Context, format string, dry bool, run importer) error {
 	return env.with(ctx, func(s *system) error {
 		bar := env.progress("importing")
-		summary, err := run(ctx, s, imports.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(), Vacuum: s.vacuum,
+		summary, err := run(ctx, s, imports.Options{DryRun: dry, Actor: operator(), Progress: bar.move, MostLines: env.mostLines(), Vacuum: s.vacuum,
 			InTx: func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 				e, err := summary.Event("/postern", operator(), format, time.Now())
 				if err != nil {
@@ -111,7 +112,7 @@ func (env *environment) saySummary(s imports.Summary, dry bool) error {
 			warnings = append(warnings, warningJSON{w.File, w.Line, w.Field, w.Reason})
 		}
 		return env.say(map[string]any{"dry_run": dry, "patients": tally(s.Patients), "portal_users": tally(s.PortalUsers),
-			"links": tally(s.Links), "resources": tally(s.Resources), "warnings": warnings, "warning_count": s.WarningCount}, "")
+			"links": tally(s.Links), "resources": tally(s.Resources), "account_addresses_changed": s.Readdressed, "warnings": warnings, "warning_count": s.WarningCount}, "")
 	}
 	verb := "Imported"
 	switch {
@@ -128,6 +129,13 @@ func (env *environment) saySummary(s imports.Summary, dry bool) error {
 		if s.Changed() {
 			lines = append(lines, fmt.Sprintf("  %-13s %8d new %8d changed %8d unchanged", row.name, row.c.New, row.c.Changed, row.c.Unchanged))
 		}
+	}
+	if s.Readdressed > 0 {
+		does := "had their e-mail address changed. They are signed out, and their former addresses are told. For a day, no link to set a password goes to a new address unless it is confirmed: see portal-user confirm-address"
+		if dry {
+			does = "would have their e-mail address changed. They would be signed out, and their former addresses told. Is that right? A wrong file can hand accounts to other people"
+		}
+		lines = append(lines, "  WARNING: "+number.Of(s.Readdressed, "person", "people")+" with an account "+does)
 	}
 	switch named := len(s.Warnings); {
 	case s.WarningCount == 1:

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,18 +13,62 @@ import (
 )
 
 func (env *environment) portalUserCommand() *cobra.Command {
-	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserPassword(), env.portalUserList())
+	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserConfirmAddress(), env.portalUserPassword(), env.portalUserList())
 }
 
 func (env *environment) portalUserInvite() *cobra.Command {
-	return &cobra.Command{Use: "invite ID", Short: "Make the single-use token with which a portal user sets a password", Args: cobra.ExactArgs(1),
+	var all bool
+	c := &cobra.Command{Use: "invite ID…", Short: "Print the token with which a portal user sets a password, or send several an invitation",
+		Long: "With one ID, prints the single-use token with which the portal user sets a password, and sends nothing.\n" +
+			"With several, or --all-without-account, starts a run of invitations, which the api process sends by e-mail.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if all != (len(args) == 0) {
+				return errors.New("name portal users, or give --all-without-account")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return env.startInvitations(cmd.Context(), access.Invitees{IDs: args, Everyone: all})
+			}
 			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
 				token, err := g.Invite(cmd.Context(), operator(), args[0])
 				if err != nil {
 					return err
 				}
 				return env.say(map[string]string{"token": token}, "%s", token)
+			})
+		}}
+	c.Flags().BoolVar(&all, "all-without-account", false, "invite all active portal users with an e-mail address and without an account")
+	return c
+}
+
+func (env *environment) startInvitations(ctx context.Context, who access.Invitees) error {
+	return env.withGate(ctx, func(_ *system, g *access.Gate) error {
+		run, err := g.StartInvitations(ctx, operator(), who)
+		if err != nil {
+			return err
+		}
+		r, err := g.InvitationRun(ctx, run)
+		if err != nil {
+			return err
+		}
+		return env.say(map[string]any{"id": run, "people": r.People}, "invitations %s of %d portal users: the api process sends them. Administration › Invitations shows how far it is", run, r.People)
+	})
+}
+
+func (env *environment) portalUserConfirmAddress() *cobra.Command {
+	return &cobra.Command{Use: "confirm-address ID", Short: "Say that you checked a changed e-mail address with the portal user", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				known, err := g.PortalAccount(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if err := g.ConfirmAddress(cmd.Context(), operator(), args[0], known.AddressVersion); err != nil {
+					return err
+				}
+				return env.say(map[string]string{"portal_user_id": args[0]}, "the e-mail address of %s is confirmed: links to set a password go to it", args[0])
 			})
 		}}
 }

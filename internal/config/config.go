@@ -108,6 +108,9 @@ type Config struct {
 	// unknown result is sent again, as 10m. Without SENDGRID_WEBHOOK_PUBLIC_KEY there are no
 	// reports, and no such alert is sent again.
 	AlertUnknownWait time.Duration `env:"ALERT_UNKNOWN_WAIT" envDefault:"10m"`
+	// LettersPerSecond is the most e-mails a second that the api sends in the background: the
+	// invitations of a run, and notices that the address of an account has changed.
+	LettersPerSecond int `env:"LETTERS_PER_SECOND" envDefault:"10"`
 	// RecordReplicas is the number of servers that store the record: 1, 3 or 5.
 	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`
 	// ContentURL is the bucket of encrypted content: a folder or s3://….
@@ -391,6 +394,9 @@ func (c *Config) checkServing(p Process, fault fault) {
 
 // checkAlerts checks the settings of alerts and SendGrid.
 func (c *Config) checkAlerts(p Process, fault fault) {
+	if c.LettersPerSecond < 1 || c.LettersPerSecond > 1000 {
+		fault("LETTERS_PER_SECOND is %d; it must be 1 to 1000", c.LettersPerSecond)
+	}
 	if c.AlertFailureLimit < 0 || c.AlertFailureLimit > 100 {
 		fault("ALERT_FAILURE_LIMIT is %d; it is a percentage, 0 to 100", c.AlertFailureLimit)
 	}

@@ -84,6 +84,13 @@
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                    api                 -              staff
 //	identity.linked        1        a staff account is linked to an identity at the organisation                                api                 -              identities
 //	identity.unlinked      1        the link of a staff account to an identity is ended                                         api                 -              identities
+//	address.changed        1        the directory has another e-mail address for a portal user who has an account               api                 -              -
+//	address.confirmed      1        a changed e-mail address is confirmed, before a link to set a password goes to it           api                 -              address_confirmations
+//	alerts.opted_out       1        a portal user wants no more e-mails about new messages                                      api                 -              alert_opt_outs
+//	alerts.opted_in        1        a portal user wants e-mails about new messages again                                        api                 -              alert_opt_outs
+//	invitations.started    1        a run of invitations begins, before its first e-mail                                        api                 -              invitation_runs
+//	invitations.cancelled  1        a run of invitations is cancelled                                                           api                 -              invitation_runs
+//	invitations.finished   1        everyone in a run of invitations had their turn                                             api                 -              invitation_runs
 //	token.created          1        an API token of a staff member is created, before it works                                  api                 -              tokens
 //	token.revoked          1        an API token of a staff member is revoked                                                   api                 -              tokens
 //	sessions.ended         1        another person ends all sessions of a staff member or a portal user                         api                 -              -

@@ -235,6 +235,8 @@ func projectedTables(t *testing.T) map[string][]string {
 	tablesWritten(t, "../recorder/project/operating.go", writes)
 	tablesWritten(t, "../recorder/project/reports.go", writes)
 	tablesWritten(t, "../recorder/project/address.go", writes)
+	tablesWritten(t, "../recorder/project/invitations.go", writes)
+	tablesWritten(t, "../recorder/project/portal_account.go", writes)
 	tablesWritten(t, "../recorder/project/replays.go", writes)
 	tablesWritten(t, "../recorder/project/retention.go", writes)
 	tablesWritten(t, "../recorder/project/tokens.go", writes)

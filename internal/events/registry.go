@@ -68,7 +68,7 @@ const (
 
 // registry holds every type, in display order.
 var registry = slices.Concat(messageTypes, deliveryTypes, alertTypes, reportTypes, replayTypes, alertingTypes,
-	parkedTypes, retentionTypes, emergencyTypes, accountTypes, grantTypes, factorTypes, credentialTypes, identityTypes, tokenTypes, guessingTypes, directoryTypes, recordTypes)
+	parkedTypes, retentionTypes, emergencyTypes, accountTypes, grantTypes, factorTypes, credentialTypes, identityTypes, portalAccountTypes, invitationTypes, tokenTypes, guessingTypes, directoryTypes, recordTypes)
 
 var byType = func() map[Type]*Descriptor {
 	index := make(map[Type]*Descriptor, len(registry))

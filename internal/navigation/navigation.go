@@ -90,6 +90,8 @@ var destinations = []Destination{
 		Title: "Directory: {Patients}", Keywords: "people status links search administration", Actions: may(policy.SeeDirectory)},
 	{Section: Administration, Text: "Import", Href: "/directory/import",
 		Title: "Directory: Import", Keywords: "upload csv {Patients} {Portal Users} administration", Actions: may(policy.Import)},
+	{Section: Administration, Text: "Invitations", Href: "/directory/invitations",
+		Title: "Directory: Invitations", Keywords: "invite accounts passwords links {Portal Users} administration", Actions: may(policy.Invite)},
 	{Section: Administration, Text: "No working e-mail", Href: "/worklists/no-email", Keywords: "worklist bounced address alerts {Portal Users}", Actions: may(policy.SeeDirectory)},
 	{Section: Administration, Text: "Erasures", Href: "/record/erasures", Keywords: erasing, Actions: may(policy.EraseContent)},
 

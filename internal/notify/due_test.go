@@ -14,15 +14,20 @@ func TestTheDatabaseSaysWhoIsAlerted(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	const noAddress, dead = reasonNoAddress, "the e-mail address does not work"
 	for _, c := range []struct{ arguments, want string }{
-		{`'sent', true, 'a@x.test', NULL`, ""},
-		{`'sending', true, 'a@x.test', NULL`, ""},
-		{`'sent', true, '', NULL`, noAddress},
-		{`'sent', true, 'a@x.test', '550 no such mailbox'`, dead + ": SendGrid reported 550 no such mailbox"},
-		{`'sent', true, 'a@x.test', ''`, dead},
-		{`'sent', false, '', '550'`, "the account is inactive"},
-		{`'sent', NULL, NULL, NULL`, "the directory has lost this portal user"},
-		{`'recalled', NULL, NULL, NULL`, "the message was recalled"},
-		{`'cancelled', false, '', '550'`, reasonCancelled},
+		{`'sent', true, 'a@x.test', NULL, false`, ""},
+		{`'sending', true, 'a@x.test', NULL, false`, ""},
+		{`'sent', true, '', NULL, false`, noAddress},
+		{`'sent', true, 'a@x.test', '550 no such mailbox', false`, dead + ": SendGrid reported 550 no such mailbox"},
+		{`'sent', true, 'a@x.test', '', false`, dead},
+		{`'sent', false, '', '550', false`, "the account is inactive"},
+		{`'sent', true, 'a@x.test', NULL, true`, "opted out of e-mails"},
+		{`'sent', true, 'a@x.test', '550', true`, "opted out of e-mails"},
+		{`'sent', true, '', NULL, true`, noAddress},
+		{`'sent', false, 'a@x.test', NULL, true`, "the account is inactive"},
+		{`'recalled', true, 'a@x.test', NULL, true`, "the message was recalled"},
+		{`'sent', NULL, NULL, NULL, false`, "the directory has lost this portal user"},
+		{`'recalled', NULL, NULL, NULL, false`, "the message was recalled"},
+		{`'cancelled', false, '', '550', false`, reasonCancelled},
 	} {
 		p.says(t, `app.why_not_alerted(`+c.arguments+`)`, c.want)
 	}

@@ -60,7 +60,7 @@ func loadAll(ctx context.Context, db database, refs []chunkRef) ([]loaded, error
 		SELECT k.nr, m.lost, m.not_due, m.held, c.alert_state <> 'pending', i.block, i.members
 		FROM unnest($1::uuid[], $2::integer[]) WITH ORDINALITY k (message_id, chunk, nr)
 		CROSS JOIN LATERAL (
-		    SELECT app.why_not_alerted(status, NULL, NULL, NULL) AS lost, app.why_not_alerted(status, true, '-', NULL) AS not_due,
+		    SELECT app.why_not_alerted(status, NULL, NULL, NULL, false) AS lost, app.why_not_alerted(status, true, '-', NULL, false) AS not_due,
 		        EXISTS (SELECT FROM record.held_messages h WHERE h.message_id = m.message_id) AS held
 		    FROM record.messages m WHERE message_id = k.message_id OFFSET 0) m
 		CROSS JOIN LATERAL (SELECT * FROM record.chunks WHERE message_id = k.message_id AND chunk = k.chunk OFFSET 0) c`+recipients.Blocks+`
@@ -182,10 +182,26 @@ func loadAddresses(ctx context.Context, db database, all []*work) error {
 	}
 	var notDue []dead
 	q.Queue(`
-		SELECT r.nr, x.portal_user_no, app.why_not_alerted(NULL, u.active, u.email, x.reason)
+		SELECT r.nr, x.portal_user_no, app.why_not_alerted(NULL, u.active, u.email, x.reason, false)
 		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
 		CROSS JOIN LATERAL (SELECT * FROM record.dead_addresses WHERE portal_user_no BETWEEN r.first AND r.last OFFSET 0) x
 		JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version`,
+		first, last).Query(func(rows pgx.Rows) error {
+		var nr int
+		var d dead
+		_, err := pgx.ForEachRow(rows, []any{&nr, &d.no, &d.notDue}, func() error {
+			d.w = owner[nr-1]
+			notDue = append(notDue, d)
+			return nil
+		})
+		return err
+	})
+	// So have few opted out.
+	q.Queue(`
+		SELECT r.nr, o.portal_user_no, app.why_not_alerted(NULL, u.active, u.email, NULL, true)
+		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
+		CROSS JOIN LATERAL (SELECT * FROM record.alert_opt_outs WHERE portal_user_no BETWEEN r.first AND r.last OFFSET 0) o
+		JOIN app.portal_users u USING (portal_user_no)`,
 		first, last).Query(func(rows pgx.Rows) error {
 		var nr int
 		var d dead
@@ -296,7 +312,7 @@ func loadOthers(ctx context.Context, db database, all []*work) error {
 		if len(others) == 0 || w.notDue != "" {
 			continue
 		}
-		q.Queue(`SELECT portal_user_no, email, app.why_not_alerted(NULL, active, email, NULL) FROM app.portal_users WHERE portal_user_no = ANY($1)`,
+		q.Queue(`SELECT portal_user_no, email, app.why_not_alerted(NULL, active, email, NULL, false) FROM app.portal_users WHERE portal_user_no = ANY($1)`,
 			others).Query(func(rows pgx.Rows) error {
 			var no int32
 			var email, notDue string

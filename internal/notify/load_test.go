@@ -62,7 +62,7 @@ func addChunk(t *testing.T, pool *pgxpool.Pool, step int32) (ref chunkRef, want 
 	var nos []int32
 	for i := range int32(n) {
 		r := recipient{no: 200 + i*step, email: fmt.Sprintf("p%d@x.test", 200+i*step)}
-		switch i % 5 {
+		switch i % 6 {
 		case 0:
 			r.email, r.notDue = "", "the directory has lost this portal user"
 		case 1:
@@ -71,6 +71,8 @@ func addChunk(t *testing.T, pool *pgxpool.Pool, step int32) (ref chunkRef, want 
 			r.notDue = "the account is inactive"
 		case 4:
 			r.notDue = "the e-mail address does not work: SendGrid reported 550"
+		case 5:
+			r.notDue = "opted out of e-mails"
 		}
 		nos, want = append(nos, r.no), append(want, r)
 	}
@@ -82,8 +84,9 @@ func addChunk(t *testing.T, pool *pgxpool.Pool, step int32) (ref chunkRef, want 
 		`SELECT $1::integer`,
 		`UPDATE app.portal_users SET active = false WHERE portal_user_no = $1`,
 		`INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id) VALUES ($1, 0, now(), '550', 'r')`,
+		`INSERT INTO record.alert_opt_outs VALUES ($1, 'one_click', now())`,
 	} {
-		for ; i < n; i += 5 {
+		for ; i < n; i += 6 {
 			exec(t, pool, sql, nos[i])
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/pace"
 	"postern/internal/recorder/position"
 )
@@ -75,6 +76,8 @@ type Config struct {
 	// FailureLimit is the percentage of a chunk's alerts that may fail before the alerts of
 	// its message pause automatically; 0: no limit.
 	FailureLimit int
+	// Unsubscribe makes the links with which recipients opt out; nil: alerts have none.
+	Unsubscribe *unsubscribe.Key
 }
 
 // A Worker alerts chunks. Its methods are safe to call from many goroutines at
@@ -444,13 +447,30 @@ func (w *Worker) inHandElsewhere() *later {
 	return &later{due: w.Facts.Now().Add(inHandPoll), reason: reasonInHand, held: true}
 }
 
-// request claims one request, calls SendGrid and stores the answer.
-func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Result, error) {
-	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, positions: to}
+// addresses returns the recipients at positions, with their links to opt out.
+func (w *Worker) addresses(work *work, to []int) []sendgrid.Address {
 	addresses := make([]sendgrid.Address, len(to))
 	for i, p := range to {
 		addresses[i] = sendgrid.Address{Position: p, Email: work.recipients[p].email}
 	}
+	if w.Unsubscribe == nil {
+		return addresses
+	}
+	tokens := make([]byte, 0, len(to)*unsubscribe.TokenSize)
+	for i, p := range to {
+		tokens = w.Unsubscribe.Append(tokens, work.recipients[p].no, addresses[i].Email)
+	}
+	all := string(tokens) // one allocation
+	for i := range addresses {
+		addresses[i].Unsubscribe = all[i*unsubscribe.TokenSize : (i+1)*unsubscribe.TokenSize]
+	}
+	return addresses
+}
+
+// request claims one request, calls SendGrid and stores the answer.
+func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Result, error) {
+	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, positions: to}
+	addresses := w.addresses(work, to)
 	// It must be known whether the claim was committed. A committed claim without a request
 	// could not be told from a request without an answer.
 	var claimed bool

@@ -15,6 +15,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
@@ -197,6 +198,37 @@ func TestADeadAddressIsNotMailed(t *testing.T) {
 		if got := p.run(t)["e"]; got != want || (p.fake.ByAddress("e@x.test") == 1) != (want == accepted) {
 			t.Errorf("at version %d it became %s", version, got)
 		}
+	}
+}
+
+// No alert is sent to someone who opted out, whose delivery says why. All others get a link to opt
+// out, which is theirs.
+func TestWhoOptedOutIsNotMailed(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	if _, err := p.admin.Exec(t.Context(), `INSERT INTO record.alert_opt_outs VALUES (5, 'portal', now())`); err != nil {
+		t.Fatal(err)
+	}
+	key, err := unsubscribe.LoadKey(t.Context(), p.Pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Unsubscribe = &key
+	var mu sync.Mutex
+	links := map[string]string{}
+	send := p.Send
+	p.Send = func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, a := range to {
+			links[a.Email] = a.Unsubscribe
+		}
+		return send(ctx, request, to)
+	}
+	if got := p.run(t); got["e"] != skipped || got["a"] != accepted || p.fake.ByAddress("e@x.test") != 0 {
+		t.Errorf("%v", got)
+	}
+	if links["a@x.test"] != string(key.Append(nil, 1, "a@x.test")) || links["Family@x.test"] == links["family@x.test"] {
+		t.Errorf("the links are %v", links)
 	}
 }
 

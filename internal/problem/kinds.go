@@ -68,6 +68,7 @@ var (
 	EmergencyOver     = kind(409, "emergency-over", "The emergency access has ended")
 	EmergencyOpen     = kind(409, "emergency-open", "The emergency access can still be used")
 	EmergencyReviewed = kind(409, "emergency-reviewed", "It was reviewed before")
+	InvitationsEnded  = kind(409, "invitations-ended", "The invitations are not running")
 	MessageGoingOut   = kind(409, "message-going-out", "The message is on its way still")
 	NamesOthers       = kind(409, "receipt-names-others", "The receipt names other people")
 	MessageRecalled   = kind(410, "message-recalled", "The message was taken back")

@@ -137,7 +137,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	server := inbound.NewServer(transport.Require(handler), proxies, b.logger)
 	server.Addr = c.ListenAddr
 	server.RegisterOnShutdown(w.API.Close)
-	return b.run(ctx, w.Letters.Run, b.ensureEntryKey(kept),
+	return b.run(ctx, w.Letters.Run, w.Letters.RunNotices, w.Letters.RunInvitations, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error {
 			return until(ctx, b.logger, "recording API tokens of earlier versions", w.Gate.RecordEarlierTokens)
@@ -180,7 +180,7 @@ func portalFirst(p *pace.Pace, next http.Handler) http.Handler {
 // lettersOf returns the configuration for sending links to set a password. Without the settings
 // of SendGrid, no links are sent.
 func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
-	letters = letter.Config{PublicURL: c.PublicURL, Logger: logger}
+	letters = letter.Config{PublicURL: c.PublicURL, PerSecond: c.LettersPerSecond, Logger: logger}
 	if c.SendGridAPIKey == "" {
 		logger.Warn("no links to set a password are sent: set SENDGRID_API_KEY and ALERT_FROM")
 		return letters, func() {}, nil
@@ -191,6 +191,7 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 	}
 	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
 	letters.SendStaffInvitation, letters.SendStaffReset, letters.SendAddressChanged = client.SendStaffInvitation, client.SendStaffReset, client.SendAddressChanged
+	letters.SendPortalAddressChanged = client.SendPortalAddressChanged
 	return letters, client.Close, nil
 }
 

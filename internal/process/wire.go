@@ -35,6 +35,7 @@ import (
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/problem/document"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
@@ -60,6 +61,7 @@ import (
 	webreplay "postern/internal/web/replay"
 	websearch "postern/internal/web/search"
 	"postern/internal/web/signin"
+	webunsubscribe "postern/internal/web/unsubscribe"
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation,
@@ -152,6 +154,7 @@ type Web struct {
 	Pauses    *pause.Pauses
 	Reports   *reports.Receiver
 	Replays   *replay.Replays
+	OptOuts   *unsubscribe.OptOuts
 	Retention *retention.Retention
 
 	Emergencies *emergency.Emergencies
@@ -196,6 +199,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})
 	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
+	w.OptOuts = unsubscribe.New(unsubscribe.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher, TwoPeople: gate.TwoPeople()})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
@@ -216,6 +220,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
 		api.GrantOperations{Gate: gate},
+		api.InvitationOperations{Gate: gate, Letters: w.Letters},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
@@ -239,8 +244,9 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
-		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await}),
-		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads,
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await}),
+		webunsubscribe.New(w.Renderer, webunsubscribe.Config{OptOuts: w.OptOuts}),
+		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
 			Directory: cfg.Pool, Now: cfg.Now}),
 		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -17,6 +18,7 @@ import (
 	"postern/internal/notify"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/pace"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/signer"
@@ -69,7 +71,8 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 
 // Notify runs the notify worker.
 func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
-	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL,
+		UnsubscribeURL: strings.TrimSuffix(c.PublicURL, "/") + unsubscribe.Path})
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,11 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Facts: b.facts, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
+	unsubscribeKey, err := unsubscribe.LoadKey(ctx, b.pool)
+	if err != nil {
+		return err
+	}
+	w := notify.New(notify.Config{Unsubscribe: &unsubscribeKey, Pool: b.pool, Position: b.position, Facts: b.facts, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},

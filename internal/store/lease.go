@@ -23,6 +23,8 @@ var (
 	LeaseSettler     = LeaseName{RoleNotify, "settler"}
 	LeasePermissions = LeaseName{RoleAPI, "permissions"}
 	LeaseLabels      = LeaseName{RoleAPI, "labels"}
+	LeaseAddresses   = LeaseName{RoleAPI, "addresses"}
+	LeaseInvitations = LeaseName{RoleAPI, "invitations"}
 )
 
 // workerLease is the prefix of the names of workers' leases.

@@ -25,6 +25,7 @@ var roles = []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify, stor
 //
 //	table                    api     fanout  notify  recorder
 const allowed = `
+	app.address_changes      SIUD    -       -       -
 	app.alert_repeats        S       -       SIUD    -
 	app.alert_work           S       -       SIUD    -
 	app.alerts_due           -       -       SU      -
@@ -46,6 +47,7 @@ const allowed = `
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
 	app.identities           SIUD    -       -       -
+	app.invitations          SIUD    -       -       -
 	app.leases               SIU     SIU     SIUD    SIU
 	app.links                SIU     S       -       -
 	app.manifest_keys        SUD     SIU     -       -
@@ -77,6 +79,7 @@ const allowed = `
 	app.staff_accounts       SIUD    -       -       -
 	app.staff_tokens         SIUD    -       -       -
 	app.staff_with_factor    S       -       -       -
+	app.unsubscribe_key      S       -       S       -
 	app.timelines            S       -       S       -
 `
 

@@ -113,6 +113,26 @@ AS $function$
     ON CONFLICT (block) DO UPDATE SET mark = excluded.mark
 $function$;
 
+CREATE OR REPLACE FUNCTION app.note_address_changes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO app.address_changes AS known (portal_user_no, address_version, former, changed_by, changed_at, due_at, notice)
+    SELECT n.portal_user_no, n.email_version, CASE WHEN told.already THEN '' ELSE o.email END,
+        coalesce(nullif(current_setting('postern.actor', true), ''), 'operator:database'), clock_timestamp(), clock_timestamp(),
+        CASE WHEN told.already THEN 'none' ELSE 'waiting' END
+    FROM old_rows o JOIN new_rows n USING (portal_user_no) JOIN app.portal_accounts a USING (portal_user_no)
+    CROSS JOIN LATERAL (SELECT o.email = '' OR count(*) FILTER (WHERE c.notice <> 'none') >= 3 OR coalesce(bool_or(lower(c.former) = lower(o.email)), false) AS already
+        FROM app.address_changes c WHERE c.portal_user_no = o.portal_user_no AND c.changed_at > clock_timestamp() - interval '1 day') told
+    WHERE lower(o.email) <> lower(n.email)
+    ON CONFLICT (portal_user_no, address_version) DO UPDATE SET changed_at = excluded.changed_at;
+    UPDATE app.sessions s SET ended_at = now()
+    FROM old_rows o JOIN new_rows n USING (portal_user_no)
+    WHERE lower(o.email) <> lower(n.email) AND s.realm = 'portal_user' AND s.subject = n.portal_user_id AND s.ended_at IS NULL;
+    RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION app.notice_lost_claims(requests uuid[])
  RETURNS boolean
  LANGUAGE plpgsql
@@ -231,6 +251,16 @@ CREATE OR REPLACE FUNCTION app.timeline()
  SET search_path TO 'pg_catalog'
 AS $function$SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()) || '/' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)$function$;
 
+CREATE OR REPLACE FUNCTION app.unconfirmed_until(of_portal_user integer, version integer)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT c.changed_at + interval '1 day' FROM app.address_changes c
+    WHERE c.portal_user_no = of_portal_user AND c.address_version = version
+      AND NOT EXISTS (SELECT FROM record.address_confirmations k WHERE k.portal_user_no = of_portal_user AND k.address_version = version)
+$function$;
+
 CREATE OR REPLACE FUNCTION app.unsettle(why text, up_to bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -251,12 +281,21 @@ CREATE OR REPLACE FUNCTION app.why_not_alerted(message_status text, active boole
  LANGUAGE sql
  IMMUTABLE
 AS $function$
+SELECT app.why_not_alerted(message_status, active, email, dead, false)
+$function$;
+
+CREATE OR REPLACE FUNCTION app.why_not_alerted(message_status text, active boolean, email text, dead text, opted_out boolean)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
 SELECT CASE
     WHEN message_status = 'recalled' THEN 'the message was recalled'
     WHEN message_status = 'cancelled' THEN 'the message was cancelled'
     WHEN active IS NULL THEN 'the directory has lost this portal user'
     WHEN NOT active THEN 'the account is inactive'
     WHEN email = '' THEN 'no e-mail address'
+    WHEN opted_out THEN 'opted out of e-mails'
     WHEN dead = '' THEN 'the e-mail address does not work'
     WHEN dead IS NOT NULL THEN 'the e-mail address does not work: SendGrid reported ' || dead
     ELSE '' END
@@ -336,6 +375,16 @@ CREATE OR REPLACE FUNCTION record.portal_users_of(block integer, members bytea)
  IMMUTABLE PARALLEL SAFE ROWS 100
 AS $function$SELECT block * 250 + place + 1 FROM generate_series(0, 249) place WHERE record.has_member(members, place)$function$;
 
+CREATE TABLE record.address_confirmations (
+    portal_user_no integer NOT NULL,
+    address_version integer NOT NULL,
+    confirmed_by text NOT NULL,
+    confirmed_at timestamp with time zone NOT NULL,
+    CONSTRAINT address_confirmations_pkey PRIMARY KEY (portal_user_no)
+);
+GRANT SELECT ON record.address_confirmations TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.address_confirmations TO postern_recorder;
+
 CREATE TABLE record.alert_exceptions (
     message_id uuid NOT NULL,
     portal_user_no integer NOT NULL,
@@ -352,6 +401,16 @@ CREATE INDEX alert_exceptions_unknown ON record.alert_exceptions USING btree (me
 CREATE INDEX alert_exceptions_unsettled ON record.alert_exceptions USING btree (at) WHERE (state = ANY (ARRAY['failed'::text, 'unknown'::text]));
 GRANT SELECT ON record.alert_exceptions TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.alert_exceptions TO postern_recorder;
+
+CREATE TABLE record.alert_opt_outs (
+    portal_user_no integer NOT NULL,
+    how text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT alert_opt_outs_pkey PRIMARY KEY (portal_user_no),
+    CONSTRAINT alert_opt_outs_how_check CHECK ((how = ANY (ARRAY['portal'::text, 'one_click'::text])))
+);
+GRANT SELECT ON record.alert_opt_outs TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.alert_opt_outs TO postern_recorder;
 
 CREATE TABLE record.chunk_events (
     seq bigint NOT NULL,
@@ -565,6 +624,31 @@ CREATE TABLE record.inbox (
 CREATE INDEX inbox_of_block ON record.inbox USING btree (block, message_id) INCLUDE (members);
 GRANT SELECT ON record.inbox TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.inbox TO postern_recorder;
+
+CREATE TABLE record.invitation_runs (
+    run_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    people integer NOT NULL,
+    everyone boolean NOT NULL,
+    status text NOT NULL,
+    started_by text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_by text,
+    ended_at timestamp with time zone,
+    sent integer NOT NULL DEFAULT 0,
+    skipped integer NOT NULL DEFAULT 0,
+    failed integer NOT NULL DEFAULT 0,
+    unknown integer NOT NULL DEFAULT 0,
+    CONSTRAINT invitation_runs_pkey PRIMARY KEY (run_id),
+    CONSTRAINT invitation_runs_check CHECK (((status = 'running'::text) = (ended_at IS NULL))),
+    CONSTRAINT invitation_runs_check1 CHECK (((ended_at IS NULL) = (ended_by IS NULL))),
+    CONSTRAINT invitation_runs_check2 CHECK (((((sent + skipped) + failed) + unknown) <= people)),
+    CONSTRAINT invitation_runs_people_check CHECK ((people > 0)),
+    CONSTRAINT invitation_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'finished'::text, 'cancelled'::text])))
+);
+CREATE INDEX invitation_runs_running ON record.invitation_runs USING btree (seq) WHERE (status = 'running'::text);
+GRANT SELECT ON record.invitation_runs TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.invitation_runs TO postern_recorder;
 
 CREATE TABLE record.labels (
     label text NOT NULL,
@@ -798,6 +882,27 @@ CREATE TABLE record.tokens (
 CREATE INDEX tokens_staff ON record.tokens USING btree (staff_id);
 GRANT SELECT ON record.tokens TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.tokens TO postern_recorder;
+
+CREATE TABLE app.address_changes (
+    change_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    portal_user_no integer NOT NULL,
+    address_version integer NOT NULL,
+    former text NOT NULL,
+    changed_by text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone,
+    notice text NOT NULL,
+    tries integer NOT NULL DEFAULT 0,
+    due_at timestamp with time zone NOT NULL,
+    CONSTRAINT address_changes_pkey PRIMARY KEY (change_id),
+    CONSTRAINT address_changes_portal_user_no_address_version_key UNIQUE (portal_user_no, address_version),
+    CONSTRAINT address_changes_former CHECK (((notice = 'waiting'::text) = (former <> ''::text))),
+    CONSTRAINT address_changes_notice_check CHECK ((notice = ANY (ARRAY['waiting'::text, 'sent'::text, 'none'::text, 'given_up'::text])))
+);
+CREATE INDEX address_changes_told ON app.address_changes USING btree (portal_user_no, changed_at);
+CREATE INDEX address_changes_unrecorded ON app.address_changes USING btree (changed_at) WHERE (recorded_at IS NULL);
+CREATE INDEX address_changes_waiting ON app.address_changes USING btree (due_at) WHERE (notice = 'waiting'::text);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.address_changes TO postern_api;
 
 CREATE TABLE app.alert_repeats (
     message_id uuid NOT NULL,
@@ -1472,6 +1577,15 @@ CREATE TABLE app.timelines (
 GRANT SELECT ON app.timelines TO postern_api, postern_notify;
 GRANT UPDATE (last, settled_at) ON app.timelines TO postern_notify;
 
+CREATE TABLE app.unsubscribe_key (
+    singleton boolean NOT NULL DEFAULT true,
+    key bytea NOT NULL,
+    CONSTRAINT unsubscribe_key_pkey PRIMARY KEY (singleton),
+    CONSTRAINT unsubscribe_key_key_check CHECK ((length(key) = 32)),
+    CONSTRAINT unsubscribe_key_singleton_check CHECK (singleton)
+);
+GRANT SELECT ON app.unsubscribe_key TO postern_api, postern_notify;
+
 ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES app.drafts(draft_id) ON DELETE SET NULL;
 
 ALTER TABLE app.block_rosters ADD CONSTRAINT block_rosters_root_fkey FOREIGN KEY (root) REFERENCES app.rosters(root);
@@ -1511,6 +1625,8 @@ CREATE TRIGGER dirty_update AFTER UPDATE ON app.portal_users REFERENCING OLD TAB
 CREATE TRIGGER forget_words BEFORE UPDATE OF given_name, family_name ON app.patients FOR EACH ROW WHEN ((((old.given_name <> new.given_name) OR (old.family_name <> new.family_name)) AND (old.words = new.words))) EXECUTE FUNCTION app.forget_words();
 
 CREATE TRIGGER forget_words BEFORE UPDATE OF name ON app.portal_users FOR EACH ROW WHEN (((old.name <> new.name) AND (old.words = new.words))) EXECUTE FUNCTION app.forget_words();
+
+CREATE TRIGGER note_address_changes AFTER UPDATE ON app.portal_users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION app.note_address_changes();
 
 CREATE TRIGGER numbers BEFORE INSERT ON app.patients FOR EACH STATEMENT EXECUTE FUNCTION app.before_numbers();
 

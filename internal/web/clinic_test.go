@@ -22,6 +22,7 @@ import (
 	"postern/internal/directory/upload"
 	"postern/internal/events"
 	"postern/internal/notify/replay"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/record/emergency"
 	"postern/internal/web/webtest"
 )
@@ -68,6 +69,8 @@ func openClinic(t *testing.T) *clinic {
 		}
 	}
 	c.places["staff"] = c.noel.ID
+	c.places["stop"] = c.stop(t)
+	c.invite(t)
 	c.live(t)
 	return c
 }
@@ -301,6 +304,39 @@ func (c *clinic) at(t *testing.T, path string) string {
 		t.Fatalf("%s names an unknown place", path)
 	}
 	return path
+}
+
+// invite makes a run of invitations that is finished, and one that runs.
+func (c *clinic) invite(t *testing.T) {
+	t.Helper()
+	for place, who := range map[string]access.Invitees{"invited": {IDs: []string{"victor-closed", "amina-diallo"}}, "invitations": {Everyone: true}} {
+		run, err := c.Web.Gate.StartInvitations(t.Context(), "operator:test", who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.places[place] = run.String()
+		if place == "invited" {
+			c.Exec(t, `UPDATE app.invitations SET state = 'skipped', reason = 'inactive' WHERE run_id = $1 AND portal_user_no = (SELECT max(portal_user_no) FROM app.invitations WHERE run_id = $1)`, run)
+			c.Exec(t, `UPDATE app.invitations SET state = 'unknown' WHERE run_id = $1 AND state = 'waiting'`, run)
+			if err := c.Web.Gate.CancelInvitations(t.Context(), "operator:test", run); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// stop is the link with which the reader opts out of alerts.
+func (c *clinic) stop(t *testing.T) string {
+	t.Helper()
+	key, err := unsubscribe.LoadKey(t.Context(), c.Pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var no int32
+	if err := c.Pool.QueryRow(t.Context(), `SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1`, reader).Scan(&no); err != nil {
+		t.Fatal(err)
+	}
+	return unsubscribe.Path + string(key.Append(nil, no, reader+"@example.org"))
 }
 
 // visitor is a visitor without scripts.

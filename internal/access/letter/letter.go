@@ -1,5 +1,5 @@
 // Package letter mails the single-use links with which portal users and staff set a
-// password, and tells an address that it is no longer that of a staff account.
+// password, and tells an address that it is no longer that of an account.
 //
 // Staff send a link to a portal user with [Letters.Invite], and to a staff member with
 // [Letters.InviteStaff]. Both report whether the e-mail service accepted it. A person
@@ -9,7 +9,8 @@
 // account.
 //
 // A requested link that can't be handed over is retried for some minutes. The queue is
-// kept only in memory, because a link can be requested again: a restart loses it. No
+// kept only in memory, because a link can be requested again: a restart loses it. Notices to the
+// former addresses of portal users wait in Postgres: [Letters.RunNotices] sends them. No
 // log line, metric or error contains a typed address.
 //
 // Letters is safe for concurrent use.
@@ -25,6 +26,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
@@ -45,12 +47,18 @@ type Config struct {
 	Gate *access.Gate
 	// SendInvitation and SendReset hand a letter for a portal user to the e-mail service,
 	// and the next two one for a staff member. SendAddressChanged tells an address that it
-	// is no longer that of a staff account. All are nil if no service is set up. An error
+	// is no longer that of a staff account. All of these are nil if no service is set up. An error
 	// that is worth a retry has a method RetryAfter() time.Duration that returns a positive
 	// duration.
 	SendInvitation, SendReset           func(ctx context.Context, to, link string) error
 	SendStaffInvitation, SendStaffReset func(ctx context.Context, to, link string) error
 	SendAddressChanged                  func(ctx context.Context, to string) error
+	// SendPortalAddressChanged tells an address that it is no longer that of a portal user's
+	// account.
+	SendPortalAddressChanged func(ctx context.Context, to string) error
+	// PerSecond is the most letters a second that workers send: invitations of runs, and notices
+	// of changed addresses. The default is 10.
+	PerSecond int
 	// PublicURL is the address of the portal.
 	PublicURL string
 	Logger    *slog.Logger
@@ -64,6 +72,7 @@ type Letters struct {
 	cfg       Config
 	requested chan request // wait for Run
 	sent      *prometheus.CounterVec
+	turns     *rate.Limiter // of the letters that workers send
 }
 
 // request is a request for the links of an e-mail address.
@@ -86,7 +95,10 @@ func New(cfg Config) *Letters {
 	if cfg.Pause == 0 {
 		cfg.Pause = 2 * time.Second
 	}
-	o := &Letters{cfg: cfg, requested: make(chan request, maxQueued)}
+	if cfg.PerSecond == 0 {
+		cfg.PerSecond = 10
+	}
+	o := &Letters{cfg: cfg, requested: make(chan request, maxQueued), turns: rate.NewLimiter(rate.Limit(cfg.PerSecond), 1)}
 	o.sent = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_letters_total",
 		Help: "E-mails with a link to set a password, by outcome: sent, failed, or given_up after several tries.",

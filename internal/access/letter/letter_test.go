@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/eventlog/facts"
-	"postern/internal/events"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -26,9 +26,12 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // clinic is Letters that sends through post, with its gate and log lines.
 type clinic struct {
 	*letter.Letters
-	gate *access.Gate
-	logs chan string
-	post func(kind, to, link string) error
+	gate  *access.Gate
+	admin *pgxpool.Pool
+	logs  chan string
+	post  func(kind, to, link string) error
+	ahead time.Duration // of the clock
+	said  []string      // the summaries of all events
 }
 
 func newClinic(t *testing.T) *clinic {
@@ -47,20 +50,19 @@ func newClinic(t *testing.T) *clinic {
 			t.Fatal(err)
 		}
 	}
-	c := &clinic{logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
+	c := &clinic{admin: admin, logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
 	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), PasswordCost: access.TestCost,
-		Facts: facts.Publisher{Source: "/api", Send: func(context.Context, ...events.Event) (uint64, error) {
-			return 1, nil
-		}}})
+		Facts: facts.Publisher{Source: "/api", Clock: func() time.Time { return time.Now().Add(c.ahead) }, Send: c.record}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Letters = letter.New(letter.Config{Gate: c.gate, PublicURL: "https://portal.example/", Pause: time.Nanosecond, Logger: slog.New(slog.NewTextHandler(c, nil)),
-		SendInvitation:      func(_ context.Context, to, link string) error { return c.post("invitation", to, link) },
-		SendReset:           func(_ context.Context, to, link string) error { return c.post("reset", to, link) },
-		SendStaffInvitation: func(_ context.Context, to, link string) error { return c.post("staff invitation", to, link) },
-		SendStaffReset:      func(_ context.Context, to, link string) error { return c.post("staff reset", to, link) },
-		SendAddressChanged:  func(_ context.Context, to string) error { return c.post("address changed", to, "") }})
+		SendInvitation:           func(_ context.Context, to, link string) error { return c.post("invitation", to, link) },
+		SendReset:                func(_ context.Context, to, link string) error { return c.post("reset", to, link) },
+		SendStaffInvitation:      func(_ context.Context, to, link string) error { return c.post("staff invitation", to, link) },
+		SendStaffReset:           func(_ context.Context, to, link string) error { return c.post("staff reset", to, link) },
+		SendAddressChanged:       func(_ context.Context, to string) error { return c.post("address changed", to, "") },
+		SendPortalAddressChanged: func(_ context.Context, to string) error { return c.post("portal address changed", to, "") }, PerSecond: 1000})
 	return c
 }
 

@@ -36,6 +36,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"postern/internal/directory"
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
@@ -162,6 +164,10 @@ func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.
 	var included, excluded, warnings tally
 	var members digester
 	err = evaluate(ctx, db, sel, on, func(snapshot *rosterstore.Snapshot, s *selected) error {
+		optedOut, err := optOuts(ctx, snapshot)
+		if err != nil {
+			return err
+		}
 		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, p *roster.Person, in, out Reason) bool {
 			switch {
 			case in != "":
@@ -172,6 +178,9 @@ func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.
 				}
 				if !p.Addressed {
 					warnings.add(NoAddress)
+				}
+				if p.Active && p.Addressed && optedOut(p.No) {
+					warnings.add(OptedOut)
 				}
 			case out != "":
 				excluded.add(out)
@@ -184,6 +193,24 @@ func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.
 	}
 	digest, count := members.sum()
 	return Counts{Count: count, Digest: digest, Included: included.counts(), Excluded: excluded.counts(), Warnings: warnings.counts()}, nil
+}
+
+// optOuts returns whether a portal user opted out of alerts. It must be asked in ascending order.
+func optOuts(ctx context.Context, snapshot *rosterstore.Snapshot) (optedOut func(no int32) bool, err error) {
+	rows, err := snapshot.Tx.Query(ctx, `SELECT portal_user_no FROM record.alert_opt_outs ORDER BY portal_user_no`)
+	if err != nil {
+		return nil, fmt.Errorf("reading who opted out of alerts: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return nil, fmt.Errorf("reading who opted out of alerts: %w", err)
+	}
+	return func(no int32) bool {
+		for len(all) > 0 && all[0] < no {
+			all = all[1:]
+		}
+		return len(all) > 0 && all[0] == no
+	}, nil
 }
 
 // tally counts reasons. There are few, so that it is faster than a map.

@@ -660,3 +660,30 @@ func TestPagesOfAnAudienceWithFewMembers(t *testing.T) {
 		}
 	}
 }
+
+// Those who opted out of alerts are recipients, and the preview says how many of them get no e-mail.
+// Who gets none for another reason is counted under that alone.
+func TestPreviewCountsWhoOptedOut(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAdmin)
+	for _, sql := range []string{
+		`INSERT INTO app.portal_users (portal_user_id, name, email, active) SELECT 'pu-' || n, 'P', CASE WHEN n = 3 THEN '' ELSE 'a@x.test' END, n <> 4 FROM generate_series(1, 600) n`,
+		`INSERT INTO record.alert_opt_outs SELECT n, 'portal', now() FROM unnest(ARRAY[2, 3, 4, 251, 600]) n`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		sel  Selection
+		want map[string]int
+	}{
+		{Selection{Groups: []Group{AllPortalUsers}}, map[string]int{"opted_out": 3, "no_address": 1}},
+		{Selection{PortalUserIDs: []string{"pu-1", "pu-2", "pu-3", "pu-4", "pu-600"}}, map[string]int{"opted_out": 2, "no_address": 1, "account_inactive": 1}},
+		{Selection{PortalUserIDs: []string{"pu-1"}}, map[string]int{}},
+	} {
+		counts, err := Preview(t.Context(), pool, c.sel, today)
+		if diff := gocmp.Diff(c.want, counts.Warnings); diff != "" || err != nil {
+			t.Errorf("%v: %v (-want +got):\n%s", c.sel, err, diff)
+		}
+	}
+}

@@ -30,6 +30,7 @@ const (
 	LinkEnded         = rule.LinkEnded
 	LinkNotBegun      = rule.LinkNotBegun
 	NoAddress         = rule.NoAddress
+	OptedOut          = rule.OptedOut
 )
 
 // Selection is the choice of recipients: portal users by id, and groups.

@@ -46,6 +46,9 @@ type Options struct {
 	// Show is called in a dry run with some of the rows that would be added or changed: a
 	// few of each kind, even if the import is refused afterwards because of a wrong line.
 	Show func(Shown)
+	// Actor is who imports, as events name an actor. It is stored with the addresses of accounts
+	// that the import changes.
+	Actor string
 	// MostLines is the maximum number of wrong lines listed, and of warnings; 0 means 100.
 	MostLines int
 	// DemoEmailDomain, in an import of FHIR, gives every portal user the address
@@ -69,6 +72,9 @@ type Options struct {
 // Summary counts the changes that an import made or would make.
 type Summary struct {
 	Patients, PortalUsers, Links Changes
+	// Readdressed counts the portal users with an account whose e-mail address changes. Their
+	// sessions end.
+	Readdressed int
 	// Resources counts the stored FHIR resources. A resource may change without a change
 	// of the directory, and affect the result of a later export.
 	Resources Changes
@@ -81,6 +87,7 @@ type Summary struct {
 // Equal reports whether two imports make the same changes and have the same warnings.
 func (s Summary) Equal(o Summary) bool {
 	return s.Patients == o.Patients && s.PortalUsers == o.PortalUsers && s.Links == o.Links && s.Resources == o.Resources &&
+		s.Readdressed == o.Readdressed &&
 		s.WarningCount == o.WarningCount && slices.Equal(s.Warnings, o.Warnings)
 }
 
@@ -308,6 +315,10 @@ func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (s
 	}
 	im.progress(im.size * partRead)
 	if _, err := tx.Exec(ctx, lockImports); err != nil {
+		return Summary{}, err
+	}
+	// The trigger that notes changed addresses of accounts reads it.
+	if _, err := tx.Exec(ctx, `SELECT set_config('postern.actor', $1, true)`, im.opts.Actor); err != nil {
 		return Summary{}, err
 	}
 	return im.merge(ctx, tx)

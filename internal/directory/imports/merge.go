@@ -41,6 +41,9 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	if err := im.faults.Err(); err != nil {
 		return Summary{}, err
 	}
+	if err := tx.QueryRow(ctx, readdressed).Scan(&summary.Readdressed); err != nil {
+		return Summary{}, fmt.Errorf("counting the accounts whose address changes: %w", err)
+	}
 	for _, step := range []struct {
 		kind  Kind
 		of    *Changes
@@ -125,6 +128,12 @@ WITH changed AS (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM staged_portal_users), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
+
+// readdressed counts the portal users with an account whose address changes. The trigger
+// note_address_changes acts for them.
+const readdressed = `
+SELECT count(*) FROM app.portal_accounts a JOIN app.portal_users u USING (portal_user_no) JOIN staged_portal_users s USING (portal_user_id)
+WHERE lower(u.email) <> lower(s.email)`
 
 // resolveLinks finds the numbers of the portal user and the patient of each link; both
 // are in the directory by now. It makes a table because a table has statistics; a part of

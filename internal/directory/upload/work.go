@@ -127,6 +127,7 @@ var errMoved = errors.New("the directory has changed since the dry run")
 // it leaves the files, which Sweep deletes, and dirty blocks, whose rosters the fan-out worker
 // makes.
 func (u *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o imports.Options) error {
+	o.Actor = staff.Actor()
 	o.InTx = func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 		if !summary.Equal(k.Report.Summary) {
 			return errMoved

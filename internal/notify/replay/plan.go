@@ -101,13 +101,14 @@ const chosen = `
 	), judged AS MATERIALIZED (
 	    SELECT chosen.*, coalesce(
 	        nullif(app.why_not_repeated(o.portal_user_no IS NOT NULL, 'failed', '', chosen.attempt, chosen.attempt, r.portal_user_no IS NOT NULL), ''),
-	        app.why_not_alerted(m.status, u.active, u.email, CASE WHEN x.portal_user_no IS NOT NULL THEN '' END)) AS excluded
+	        app.why_not_alerted(m.status, u.active, u.email, CASE WHEN x.portal_user_no IS NOT NULL THEN '' END, q.portal_user_no IS NOT NULL)) AS excluded
 	    FROM chosen
 	    JOIN record.messages m USING (message_id)
 	    JOIN app.portal_users u USING (portal_user_no)
 	    LEFT JOIN record.opens o USING (message_id, portal_user_no)
 	    LEFT JOIN app.alert_repeats r ON r.message_id = chosen.message_id AND r.portal_user_no = chosen.portal_user_no
 	         AND r.attempt = chosen.attempt + 1
+	    LEFT JOIN record.alert_opt_outs q ON q.portal_user_no = u.portal_user_no
 	    LEFT JOIN record.dead_addresses x ON x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version
 	    WHERE ($6 = '' OR lower(split_part(u.email, '@', -1)) = $6) AND ($7 = 0 OR chosen.attempt = $7))`
 

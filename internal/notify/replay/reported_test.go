@@ -3,6 +3,8 @@ package replay_test
 import (
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,7 @@ func TestRecipientsThatChangeAfterThePlanAreNamed(t *testing.T) {
 		"no e-mail address":       `UPDATE app.portal_users SET email = '', email_version = 1 WHERE portal_user_no = 1`,
 		"the e-mail address does not work: SendGrid reported 550": `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
 			VALUES (1, 0, now(), '550', 'r1')`,
+		"opted out of e-mails": `INSERT INTO record.alert_opt_outs VALUES (1, 'portal', now())`,
 	} {
 		t.Run(why, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +168,12 @@ func TestRecipientsThatChangeAfterThePlanAreNamed(t *testing.T) {
 				t.Errorf("the replay is %+v", done)
 			}
 			c.standsAs(m, map[string]string{"u0": "failed 1", "u1": "accepted 2"})
+			if plan := c.plan(replay.Filter{}); plan.Count != 0 || len(plan.Excluded) != 1 || !strings.HasPrefix(why, slices.Collect(maps.Keys(plan.Excluded))[0]) {
+				t.Errorf("another plan is %+v", plan)
+			}
+			if _, err := c.admin.Exec(t.Context(), `DELETE FROM record.alert_opt_outs`); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := c.admin.Exec(t.Context(), `UPDATE app.portal_users SET active = true, email = 'u0@x.test', email_version = 2 WHERE portal_user_no = 1`); err != nil {
 				t.Fatal(err)
 			}

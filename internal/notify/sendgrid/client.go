@@ -36,6 +36,9 @@ type Config struct {
 	From string
 	// PublicURL is the portal's sign-in link, the only link in an alert.
 	PublicURL string
+	// UnsubscribeURL is the beginning of the address at which recipients of alerts opt out (RFC
+	// 8058); see [Address].
+	UnsubscribeURL string
 	// Timeout limits one request, from dialling to the end of the answer; 0 means 30 s.
 	Timeout time.Duration
 	// HTTP replaces the package's own client. The own client's transport has timeouts
@@ -77,7 +80,7 @@ func New(c Config) (*Client, error) {
 		authorization: "Bearer " + c.APIKey,
 		timeout:       orDefault(c.Timeout, defaultTimeout),
 		from:          from,
-		envelope:      newEnvelope(from, c.PublicURL),
+		envelope:      newEnvelope(from, c.PublicURL, c.UnsubscribeURL),
 		http:          httpClient(c.HTTP),
 		now:           c.Now,
 	}
@@ -151,6 +154,10 @@ type Address struct {
 	Position int
 	// Email is the address without a name. This package sends it only to SendGrid.
 	Email string
+	// Unsubscribe is the end of the address at which this recipient opts out: it follows
+	// UnsubscribeURL. It must not need escaping in JSON. If it is "", the alert has no
+	// List-Unsubscribe header.
+	Unsubscribe string
 }
 
 // Send makes one request for one attempt and gives its result. It needs one to

@@ -43,6 +43,12 @@ func (c *Client) SendAddressChanged(ctx context.Context, to string) error {
 	return c.sendLetter(ctx, to, addressChanged, "")
 }
 
+// SendPortalAddressChanged sends the letter that tells an address that it is no longer that of
+// a portal user's account. Its error is a [NotSent].
+func (c *Client) SendPortalAddressChanged(ctx context.Context, to string) error {
+	return c.sendLetter(ctx, to, portalAddressChanged, "")
+}
+
 // NotSent says why SendGrid did not accept a letter. It contains no address.
 type NotSent struct {
 	Reason string
@@ -50,12 +56,17 @@ type NotSent struct {
 	// without an answer may have been sent: a retry then sends the same link twice,
 	// which is harmless.
 	After time.Duration
+	// Maybe says that SendGrid's answer was lost: it may have sent the letter.
+	Maybe bool
 }
 
 func (e *NotSent) Error() string { return e.Reason }
 
 // RetryAfter gives e.After.
 func (e *NotSent) RetryAfter() time.Duration { return e.After }
+
+// MaybeSent gives e.Maybe.
+func (e *NotSent) MaybeSent() bool { return e.Maybe }
 
 func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
 	body := beginBody(c.from, l.Subject, l.plain(link), l.html(link))
@@ -70,11 +81,11 @@ func (c *Client) sendLetter(ctx context.Context, to string, l letter, link strin
 	case Accepted:
 		return nil
 	case RateLimited:
-		return &NotSent{r.Reason, r.Until.Sub(c.now())}
+		return &NotSent{Reason: r.Reason, After: r.Until.Sub(c.now())}
 	case Unavailable, Unknown:
-		return &NotSent{r.Reason, time.Millisecond}
+		return &NotSent{Reason: r.Reason, After: time.Millisecond, Maybe: r.Kind == Unknown}
 	default:
-		return &NotSent{r.Reason, 0}
+		return &NotSent{Reason: r.Reason}
 	}
 }
 
@@ -123,6 +134,11 @@ var (
 		Subject: "The e-mail address of your staff account has changed",
 		Why:     "An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too.",
 		If:      "If you don't know about this, tell an administrator of the clinic at once.",
+	}
+	portalAddressChanged = letter{
+		Subject: "The e-mail address of an account for secure messages has changed",
+		Why:     "The clinic has changed the e-mail address of an account for secure messages. The account used this address until now. It was signed out on all devices, and earlier links to set a password no longer work.",
+		If:      "If you asked for this, you have nothing to do. If you did not, call the clinic today, at a phone number that you know. For a day, no link to set a new password is sent to the new address unless the clinic checks with the owner of the account.",
 	}
 )
 

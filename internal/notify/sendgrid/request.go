@@ -25,6 +25,7 @@ func alertText(publicURL string) (subject, plain, html string) {
 	plain = "A new secure message is waiting for you in the portal.\n\n" +
 		"To read it, sign in:\n" + publicURL + "\n\n" +
 		"To keep it private, nothing of the message is in this e-mail.\n" +
+		"You can turn these e-mails off in the portal, at Your account.\n" +
 		"Please do not reply: answers to this address are not read.\n"
 	var b bytes.Buffer
 	// Execute can't fail: the template is parsed and the writer is a buffer.
@@ -39,25 +40,34 @@ var alertHTML = template.Must(template.New("alert").Parse(`<!DOCTYPE html>
 <p>A new secure message is waiting for you in the portal.</p>
 <p><a href="{{.}}">Sign in to read it</a></p>
 <p>If the link does not open, go to {{.}}</p>
-<p>To keep it private, nothing of the message is in this e-mail. Please do not reply: answers to this address are not read.</p>
+<p>To keep it private, nothing of the message is in this e-mail. You can turn these e-mails off in the portal, at Your account. Please do not reply: answers to this address are not read.</p>
 </body>
 </html>
 `))
 
 // envelope is the part of a request's JSON before the attempt's id. It is the same in
 // every request.
-type envelope []byte
+type envelope struct {
+	begin []byte
+	// unsubscribe begins the header of a recipient, as JSON: SendGrid adds the headers of a
+	// recipient to those of the request, which say that one POST is enough.
+	unsubscribe string
+}
 
-func newEnvelope(from *mail.Address, publicURL string) envelope {
+func newEnvelope(from *mail.Address, publicURL, unsubscribeURL string) envelope {
 	subject, plain, html := alertText(publicURL)
 	e := beginBody(from, subject, plain, html)
-	return append(e, `,"custom_args":{"`+ArgAttempt+`":"`...)
+	if unsubscribeURL != "" {
+		e = append(e, `,"headers":{"List-Unsubscribe-Post":"List-Unsubscribe=One-Click"}`...)
+	}
+	quoted := appendString(nil, "<"+unsubscribeURL)
+	return envelope{append(e, `,"custom_args":{"`+ArgAttempt+`":"`...), `"},"headers":{"List-Unsubscribe":` + string(quoted[:len(quoted)-1])}
 }
 
 // beginBody begins the JSON of a request, with everything except its recipients. It turns
 // tracking off: with a pixel or a rewritten link, a third party would learn which
-// recipients read a clinic's e-mails, and one tap on an unsubscribe link would end alerts
-// permanently.
+// recipients read a clinic's e-mails, and SendGrid's own unsubscribe link would end all mail
+// permanently, without our knowing. Alerts have a link of ours, see package unsubscribe.
 func beginBody(from *mail.Address, subject, plain, html string) []byte {
 	e := append([]byte(nil), `{"from":{"email":`...)
 	e = appendString(e, from.Address)
@@ -82,14 +92,15 @@ func beginBody(from *mail.Address, subject, plain, html string) []byte {
 // with the encoding of sendgrid-go.
 func (e envelope) encode(attempt uuid.UUID, to []Address) []byte {
 	const opening, middle, closing = `{"to":[{"email":`, `}],"custom_args":{"` + ArgPosition + `":"`, `"}}`
-	size := len(e) + 64
-	for _, a := range to {
-		size += len(opening) + len(a.Email) + 2 + len(middle) + 4 + len(closing) + 1
+	size := len(e.begin) + 64
+	for i := range to {
+		size += len(opening) + len(to[i].Email) + 2 + len(middle) + 4 + len(closing) + 2 + len(e.unsubscribe) + len(to[i].Unsubscribe)
 	}
-	b := append(make([]byte, 0, size), e...)
+	b := append(make([]byte, 0, size), e.begin...)
 	b = append(b, attempt.String()...)
 	b = append(b, `"},"personalizations":[`...)
-	for i, a := range to {
+	for i := range to {
+		a := &to[i]
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -97,6 +108,11 @@ func (e envelope) encode(attempt uuid.UUID, to []Address) []byte {
 		b = appendString(b, a.Email)
 		b = append(b, middle...)
 		b = strconv.AppendInt(b, int64(a.Position), 10)
+		if a.Unsubscribe != "" {
+			b = append(b, e.unsubscribe...)
+			b = append(b, a.Unsubscribe...)
+			b = append(b, '>')
+		}
 		b = append(b, closing...)
 	}
 	return append(b, `]}`...)

@@ -16,6 +16,7 @@ import (
 var (
 	testFrom    = &netmail.Address{Name: `The "Old" Clinic, Zürich`, Address: "alerts@clinic.example"}
 	testPortal  = `https://portal.example/sign-in?from="alert"&lang=en`
+	testStop    = `https://portal.example/st"op/`
 	testAttempt = uuid.MustParse("0190a8b5-7c1e-7f5e-9d8f-1b2c3d4e5f60")
 )
 
@@ -27,6 +28,7 @@ func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 	m.Subject = subject
 	m.AddContent(mail.NewContent("text/plain", plain), mail.NewContent("text/html", html))
 	m.SetCustomArg("attempt_id", attempt.String())
+	m.SetHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 	off := false
 	m.SetTrackingSettings(&mail.TrackingSettings{
 		ClickTracking:        &mail.ClickTrackingSetting{Enable: &off, EnableText: &off},
@@ -37,19 +39,23 @@ func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 		p := mail.NewPersonalization()
 		p.AddTos(mail.NewEmail("", a.Email))
 		p.SetCustomArg("n", strconv.Itoa(a.Position))
+		if a.Unsubscribe != "" {
+			p.SetHeader("List-Unsubscribe", "<"+testStop+a.Unsubscribe+">")
+		}
 		m.AddPersonalizations(p)
 	}
 	return mail.GetRequestBody(m)
 }
 
 func TestBodyEqualsThatOfSendGridsLibrary(t *testing.T) {
-	e := newEnvelope(testFrom, testPortal)
+	e := newEnvelope(testFrom, testPortal, testStop)
 	rapid.Check(t, func(t *rapid.T) {
 		emails := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z<>&"\\'\x00-\x1f\x{2028}]{1,8}@[a-z]{1,8}\.example`)), 1, 20).Draw(t, "emails")
 		to := make([]Address, len(emails))
 		for i, email := range emails {
 			// SendGrid's library leaves out an empty address, so none is tested.
-			to[i] = Address{Position: rapid.IntRange(0, 999_999).Draw(t, "position"), Email: "x" + email}
+			to[i] = Address{Position: rapid.IntRange(0, 999_999).Draw(t, "position"), Email: "x" + email,
+				Unsubscribe: rapid.StringMatching(`([A-Za-z0-9_-]{22})?`).Draw(t, "unsubscribe")}
 		}
 		got, want := decode(t, e.encode(testAttempt, to)), decode(t, viaSendGridGo(testAttempt, to))
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -86,9 +92,19 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 func BenchmarkEncode(b *testing.B) {
 	to := thousand()
 	b.Run("by hand", func(b *testing.B) {
-		e := newEnvelope(testFrom, testPortal)
+		e := newEnvelope(testFrom, testPortal, testStop)
 		for b.Loop() {
 			b.SetBytes(int64(len(e.encode(testAttempt, to))))
+		}
+		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
+	})
+	b.Run("by hand, without links to opt out", func(b *testing.B) {
+		e, plain := newEnvelope(testFrom, testPortal, ""), thousand()
+		for i := range plain {
+			plain[i].Unsubscribe = ""
+		}
+		for b.Loop() {
+			b.SetBytes(int64(len(e.encode(testAttempt, plain))))
 		}
 		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
 	})
@@ -103,7 +119,7 @@ func BenchmarkEncode(b *testing.B) {
 func thousand() []Address {
 	to := make([]Address, MaxRecipients)
 	for i := range to {
-		to[i] = Address{Position: i, Email: "portal-user-" + strconv.Itoa(100000+i) + "@example.org"}
+		to[i] = Address{Position: i, Email: "portal-user-" + strconv.Itoa(100000+i) + "@example.org", Unsubscribe: "AAAAAAAAAAAAAAAAAAAAAA"}
 	}
 	return to
 }

@@ -149,6 +149,18 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		var b events.LinkIssued
 		b, err = events.Decode[events.LinkIssued](e)
 		a.account(b.Account, b.ID)
+	case events.TypeAddressChanged:
+		var b events.AddressChanged
+		b, err = events.Decode[events.AddressChanged](e)
+		a.account("portal_user", b.PortalUserID)
+	case events.TypeAddressConfirmed:
+		var b events.AddressConfirmed
+		b, err = events.Decode[events.AddressConfirmed](e)
+		a.account("portal_user", b.PortalUserID)
+	case events.TypeAlertsOptedOut, events.TypeAlertsOptedIn:
+		var b events.OptOut
+		b, err = events.Decode[events.OptOut](e)
+		a.account("portal_user", b.PortalUserID)
 	case events.TypeTokenCreated:
 		var b events.TokenCreated
 		b, err = events.Decode[events.TokenCreated](e)

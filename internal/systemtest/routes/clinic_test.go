@@ -227,6 +227,12 @@ func (c *clinic) furnish(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.objects["replay"] = plan.ID.String()
+	c.Exec(t, `INSERT INTO app.portal_users (portal_user_id, name, email, active) VALUES ('dora', 'Dora', 'dora@example.org', true)`)
+	run, err := c.Web.Gate.StartInvitations(t.Context(), "operator:test", access.Invitees{IDs: []string{"dora"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.objects["invitations"] = run.String()
 	c.draft(t)
 	c.factors(t)
 	c.park(t)

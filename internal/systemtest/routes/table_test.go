@@ -99,6 +99,9 @@ var pages = []rule{
 	{route: "GET /portal/invitation", needs: everyone},
 	{route: "POST /portal/invitation", needs: everyone, body: "link=x"},
 
+	{route: "GET /stop/{token}", needs: absent, at: "/stop/AAAAAAAAAAAAAAAAAAAAAA"}, // a token is good, or its page is not found
+	{route: "POST /stop/{token}", needs: absent, at: "/stop/AAAAAAAAAAAAAAAAAAAAAA", body: "List-Unsubscribe=One-Click"},
+
 	// For portal users.
 	{route: "GET /portal", needs: portalUsers},
 	{route: "GET /portal/messages/{id}", needs: portalUsers, at: "/portal/messages/{sent}", owned: nobodyElse},
@@ -109,6 +112,7 @@ var pages = []rule{
 	{route: "GET /portal/account", needs: portalUsers},
 	{route: "POST /portal/account/password", needs: portalUsers, body: emptyForm},
 	{route: "POST /portal/account/sign-out-everywhere", needs: portalUsers, body: emptyForm, last: true},
+	{route: "POST /portal/account/emails", needs: portalUsers, body: "emails=off"},
 	{route: "GET /portal/account/sessions", needs: portalUsers},
 	// For another's session the answer is that it has ended already.
 	{route: "POST /portal/account/sessions/{id}/end", needs: portalUsers, at: "/portal/account/sessions/{adas-session}/end", body: emptyForm, owned: nobodyElse, others: "303 /portal/account/sessions", alike: true},
@@ -260,6 +264,13 @@ var pages = []rule{
 	{route: "GET /directory/portal-users/{id}", needs: imports + " " + send, at: "/directory/portal-users/ada"},
 	{route: "POST /directory/portal-users/{id}/invitation", needs: imports, at: "/directory/portal-users/ada/invitation", body: emptyForm},
 	{route: "POST /directory/portal-users/{id}/reset-second-factor", needs: imports, at: "/directory/portal-users/cleo/reset-second-factor", body: emptyForm},
+	{route: "GET /directory/invitations", needs: imports},
+	{route: "GET /directory/invitations/new", needs: imports},
+	{route: "POST /directory/invitations/new", needs: imports, body: "id=cleo"},
+	{route: "POST /directory/invitations", needs: imports, body: "id=cleo"},
+	{route: "GET /directory/invitations/{id}", needs: imports, at: "/directory/invitations/{invitations}"},
+	{route: "POST /directory/invitations/{id}/cancel", needs: imports, at: "/directory/invitations/{invitations}/cancel", body: emptyForm},
+	{route: "POST /directory/portal-users/{id}/confirm-address", needs: imports, at: "/directory/portal-users/cleo/confirm-address", body: "version=0"},
 	{route: "POST /directory/portal-users/{id}/end-sessions", needs: imports, at: "/directory/portal-users/cleo/end-sessions", body: emptyForm},
 	{route: "GET /directory/patients", needs: imports},
 	{route: "POST /directory/patients", needs: imports, body: "q=ada"},
@@ -379,6 +390,9 @@ var operations = []rule{
 	{route: "DELETE /v1/staff/{id}/tokens/{token_id}", needs: manage, at: "/v1/staff/{staff}/tokens/{staff-token}"},
 	{route: "DELETE /v1/staff/{id}/tokens/{token_id}", needs: manage, at: "/v1/staff/{staff}/tokens/{token}", owned: noOne}, // the token is Olga's
 	{route: "DELETE /v1/portal-users/{id}/second-factor", needs: imports, at: "/v1/portal-users/cleo/second-factor"},
+	{route: "POST /v1/invitations", needs: imports, body: `{"portal_user_ids":["cleo"]}`},
+	{route: "GET /v1/invitations/{id}", needs: imports, at: "/v1/invitations/{invitations}"},
+	{route: "POST /v1/invitations/{id}/cancel", needs: imports, at: "/v1/invitations/{invitations}/cancel"},
 	{route: "DELETE /v1/portal-users/{id}/sessions", needs: imports, at: "/v1/portal-users/cleo/sessions"},
 	{route: "GET /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions"},
 	{route: "PUT /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions", body: `{"permissions":[]}`},

@@ -280,7 +280,7 @@ func (h *history) take(e events.Event, chunks map[uuid.UUID]map[int][]int32) err
 
 // skippable are the reasons for which a replay may skip an alert that its plan counts:
 // the message or the account has changed since.
-var skippable = []string{"the message was recalled", "the message was cancelled", "the account is inactive", "no e-mail address"}
+var skippable = []string{"the message was recalled", "the message was cancelled", "the account is inactive", "no e-mail address", "opted out of e-mails"}
 
 func (c *crossing) checkReplays(h history) {
 	c.Helper()

@@ -9,6 +9,7 @@ package admin
 
 import (
 	"embed"
+	"slices"
 	"time"
 
 	"postern/internal/access"
@@ -18,6 +19,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/upload"
 	"postern/internal/labels/labelstore"
+	"postern/internal/notify/unsubscribe"
 	"postern/internal/web/page"
 )
 
@@ -46,6 +48,7 @@ type Config struct {
 	Letters   *letter.Letters
 	Uploads   *upload.Uploads
 	Directory directory.Querier
+	OptOuts   *unsubscribe.OptOuts
 	Now       func() time.Time
 }
 
@@ -57,7 +60,7 @@ func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler, actions ...policy.Action) page.Route {
 		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: actions, Handle: handle}
 	}
-	return append(p.accessRoutes(),
+	return append(slices.Concat(p.accessRoutes(), p.addressRoutes(), p.invitationRoutes()),
 		route("GET /administration/staff", p.staff, policy.ChangeStaff),
 		route("POST /administration/staff", p.addStaff, policy.ChangeStaff),
 		route("GET /administration/staff/new", p.newStaff, policy.ChangeStaff),

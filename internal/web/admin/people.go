@@ -35,6 +35,7 @@ type people struct {
 // person is a portal user or a patient, with the links to the others.
 type person struct {
 	ID, Name, Href string
+	Ticks          bool // a portal user, who can be ticked
 	About          string
 	States         []state
 	Links          []link
@@ -79,7 +80,7 @@ func (s speaker) patients() kind {
 }
 
 func (s speaker) portalUser(u directory.PortalUser) person {
-	one := person{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
+	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
 	for _, p := range u.Patients {
 		l := link{ID: p.ID, Name: p.Name, As: s.as(p.Relationship), States: s.patientStates(p.Status, p.Deceased)}
 		if s.all {
@@ -225,6 +226,8 @@ type individual struct {
 	Account *access.PortalAccount // of a portal user, for readers who may see the directory
 	Invite  string                // why no link can be sent to them; "" if one can
 	Open    int                   // number of their open sessions, for readers who may see the directory
+	Silent  *time.Time            // since when they get no e-mails about new messages; nil: they get them
+	Waits   bool                  // no link goes to the address yet, because it changed
 }
 
 // portalUser shows one portal user. Staff who send messages may open it, too.
@@ -245,12 +248,16 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 		return err
 	}
 	one := individual{Kind: s.portalUsers(), person: s.portalUser(u), Record: "/record/portal-users/" + u.ID}
+	if one.Silent, err = p.OptOuts.SinceByID(r.Context(), u.ID); err != nil {
+		return err
+	}
 	if s.all {
 		known, err := p.Gate.PortalAccount(r.Context(), u.ID)
 		if err != nil {
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
+		one.Waits = u.Active && u.Email != "" && known.Unconfirmed(p.Now())
 		if one.Open, err = p.Gate.OpenSessions(r.Context(), policy.RealmPortalUser, u.ID); err != nil {
 			return err
 		}
@@ -268,6 +275,8 @@ func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccoun
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
 			"Or use the command `postern portal-user invite` to make a link that you can hand out."
+	case known.Unconfirmed(p.Now()):
+		return "No link can be sent yet: the e-mail address changed less than a day ago."
 	case !p.Letters.Enabled():
 		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
 	}
@@ -285,7 +294,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and earlier links no longer work. Try again in a minute"}})
 	case errors.Is(err, access.ErrCrowded):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
-	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
+	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, access.ErrUnconfirmed), errors.Is(err, letter.ErrOff):
 		return p.renderPortalUser(w, r, nil) // the page shows the reason
 	}
 	return err

@@ -106,7 +106,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s.Exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
 		SELECT portal_user_no, email_version, now(), '550 no such mailbox', 'r1' FROM app.portal_users WHERE portal_user_id = 'bounced'`)
 	for id, says := range map[string]string{"noaddress": "there is no e-mail address", "bounced": "the e-mail address does not work", "inactive": "the account is not active"} {
-		v.Get("/directory/portal-users/" + id).Says(says).LacksHTML("/invitation")
+		v.Get("/directory/portal-users/" + id).Says(says).LacksHTML(id + "/invitation")
 		v.Post("/directory/portal-users/"+id+"/invitation", nil).Is(http.StatusOK).Says(says)
 	}
 	v.Post("/directory/portal-users/unknown/invitation", nil).Is(http.StatusNotFound)

@@ -108,6 +108,7 @@ var (
 	warnings = []reasonWords{
 		{audiences.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until it is made active in the source system"},
 		{audiences.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
+		{audiences.OptedOut, "who turned off e-mails about new messages: the message comes to their inbox, and they get no e-mail"},
 	}
 )
 

@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"postern/internal/access/factor"
 	"postern/internal/access/passwords"
@@ -16,6 +17,8 @@ type me struct {
 	Email   string
 	Least   int // minimum length of a password, in characters
 	Factors factor.Factors
+	// Silent is since when they get no e-mails about new messages; nil: they get them.
+	Silent *time.Time
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
@@ -31,8 +34,12 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, refusal erro
 	if err != nil {
 		return err
 	}
+	silent, err := p.OptOuts.Since(r.Context(), page.Subject(r).No)
+	if err != nil {
+		return err
+	}
 	return p.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
-		Data: me{email, int(limits.PortalPassword), factors}, Status: page.Refused(w, refusal), Errors: faults})
+		Data: me{email, int(limits.PortalPassword), factors, silent}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {

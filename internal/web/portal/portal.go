@@ -41,6 +41,7 @@ type Pages struct {
 type Config struct {
 	Inbox   Inbox
 	Account Account
+	OptOuts OptOuts
 	// Email returns the e-mail address of a portal user, by number.
 	Email func(ctx context.Context, no int32) (string, error)
 	Await page.Await
@@ -92,6 +93,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /portal/account", Handle: p.account},
 		{Pattern: "POST /portal/account/password", Handle: p.changePassword},
 		{Pattern: "POST /portal/account/sign-out-everywhere", Handle: p.signOutEverywhere},
+		{Pattern: "POST /portal/account/emails", Handle: p.changeEmails},
 		{Pattern: "GET " + sessions, Handle: p.sessions},
 		{Pattern: "POST " + sessions + "/end-others", Handle: p.endOthers},
 		{Pattern: "POST " + sessions + "/{id}/end", Handle: p.endSession},

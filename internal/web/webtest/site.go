@@ -103,7 +103,8 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	cfg := process.WebConfig{Telemetry: tell, Passkeys: passkeys, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
 		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, PublishTimeout: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, SendStaffInvitation: client.SendStaffInvitation,
-			SendStaffReset: client.SendStaffReset, SendAddressChanged: client.SendAddressChanged, PublicURL: s.Base, Pause: time.Millisecond}}
+			SendStaffReset: client.SendStaffReset, SendAddressChanged: client.SendAddressChanged,
+			SendPortalAddressChanged: client.SendPortalAddressChanged, PerSecond: 1000, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -36,13 +36,15 @@ const (
 
 // Reasons for exclusion from a chosen group. Each portal user is counted once, under
 // the first that applies. AccountInactive is also a warning for added recipients, and
-// NoAddress for all recipients: neither of them is alerted.
+// NoAddress for all recipients: neither of them is alerted. OptedOut is a warning for those who
+// could be alerted, and turned that off.
 const (
 	AccountInactive Reason = "account_inactive"
 	Deceased        Reason = "deceased"
 	LinkEnded       Reason = "link_ended"
 	LinkNotBegun    Reason = "link_not_begun"
 	NoAddress       Reason = "no_address"
+	OptedOut        Reason = "opted_out"
 )
 
 // Set is a set of groups. The zero value is empty.
