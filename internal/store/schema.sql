@@ -1172,6 +1172,20 @@ CREATE INDEX identities_staff ON app.identities USING btree (staff_id);
 CREATE INDEX identities_subject ON app.identities USING btree (subject_hash);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.identities TO postern_api;
 
+CREATE TABLE app.invitations (
+    run_id uuid NOT NULL,
+    portal_user_no integer NOT NULL,
+    state text NOT NULL DEFAULT 'waiting'::text,
+    reason text NOT NULL DEFAULT ''::text,
+    tries integer NOT NULL DEFAULT 0,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT invitations_pkey PRIMARY KEY (run_id, portal_user_no),
+    CONSTRAINT invitations_check CHECK (((state = ANY (ARRAY['skipped'::text, 'failed'::text])) = (reason <> ''::text))),
+    CONSTRAINT invitations_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'sent'::text, 'skipped'::text, 'failed'::text, 'unknown'::text])))
+);
+CREATE INDEX invitations_open ON app.invitations USING btree (run_id, portal_user_no) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.invitations TO postern_api;
+
 CREATE TABLE app.leases (
     role text NOT NULL DEFAULT CURRENT_USER,
     name text NOT NULL,
