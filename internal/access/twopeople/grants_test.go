@@ -180,7 +180,7 @@ func TestATakenOverAccountReadsAndApprovesNothing(t *testing.T) {
 			return err
 		},
 		"factor": func(c *clinic, t *testing.T, actor string, who policy.Subject) error {
-			c.Record(t, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: uuid.New(), StaffID: who.ID})
+			c.Record(t, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: uuid.New(), Account: "staff", ID: who.ID, Kind: events.FactorApp})
 			return c.ResetFactor(t.Context(), actor, who.ID)
 		},
 	} {
