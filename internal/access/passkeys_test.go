@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/access/factor"
 	"postern/internal/access/passkey"
+	"postern/internal/access/passkey/passkeytest"
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 )
@@ -32,7 +33,7 @@ type device struct {
 
 func newDevice(t *testing.T) *device {
 	return &device{t, virtualwebauthn.RelyingParty{ID: here, Name: "Postern", Origin: "https://" + here},
-		virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)}
+		virtualwebauthn.NewAuthenticator(), passkeytest.New(t)}
 }
 
 func (d *device) makes(options string) string {
@@ -235,8 +236,8 @@ func TestAPasskeyIsRefused(t *testing.T) {
 	}{
 		"a copy that is behind": {change: func(_ *testing.T, _ holder, d *device) { d.key.Counter -= 2 }, reason: "cloned_passkey", second: "cloned_passkey", err: ErrClonedPasskey},
 		"on another page":       {change: func(_ *testing.T, _ holder, d *device) { d.rp.Origin = "https://evil.example.test" }, reason: "wrong_passkey", second: "wrong_passkey", err: ErrWrongPasskey},
-		"another key": {change: func(_ *testing.T, _ holder, d *device) {
-			d.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		"another key": {change: func(t *testing.T, _ holder, d *device) {
+			d.key = passkeytest.New(t)
 		}, reason: "unknown_passkey", second: "wrong_passkey", err: ErrWrongPasskey},
 		"reset":              {change: func(t *testing.T, p holder, _ *device) { p.reset(t) }, reason: "unknown_passkey", err: ErrWrongPasskey},
 		"the account is off": {change: func(t *testing.T, p holder, _ *device) { p.off(t) }, reason: "inactive", err: ErrWrongPasskey},

@@ -9,6 +9,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"postern/internal/access/passkey"
+	"postern/internal/access/passkey/passkeytest"
 )
 
 // The host of PUBLIC_URL decides for which pages passkeys are made.
@@ -52,7 +53,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{Party: p, person: passkey.Person{Handle: bytes.Repeat([]byte{7}, 32), Name: "ada@clinic.example", DisplayName: "Ada Brook"},
 		rp:     virtualwebauthn.RelyingParty{ID: "portal.example.test", Name: "Postern", Origin: "https://portal.example.test"},
 		device: virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: bytes.Repeat([]byte{7}, 32)}),
-		key:    virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)}
+		key:    passkeytest.New(t)}
 	options, state, err := b.BeginAdd(b.person)
 	if err != nil {
 		t.Fatal(err)
@@ -105,10 +106,10 @@ func TestUsingAPasskey(t *testing.T) {
 		"the counter stays":         {change: func(b *bench) { b.key.Counter = 0; b.person.Credentials[0].SignCount = 1 }, second: passkey.ErrCloned, alone: passkey.ErrCloned},
 		"of another site":           {change: func(b *bench) { b.rp.ID = "evil.example.test" }, second: passkey.ErrWrong, alone: passkey.ErrWrong},
 		"on a page of another site": {change: func(b *bench) { b.rp.Origin = "https://evil.example.test" }, second: passkey.ErrWrong, alone: passkey.ErrWrong},
-		"another key":               {change: func(b *bench) { b.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2) }, second: passkey.ErrWrong, alone: passkey.ErrUnknown},
+		"another key":               {change: func(b *bench) { b.key = passkeytest.New(t) }, second: passkey.ErrWrong, alone: passkey.ErrUnknown},
 		"another key, the same id": {change: func(b *bench) {
 			id := b.key.ID
-			b.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+			b.key = passkeytest.New(t)
 			b.key.ID = id
 		}, second: passkey.ErrWrong, alone: passkey.ErrWrong},
 		"another person's handle":    {change: func(b *bench) { b.device.Options.UserHandle = []byte("another") }, second: passkey.ErrWrong, alone: passkey.ErrWrong},
