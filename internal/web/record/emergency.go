@@ -37,13 +37,12 @@ func (p *Pages) emergencyRoutes() []page.Route {
 
 // emergencies is the data of the worklist, with the form to open emergency access.
 type emergencies struct {
-	Form        opening
-	Reviews     bool // the reader reviews the openings of others
-	Waiting     []used
-	Latest      []used // all of them for reviewers, else the reader's own
-	Older       string
-	FromNewest  bool
-	UsableHours int
+	Form       opening
+	Reviews    bool // the reader reviews the openings of others
+	Waiting    []used
+	Latest     []used // all of them for reviewers, else the reader's own
+	Older      string
+	FromNewest bool
 }
 
 // opening is the form to open emergency access, as typed.
