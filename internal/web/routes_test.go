@@ -34,6 +34,7 @@ var open = []string{
 	"GET /sign-in/link",
 	"GET /sign-in/organisation",
 	"GET /sign-in/organisation/back",
+	"GET /stop/{token}", "POST /stop/{token}", // for whoever has the link of an alert
 	"GET /{$}",
 	"POST /forgotten",
 	"POST /portal/forgotten",

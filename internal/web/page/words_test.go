@@ -19,7 +19,7 @@ var untimed = regexp.MustCompile(`You are signed in until <time.*?</time>`)
 func TestSearchWordsAreSealedInTheAddress(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.NewPortalUser(t, "ann")
+	s.NewPortalUser(t, "annika")
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ImportDirectory)
 	for path, says := range map[string]string{
 		"/search": "Name of ann", "/directory/portal-users": "Name of ann", "/directory/patients": "No patient matches that search", "/messages": "No message matches", "/messages/bcc": "No message matches"} {

@@ -18,10 +18,8 @@ function optionsOf (json) {
 }
 
 function answerOf (credential) {
-  const response = {}
-  for (const name of ['clientDataJSON', 'attestationObject', 'authenticatorData', 'signature', 'userHandle']) {
-    if (credential.response[name]) response[name] = text(credential.response[name])
-  }
+  const parts = ['clientDataJSON', 'attestationObject', 'authenticatorData', 'signature', 'userHandle']
+  const response = Object.fromEntries(parts.filter((name) => credential.response[name]).map((name) => [name, text(credential.response[name])]))
   if (credential.response.getTransports) response.transports = credential.response.getTransports()
   return JSON.stringify({
     id: credential.id,
