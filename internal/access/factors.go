@@ -1,11 +1,13 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"postern/internal/access/factor"
 	"postern/internal/access/policy"
@@ -19,7 +21,8 @@ import (
 
 const (
 	recoveryCodes  = 8
-	recoveryLength = 16 // letters: 80 bits, so that their hashes need no salt
+	recoveryLength = 24 // letters: 120 bits, so that their hashes need no salt (ASVS 5.0.0, 6.5.2)
+	formerRecovery = 16 // letters of a code of version 0.2, which still works
 )
 
 // ErrOwnFactor says that staff can't reset their own second factor: at an unlocked desk, or with
@@ -272,14 +275,15 @@ func (g *Gate) storeRecoveryCodes(ctx context.Context, who policy.Subject) ([]st
 	return codes, made, nil
 }
 
-// newRecoveryCodes makes codes of four times four letters and digits, and their hashes.
+// newRecoveryCodes makes codes of six times four letters and digits, and their hashes.
 func newRecoveryCodes() (codes []string, hashes [][]byte) {
 	for range recoveryCodes {
 		var raw [recoveryLength * 5 / 8]byte
 		_, _ = rand.Read(raw[:]) // never fails, see crypto/rand
 		code := letters.EncodeToString(raw[:])
 		sum := sha256.Sum256([]byte(code))
-		codes = append(codes, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
+		groups := slices.Collect(slices.Chunk([]byte(code), 4))
+		codes = append(codes, string(bytes.Join(groups, []byte("-"))))
 		hashes = append(hashes, sum[:])
 	}
 	return codes, hashes

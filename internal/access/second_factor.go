@@ -114,7 +114,7 @@ func (g *Gate) verifyCode(ctx context.Context, lane lane, who policy.Subject, co
 	if err := g.countSecond(ctx, lane); err != nil {
 		return events.ByPasswordAndCode, err
 	}
-	if len(code) == recoveryLength {
+	if len(code) == recoveryLength || len(code) == formerRecovery {
 		return events.ByPasswordAndRecoveryCode, g.useRecoveryCode(ctx, who, code)
 	}
 	f, err := g.appOf(ctx, who)
