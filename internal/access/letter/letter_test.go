@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,9 @@ type clinic struct {
 	logs  chan string
 	post  func(kind, to, link string) error
 	ahead time.Duration // of the clock
-	said  []string      // the summaries of all events
+
+	recording sync.Mutex
+	said      []string // the summaries of all events
 }
 
 func newClinic(t *testing.T) *clinic {

@@ -16,6 +16,8 @@ import (
 
 // record projects the events of runs at once, as the recorder does.
 func (c *clinic) record(ctx context.Context, all ...events.Event) (uint64, error) {
+	c.recording.Lock()
+	defer c.recording.Unlock()
 	for _, e := range all {
 		var err error
 		switch e.Type {
@@ -119,6 +121,8 @@ func TestARunOfInvitations(t *testing.T) {
 		!cmp.Equal(r.Skipped, map[string]int{"has_account": 1, "address_dead": 1, "inactive": 1, "invited_lately": 1, "no_address": 1}) {
 		t.Errorf("after: %+v", r)
 	}
+	c.recording.Lock()
+	defer c.recording.Unlock()
 	if last := c.said[len(c.said)-1]; !strings.HasSuffix(last, ": 2 sent, 5 skipped") {
 		t.Error(last)
 	}
