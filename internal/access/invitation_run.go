@@ -247,7 +247,7 @@ func (g *Gate) WithInvitations(ctx context.Context, do func(held func(context.Co
 		return nil
 	}
 	return store.TryAlone(ctx, g.pool, store.LeaseInvitations, func(_ *pgxpool.Conn, held func(context.Context) error) error {
-		// Whoever was being invited when an earlier holder ended may have got the e-mail.
+		// The people who were being invited when an earlier holder ended may have got the e-mail.
 		if _, err := g.pool.Exec(ctx, `UPDATE app.invitations SET state = 'unknown', changed_at = $1 WHERE state = 'sending'`, g.cfg.Facts.Now()); err != nil {
 			return fmt.Errorf("settling invitations that were interrupted: %w", err)
 		}

@@ -154,7 +154,7 @@ type Config struct {
 	// OIDCPermissions are the permissions that groups give, as
 	// nurses=send_portal_message;managers=send_bulk_portal_message,manage_labels. At each
 	// sign-in at the organisation they are given, and those that a group gave and gives no
-	// longer are taken. read_record, erase_content and manage_staff are given at Staff Info
+	// longer are taken. manage_staff and what takes two people are given at Staff Info
 	// alone.
 	OIDCPermissions string `env:"OIDC_PERMISSIONS"`
 	// OIDCJIT is true if a person without a staff account, whose groups give a permission, gets

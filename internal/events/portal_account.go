@@ -67,7 +67,7 @@ func (b AddressConfirmed) summary(Names) string {
 }
 
 // OptOut is the body of alerts.opted_out and alerts.opted_in: whether a portal user wants e-mails
-// about new messages. With OptOutOneClick the actor is the process, because whoever has the e-mail
+// about new messages. With OptOutOneClick the actor is the process, because anyone who has the e-mail
 // can use its link.
 type OptOut struct {
 	Out          bool      `json:"-"`
