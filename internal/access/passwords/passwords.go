@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"postern/internal/limits"
@@ -26,7 +27,8 @@ var seclists string
 //go:embed more.txt
 var more string
 
-var common = func() map[string]bool {
+// common is the list, read at the first use.
+var common = sync.OnceValue(func() map[string]bool {
 	m := map[string]bool{}
 	for _, list := range []string{seclists, more} {
 		for line := range strings.Lines(list) {
@@ -34,7 +36,7 @@ var common = func() map[string]bool {
 		}
 	}
 	return m
-}()
+})
 
 // About is what a guesser knows of the owner of a password. Each field may be empty.
 type About struct {

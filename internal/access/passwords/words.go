@@ -25,7 +25,7 @@ var likeness = map[rune]string{
 // the place of letters.
 func isCommon(password string) bool {
 	plain := strings.ToLower(strings.Join(strings.Fields(password), ""))
-	if common[plain] {
+	if common()[plain] {
 		return true
 	}
 	core := strings.TrimFunc(plain, func(r rune) bool { return !unicode.IsLetter(r) })
@@ -33,11 +33,11 @@ func isCommon(password string) bool {
 		return false // digits, with hardly a word
 	}
 	for _, one := range []rune{'i', 'l'} {
-		if common[unlike(core, one)] {
+		if common()[unlike(core, one)] {
 			return true
 		}
 	}
-	return common[core]
+	return common()[core]
 }
 
 // unlike puts letters in the place of the digits and signs that look like them; one is that for 1.
@@ -75,7 +75,7 @@ func (a About) gives(password string) bool {
 			letters++
 		}
 	}
-	return found && (letters < leastWord || common[left])
+	return found && (letters < leastWord || common()[left])
 }
 
 // words are the words that a guesser knows, the longest first.

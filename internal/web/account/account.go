@@ -16,7 +16,7 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var set = page.MustParse(files)
+var set = page.Templates(files)
 
 // scripts improve pages that also work without them.
 var scripts = []string{"reader.js"}

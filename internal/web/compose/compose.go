@@ -41,7 +41,7 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var set = page.MustParse(files)
+var set = page.Templates(files)
 
 // Pages are the pages of this package.
 type Pages struct {

@@ -20,7 +20,7 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var set = page.MustParse(files)
+var set = page.Templates(files)
 
 // section is the section of these pages in the navigation.
 const section = "operations"

@@ -8,7 +8,7 @@
 //
 //	//go:embed *.html
 //	var files embed.FS
-//	var set = page.MustParse(files)
+//	var set = page.Templates(files)
 //
 //	func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 //		…

@@ -14,7 +14,7 @@ import (
 	"postern/internal/problem/document"
 )
 
-var own = MustParse(base)
+var own = Templates(base)
 
 // fail renders an error as a page. The status is the one that the API gives the same
 // error.
@@ -73,7 +73,7 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(f.Status)
-	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
+	_ = own.byName()["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
 // Failure returns an error that is shown as a page with this status, title and detail.

@@ -25,9 +25,9 @@ func TestIsolate(t *testing.T) {
 		`<h2 dir="auto">{{if .}}<b>New</b> {{end}}{{.}}</h2>`:   `<h2 dir="auto"><b>New</b> ` + apart + `</h2>`,
 		`<h2 dir="auto"><a>{{.}}</a></h2>`:                      `<h2 dir="auto"><a>` + apart + `</a></h2>`,
 	} {
-		set := MustParse(fstest.MapFS{"a.html": {Data: []byte(`{{define "main"}}` + template + `{{end}}`)}})
+		set := Templates(fstest.MapFS{"a.html": {Data: []byte(`{{define "main"}}` + template + `{{end}}`)}})
 		var got strings.Builder
-		if err := set.byName["a.html"].ExecuteTemplate(&got, "main", hebrew); err != nil {
+		if err := set.byName()["a.html"].ExecuteTemplate(&got, "main", hebrew); err != nil {
 			t.Fatal(err)
 		}
 		if got.String() != want {

@@ -20,7 +20,7 @@ func withParts(t *testing.T) *webtest.Site {
 	t.Helper()
 	s := *webtest.New(t)
 	renderer := s.Web.Renderer
-	set := page.MustParse(os.DirFS("testdata"))
+	set := page.Templates(os.DirFS("testdata"))
 	show := func(errors page.Errors) page.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
 			return renderer.Render(w, r, set, page.View{Template: "parts.html", Title: "Parts", Section: "messages", Errors: errors})

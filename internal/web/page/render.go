@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"sync"
 	"time"
 
 	"postern/internal/access/policy"
@@ -20,20 +21,29 @@ import (
 //go:embed templates/*.html
 var base embed.FS
 
-// Set holds the templates of a package of pages, each within the layout.
-type Set struct{ byName map[string]*template.Template }
+// Set holds the templates of a package of pages, each within the layout. It may be used by many
+// goroutines at once.
+type Set struct {
+	byName func() map[string]*template.Template
+}
 
 // shared is the file whose definitions all other files of a set may use.
 const shared = "shared.html"
 
-// MustParse reads every .html file of a file system. It panics if one is not a valid
-// template, because embedded files can't change after the build.
-func MustParse(files fs.FS) *Set {
+// Templates returns the set of every .html file of a file system. They are parsed at the first
+// use, because most processes and all verbs of the command line show no page. That use panics if
+// one is not a valid template: embedded files can't change after the build, and the tests show
+// every page.
+func Templates(files fs.FS) *Set {
+	return &Set{sync.OnceValue(func() map[string]*template.Template { return parsed(files) })}
+}
+
+func parsed(files fs.FS) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(funcs).ParseFS(base, "templates/*.html"))
 	if own, err := fs.ReadFile(files, shared); err == nil {
 		template.Must(layout.New(shared).Parse(string(own)))
 	}
-	set := &Set{map[string]*template.Template{}}
+	byName := map[string]*template.Template{}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || path.Ext(name) != ".html" || name == shared {
 			return err
@@ -44,13 +54,13 @@ func MustParse(files fs.FS) *Set {
 		}
 		t := template.Must(template.Must(layout.Clone()).New(path.Base(name)).Parse(string(text)))
 		isolateAll(t)
-		set.byName[path.Base(name)] = t
+		byName[path.Base(name)] = t
 		return nil
 	})
 	if err != nil {
 		panic(err)
 	}
-	return set
+	return byName
 }
 
 // View is a page to be rendered.
@@ -116,7 +126,7 @@ func (rd *Renderer) Fragment(w http.ResponseWriter, r *http.Request, set *Set, d
 }
 
 func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
-	t := set.byName[v.Template]
+	t := set.byName()[v.Template]
 	if t == nil {
 		return fmt.Errorf("there is no template %q", v.Template)
 	}

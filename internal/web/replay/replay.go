@@ -25,7 +25,7 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var set = page.MustParse(files)
+var set = page.Templates(files)
 
 const (
 	section = "operations"

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed *.css *.js *.svg *.txt vendor
@@ -26,13 +27,15 @@ var files embed.FS
 const Prefix = "/static/"
 
 type file struct {
-	plain, zipped []byte
-	mediaType     string
-	tag           string // the beginning of its SHA-256
+	plain     []byte
+	zipped    func() []byte
+	mediaType string
+	tag       string // the beginning of its SHA-256
 }
 
-// all are the files by name.
-var all = load()
+// all are the files by name. They are read at the first use, and each is compressed at its first
+// request, because most processes serve none.
+var all = sync.OnceValue(load)
 
 func load() map[string]file {
 	found := map[string]file{}
@@ -45,7 +48,7 @@ func load() map[string]file {
 			return err
 		}
 		digest := sha256.Sum256(data)
-		found[name] = file{data, zip(data), mediaType(name), hex.EncodeToString(digest[:8])}
+		found[name] = file{data, sync.OnceValue(func() []byte { return zip(data) }), mediaType(name), hex.EncodeToString(digest[:8])}
 		return nil
 	})
 	if err != nil {
@@ -79,7 +82,7 @@ func mediaType(name string) string {
 // URL returns the address at which browsers cache a file for good. It panics if there
 // is no such file.
 func URL(name string) string {
-	f, ok := all[name]
+	f, ok := all()[name]
 	if !ok {
 		panic("static: no file " + name)
 	}
@@ -88,7 +91,7 @@ func URL(name string) string {
 
 // ServeHTTP serves the files below [Prefix].
 func ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f, ok := all[strings.TrimPrefix(r.URL.Path, Prefix)]
+	f, ok := all()[strings.TrimPrefix(r.URL.Path, Prefix)]
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -108,7 +111,7 @@ func ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	data := f.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		data = f.zipped
+		data = f.zipped()
 	}
 	_, _ = w.Write(data)
 }

@@ -53,14 +53,14 @@ func TestFilesAreCompressedOnRequest(t *testing.T) {
 
 // Every third-party file has its licence beside it.
 func TestEveryVendoredFileHasItsLicence(t *testing.T) {
-	for name := range all {
+	for name := range all() {
 		if stem, script := strings.CutSuffix(name, ".min.js"); script {
-			if _, ok := all[stem+".LICENSE.txt"]; !ok {
+			if _, ok := all()[stem+".LICENSE.txt"]; !ok {
 				t.Errorf("%s has no licence beside it", name)
 			}
 		}
 	}
-	if !strings.Contains(string(all["app.css.LICENSE.txt"].plain), "govuk-frontend") {
+	if !strings.Contains(string(all()["app.css.LICENSE.txt"].plain), "govuk-frontend") {
 		t.Error("the licence of govuk-frontend is missing")
 	}
 }
@@ -68,7 +68,7 @@ func TestEveryVendoredFileHasItsLicence(t *testing.T) {
 // The style sheet loads nothing from other sites, needs no web font, and contains no other
 // organisation's name.
 func TestStyleIsOurOwn(t *testing.T) {
-	css := string(all["app.css"].plain)
+	css := string(all()["app.css"].plain)
 	for _, url := range regexp.MustCompile(`url\([^)]*\)`).FindAllString(css, -1) {
 		if url != `url("icon.svg")` {
 			t.Errorf("it loads %s", url)
@@ -85,7 +85,7 @@ func TestStyleIsOurOwn(t *testing.T) {
 func TestStylesAndScriptsAreSmall(t *testing.T) {
 	var sum int
 	for _, name := range []string{"app.css", "vendor/htmx.min.js", "app.js", "forms.js", "menus.js", "search.js", "session.js", "icon.svg"} {
-		sum += len(all[name].zipped)
+		sum += len(all()[name].zipped())
 	}
 	if sum > 50_000 {
 		t.Errorf("they have %d bytes", sum)
