@@ -18,6 +18,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
+	"postern/internal/giveup"
 )
 
 // passwordOf returns the name of the variable with the password of a NATS user.
@@ -112,10 +113,10 @@ func TestWhatUsersMayDo(t *testing.T) {
 	}
 	go s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(giveup.After) {
 		t.Fatal("the server does not start")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	logs := map[string]*eventlog.Log{}
 	conns := map[string]*nats.Conn{}

@@ -27,6 +27,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/embedded/porttest"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/proof/merkle"
 	"postern/internal/store"
@@ -149,7 +150,7 @@ func newStack(t *testing.T) *stack {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	t.Cleanup(cancel)
 	s := &stack{T: t, ctx: ctx, services: project(t).Services, postgres: startPostgres(t), dir: dir}
 
@@ -162,7 +163,7 @@ func newStack(t *testing.T) *stack {
 	}
 	go broker.Start()
 	t.Cleanup(func() { broker.Shutdown(); broker.WaitForShutdown() })
-	if !broker.ReadyForConnections(20 * time.Second) {
+	if !broker.ReadyForConnections(giveup.After) {
 		t.Fatal("the NATS server does not start")
 	}
 	s.nats = broker.Addr().String()

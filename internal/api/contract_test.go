@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/limits"
 )
 
@@ -284,7 +284,7 @@ func TestStream(t *testing.T) {
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/v1/messages/"+id+"/stream", nil)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postern/internal/content"
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process/up"
 	"postern/internal/proof/checkpoint"
@@ -125,7 +126,7 @@ func (u *used) ask(method, url, body string, into any) {
 
 func (p postern) eventually(what string, reached func() bool) {
 	p.t.Helper()
-	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(giveup.After), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !reached() {
 		select {

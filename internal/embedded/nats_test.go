@@ -19,6 +19,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/filelock"
 	"postern/internal/embedded/natstest"
+	"postern/internal/giveup"
 )
 
 // fill creates a stream with one msg.
@@ -140,7 +141,7 @@ func TestConnectionsComeBackAfterARestart(t *testing.T) {
 	for range 2 {
 		select {
 		case <-back:
-		case <-time.After(30 * time.Second):
+		case <-time.After(giveup.After):
 			t.Fatal("timed out waiting for the connections' return")
 		}
 	}
@@ -191,7 +192,7 @@ func TestAUserMayDoNoMoreThanIsAllowed(t *testing.T) {
 			if !errors.Is(err, nats.ErrPermissionViolation) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(giveup.After):
 			t.Errorf("%s was not refused", name)
 		}
 	}

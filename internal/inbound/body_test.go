@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern/internal/giveup"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -197,7 +199,7 @@ func TestALongAnswer(t *testing.T) {
 		w := newWire(t, func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
-			case <-time.After(2 * time.Minute):
+			case <-time.After(giveup.After):
 			}
 			ended <- r.Context().Err()
 		})

@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
@@ -149,7 +150,7 @@ func (f *failover) settledBy(t *testing.T, w *Worker) {
 	t.Helper()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(giveup.After); ; {
 		_ = w.settlePromotion(t.Context()) // broken connections of before
 		if settled, err := w.isSettled(t.Context()); err == nil && settled {
 			return
@@ -413,7 +414,7 @@ func (f *failover) await(t *testing.T) {
 	f.Pool.Reset()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(time.Minute); f.admin.Ping(t.Context()) != nil || f.Pool.Ping(t.Context()) != nil; {
+	for deadline := time.After(giveup.After); f.admin.Ping(t.Context()) != nil || f.Pool.Ping(t.Context()) != nil; {
 		select {
 		case <-poll.C:
 		case <-deadline:
@@ -607,7 +608,7 @@ func TestNoNumberIsGivenTwice(t *testing.T) {
 	pair.FailOver(t)
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(time.Minute); pool.Ping(t.Context()) != nil; {
+	for deadline := time.After(giveup.After); pool.Ping(t.Context()) != nil; {
 		select {
 		case <-poll.C:
 		case <-deadline:

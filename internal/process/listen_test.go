@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/certificate/certificatetest"
 	"postern/internal/config"
+	"postern/internal/giveup"
 	"postern/internal/inbound"
 	"postern/internal/telemetry"
 )
@@ -146,7 +147,7 @@ func TestSIGHUPReadsTheCertificateAgain(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(giveup.After), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for name() != "second.example.test" {
 		select {

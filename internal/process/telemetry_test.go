@@ -28,6 +28,7 @@ import (
 	"postern/internal/embedded/porttest"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process"
 	"postern/internal/recorder/position"
@@ -176,7 +177,7 @@ func (c *clinic) value(p config.Process, sample string) string {
 
 func (c *clinic) eventually(what string, reached func() bool) {
 	c.Helper()
-	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(giveup.After), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !reached() {
 		select {

@@ -18,6 +18,7 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/outbox"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/project"
@@ -204,7 +205,7 @@ func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
 // acknowledge acknowledges the recorded deliveries, as notify workers do.
 func acknowledge(t *testing.T, log *eventlog.Log) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), giveup.After)
 	defer stop()
 	var lanes []consume.Lane
 	for _, name := range []string{eventlog.NotifyBulk, eventlog.NotifyDirect} {

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
+	"postern/internal/giveup"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -35,7 +36,7 @@ func (l lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, ni
 // await returns when a line with text was logged.
 func (l lines) await(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(giveup.After); ; {
 		select {
 		case line := <-l:
 			if strings.Contains(line, text) {

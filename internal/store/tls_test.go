@@ -5,9 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"postern/internal/certificate/certificatetest"
+	"postern/internal/giveup"
 	"postern/internal/store"
 	"postern/internal/store/tlstest"
 )
@@ -30,7 +30,7 @@ func TestTLS(t *testing.T) {
 	}
 	check := func(name, databaseURL, says string) {
 		t.Helper()
-		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		ctx, stop := context.WithTimeout(t.Context(), giveup.After)
 		defer stop()
 		said := make(lines, 100)
 		opened := make(chan error, 1)

@@ -21,6 +21,7 @@ import (
 	"postern/internal/directory/imports"
 	"postern/internal/directory/upload"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/unsubscribe"
 	"postern/internal/record/emergency"
@@ -191,7 +192,7 @@ func (c *clinic) send(t *testing.T, place string, request compose.Request, files
 		c.Await(t, sent.Seq)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	for {
 		changed := c.Position.Changed()

@@ -35,6 +35,7 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/inbox/delivered"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
@@ -150,7 +151,7 @@ func (s *System) awaitVerdict(t testing.TB) {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(giveup.After)
 	for {
 		err := s.Position.Intact(t.Context())
 		if err == nil {
@@ -263,7 +264,7 @@ func (s *System) publishAndWait(t testing.TB, all ...events.Event) {
 // Await waits until everything up to seq is projected.
 func (s *System) Await(t testing.TB, seq uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	if err := s.Position.Wait(ctx, seq); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/reader"
 	"postern/internal/directory/audience"
+	"postern/internal/giveup"
 	"postern/internal/store/keyfile"
 	"postern/internal/web/webtest"
 )
@@ -91,7 +92,7 @@ func (c *clinic) send(t *testing.T, to audience.Selection, documents ...uuid.UUI
 		compose.Request{Subject: "Your care plan", Body: body, Recipients: to, AttachmentIDs: documents, UndoSeconds: &now})
 	must(t, err)
 	c.sent = append(c.sent, sent.ID)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	for {
 		changed := c.Position.Changed()

@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/embedded"
 	"postern/internal/embedded/porttest"
+	"postern/internal/giveup"
 )
 
 // Option changes the config of a server.
@@ -47,7 +48,7 @@ func Start(t testing.TB, opts ...Option) *embedded.NATS {
 	if cfg.StoreDir == "" {
 		cfg.StoreDir = t.TempDir()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	n, err := embedded.StartNATS(ctx, cfg)
 	if err != nil {
@@ -111,7 +112,7 @@ func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
 // server has no notification for that.
 func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(giveup.After)
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {

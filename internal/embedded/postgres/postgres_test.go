@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/embedded/filelock"
 	"postern/internal/embedded/postgres"
+	"postern/internal/giveup"
 )
 
 // startPostgres starts a server over dir that ends with the test.
@@ -66,7 +67,7 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(30 * time.Second):
+	case <-time.After(giveup.After):
 		t.Fatal("timed out waiting for: ", what)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -16,6 +15,7 @@ import (
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/schemas"
 )
 
@@ -38,7 +38,7 @@ func On(t testing.TB, server *embedded.NATS) *eventlog.Log {
 func Unchecked(t testing.TB, server *embedded.NATS) *eventlog.Log {
 	t.Helper()
 	log := eventlog.New(natstest.Connect(t, server, "test"), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	if err := log.Ensure(ctx, 1); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ var errEnd = errors.New("the end of the record")
 // not satisfy its schema, or has the wrong subject or headers.
 func Check(t testing.TB, log *eventlog.Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own context has ended
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After) // the test's own context has ended
 	defer cancel()
 	state, err := log.State(ctx)
 	if err != nil || state.Last == 0 {

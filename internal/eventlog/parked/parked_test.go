@@ -22,6 +22,7 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/health"
 	"postern/internal/limits"
 	"postern/internal/recorder/rebuild"
@@ -56,7 +57,7 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(b.worker.Close)
 	b.lane = consume.Lane{Consumer: eventlog.FanoutDirect, Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, giveup.After)
 		defer cancel()
 		if err := b.worker.Ping(ctx); err != nil {
 			return fmt.Errorf("the handler got no connection: %s", err) // %s, not %w: not a transient error

@@ -23,6 +23,7 @@ import (
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/merkle"
@@ -87,7 +88,7 @@ func newIssued(t *testing.T) *issued {
 
 func (i *issued) issue(t *testing.T, portalUser string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	r, err := i.office.Issue(ctx, issuer.Request{MessageID: i.id, PortalUserID: portalUser, Actor: "staff:reviewer"})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/recorder/position"
 )
 
@@ -181,7 +182,7 @@ func (r *Running) Says(t testing.TB, evs ...events.Event) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	if err := r.Watcher.Wait(ctx, last); err != nil {
 		t.Fatal(err)
@@ -192,7 +193,7 @@ func (r *Running) Says(t testing.TB, evs ...events.Event) {
 // from the next renewal of the recorder's lease.
 func (r *Running) Verdict(t testing.TB) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()

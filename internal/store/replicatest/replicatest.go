@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/embedded/postgres"
+	"postern/internal/giveup"
 	"postern/internal/store"
 )
 
@@ -55,7 +56,7 @@ func start(t testing.TB, dir, name string) *postgres.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 		defer cancel()
 		_ = server.Stop(ctx)
 	})
@@ -156,7 +157,7 @@ func (p *Pair) await(t testing.TB, server *postgres.Server, sql string, args ...
 	defer func() { _ = conn.Close(context.Background()) }()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(giveup.After); ; {
 		var holds bool
 		if err := conn.QueryRow(t.Context(), sql, args...).Scan(&holds); err != nil {
 			t.Fatalf("%s: %v", sql, err)

@@ -25,12 +25,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/embedded/postgres"
+	"postern/internal/giveup"
 	"postern/internal/store"
 )
 
@@ -108,7 +108,7 @@ func Cluster(t testing.TB) *postgres.Server {
 }
 
 func start() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "storetest-")
 	if err != nil {
@@ -165,7 +165,7 @@ func stop() error {
 	if cluster.server == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	return errors.Join(cluster.server.Stop(ctx), os.RemoveAll(cluster.dir))
 }
@@ -173,7 +173,7 @@ func stop() error {
 func admin(t testing.TB, server *postgres.Server, statement string) {
 	t.Helper()
 	// Not the test's context, which has ended at the time of the cleanup.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	if err := execute(ctx, server, statement); err != nil {
 		t.Fatalf("storetest: %v", err)

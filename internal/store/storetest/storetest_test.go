@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/giveup"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -49,7 +50,7 @@ func TestAKilledTestBinaryLeavesNothing(t *testing.T) {
 	dir := filepath.Dir(u.Query().Get("host"))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.After(30 * time.Second); ; {
+	for deadline := time.After(giveup.After); ; {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 			return
 		}

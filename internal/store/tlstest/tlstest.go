@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/embedded/porttest"
 	"postern/internal/embedded/postgres"
+	"postern/internal/giveup"
 )
 
 // Server is a PostgreSQL that ends with the test.
@@ -48,7 +48,7 @@ func Start(t testing.TB, hba, clientsFile string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 		defer cancel()
 		_ = s.server.Stop(ctx)
 	})

@@ -19,10 +19,8 @@ import (
 	"time"
 
 	"postern/internal/embedded/porttest"
+	"postern/internal/giveup"
 )
-
-// deadline ends a test that hangs. No working test comes near it.
-const deadline = 4 * time.Minute
 
 // A system is a running `postern up` with a clinic.
 type system struct {
@@ -97,7 +95,7 @@ func (s *system) start(path string) {
 		_ = up.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(deadline):
+		case <-time.After(giveup.After):
 			s.t.Error("the system does not end")
 			_ = up.Process.Kill()
 		}
@@ -134,7 +132,7 @@ func (s *system) watch() (release func()) {
 // await polls: there is no other way to learn the state of another process.
 func (s *system) await(what string, reached func(context.Context) bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(s.t.Context(), giveup.After)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -142,7 +140,7 @@ func (s *system) await(what string, reached func(context.Context) bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.t.Fatalf("%s: not after %s", what, deadline)
+			s.t.Fatalf("%s: not after %s", what, giveup.After)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/directory/audience"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/web/webtest"
 )
 
@@ -204,7 +205,7 @@ func (s *system) until(what, query string) {
 	s.t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(giveup.After)
 	for {
 		var reached bool
 		if err := s.Admin.QueryRow(s.t.Context(), query).Scan(&reached); err != nil {

@@ -128,6 +128,7 @@ var imports = map[string]string{
 	"content/clamd":      "problem",
 
 	// Limits that a clinic may choose.
+	"giveup": "",
 	"limits": "text/number text/size",
 
 	// Handling of text.

@@ -25,6 +25,7 @@ import (
 	"postern/internal/directory/audience"
 	"postern/internal/directory/upload"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/inbound"
 	"postern/internal/notify/replay"
 	"postern/internal/process"
@@ -344,7 +345,7 @@ func (c *clinic) send(t *testing.T, object string, request compose.Request) {
 		c.Await(t, sent.Seq)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	for {
 		changed := c.Position.Changed()
@@ -403,7 +404,7 @@ func (c *clinic) uploadImport(t *testing.T) {
 	c.objects["import"] = id.String()
 	again := time.NewTicker(10 * time.Millisecond) // no one is notified when the check ends
 	defer again.Stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(giveup.After); ; {
 		found, err := c.Web.Uploads.Get(t.Context(), subject(c.olga), id)
 		if err != nil {
 			t.Fatal(err)

@@ -27,6 +27,7 @@ import (
 
 	"postern/internal/cli"
 	"postern/internal/config"
+	"postern/internal/giveup"
 	"postern/internal/process/up"
 )
 
@@ -344,7 +345,7 @@ func (c *client) eventually(what string, reached func() bool) {
 	c.t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(time.Minute); !reached(); {
+	for deadline := time.After(giveup.After); !reached(); {
 		select {
 		case <-again.C:
 		case <-deadline:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 )
 
@@ -36,7 +37,7 @@ func (s *system) send() *blast {
 		s.Fatal(err)
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(s.Context(), deadline)
+		ctx, cancel := context.WithTimeout(s.Context(), giveup.After)
 		defer cancel()
 		b.posted <- b.post(ctx)
 	}()
@@ -128,7 +129,7 @@ func (b *blast) settle() {
 
 // state describes the progress of the blast, for a failure.
 func (b *blast) state() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	var text string
 	err := b.pool.QueryRow(ctx, `

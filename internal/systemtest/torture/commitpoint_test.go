@@ -29,6 +29,7 @@ import (
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/fanout"
+	"postern/internal/giveup"
 	"postern/internal/notify"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
@@ -265,7 +266,7 @@ func (in *inside) awaitCrash(l *instance) {
 	in.Helper()
 	select {
 	case <-l.crashed:
-	case <-time.After(deadline):
+	case <-time.After(giveup.After):
 		in.Fatalf("the instance does not crash. %s", in.state())
 	}
 }

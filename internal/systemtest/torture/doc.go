@@ -46,7 +46,7 @@
 //
 // The short form runs with all other tests. The long form, `make torture`, kills each
 // kind of process twenty times in blasts to 20,000 portal users. Except for outages,
-// no test waits for a fixed time: deadlines only end a test that hangs, and are
-// generous. A test ends the processes that it started, by process id; a watchdog does
+// no test waits for a fixed time, and only the long form judges how long something
+// took. A test ends the processes that it started, by process id; a watchdog does
 // so if the test itself was killed.
 package torture

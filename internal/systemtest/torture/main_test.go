@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/embedded"
 	"postern/internal/eventlog"
+	"postern/internal/giveup"
 	"postern/internal/store/storetest"
 )
 
@@ -75,14 +76,11 @@ func serveNATS(folder, listen string) error {
 	return server.Shutdown()
 }
 
-// deadline ends tests that hang. No working test comes near it.
-const deadline = 4 * time.Minute
-
 // eventually polls until reached returns true: there is no other way to learn the
-// progress of other processes. After the deadline the test fails with the state.
+// progress of other processes. After [giveup.After] the test fails with the state.
 func eventually(t testing.TB, every time.Duration, what string, state func() string, reached func(context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -90,7 +88,7 @@ func eventually(t testing.TB, every time.Duration, what string, state func() str
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: not after %s. %s", what, deadline, state())
+			t.Fatalf("%s: not after %s. %s", what, giveup.After, state())
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"postern/internal/embedded/postgres"
+	"postern/internal/giveup"
 )
 
 // A killable can be killed at once and started again.
@@ -78,7 +79,7 @@ func (p *childProcess) signal(t testing.TB, s syscall.Signal) int {
 	select {
 	case status := <-p.status:
 		return status
-	case <-time.After(deadline):
+	case <-time.After(giveup.After):
 		t.Fatalf("%s does not exit:\n%s", p.name, p.logged())
 		return 0
 	}
@@ -124,7 +125,7 @@ func (c *cluster) url() string {
 
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	var err error
 	if c.server != nil {
@@ -151,7 +152,7 @@ func (c *cluster) stop(t testing.TB) {
 	if c.server == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), giveup.After)
 	defer cancel()
 	if err := c.server.Stop(ctx); err != nil {
 		t.Error(err)

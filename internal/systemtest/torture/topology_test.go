@@ -50,8 +50,10 @@ func TestTheTopology(t *testing.T) {
 	began := time.Now()
 	b = s.send()
 	b.await(moment{delivered, 1})
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("no recorder recorded for %s", took)
+	took := time.Since(began)
+	t.Logf("no recorder recorded for %s", took.Round(time.Millisecond))
+	if *long && took > 10*time.Second {
+		t.Error("that is too long")
 	}
 	b.settle()
 	b.verdict()

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/giveup"
 )
 
 // An outcome is the result of a message: the deliveries and the states of the alerts on
@@ -99,7 +99,7 @@ func (o *outcome) judge() (wrong []string, unknown int) {
 // alerts.
 func (b *blast) verdict() (unknown int) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), deadline)
+	ctx, cancel := context.WithTimeout(b.Context(), giveup.After)
 	defer cancel()
 	snapshot, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -162,7 +162,7 @@ func tables(ctx context.Context, t testing.TB, db querier, message uuid.UUID, st
 // second copy.
 func (s *system) checkRecord() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.Context(), giveup.After)
 	defer cancel()
 	log, err := s.log(ctx)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/labels"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process"
@@ -226,7 +227,7 @@ func linkOf(t *testing.T, s *webtest.Site, n int, to, subject string) string {
 
 func mailOf(t *testing.T, s *webtest.Site, n int) (mail sendgridfake.Mail) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	if err := s.Mails.WaitFor(ctx, n); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory/audience"
+	"postern/internal/giveup"
 	"postern/internal/web/webtest"
 )
 
@@ -78,7 +79,7 @@ func (c *clinic) sendAs(t *testing.T, staff policy.Subject, subject string, to s
 // until loads the page after each event that the recorder handles, until it shows a text.
 func (c *clinic) until(t *testing.T, v *webtest.Visitor, path, text string) *webtest.Page {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(giveup.After)
 	for {
 		changed := c.Position.Changed()
 		page := v.Get(path)

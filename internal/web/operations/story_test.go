@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory/audience"
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder/rebuild"
 	"postern/internal/web/webtest"
@@ -62,7 +63,7 @@ func (c *clinic) send(t *testing.T, to audience.Selection) uuid.UUID {
 // until waits until a query about a message returns n.
 func (c *clinic) until(t *testing.T, what string, n int, sql string, args ...any) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -8,13 +8,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
+	"postern/internal/giveup"
 	"postern/internal/web/webtest"
 )
 
@@ -23,7 +23,7 @@ var linkIn = regexp.MustCompile(`http://\S+`)
 // letterLink waits for the nth mail, and returns its link as a path.
 func (c clinic) letterLink(n int) string {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), giveup.After)
 	defer cancel()
 	if err := c.Mails.WaitFor(ctx, n); err != nil {
 		c.t.Fatal(err)

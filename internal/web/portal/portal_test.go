@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -18,6 +17,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory/audience"
+	"postern/internal/giveup"
 	"postern/internal/web/webtest"
 )
 
@@ -59,7 +59,7 @@ func (c clinic) send(m message, to ...string) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), giveup.After)
 	defer cancel()
 	if err := c.Mails.WaitFor(ctx, alerts); err != nil {
 		c.t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/directory/audience"
 	"postern/internal/events"
+	"postern/internal/giveup"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
@@ -90,7 +91,7 @@ func (c *clinic) send(t *testing.T, r compose.Request) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	for {
 		changed := c.Position.Changed()

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
+	"postern/internal/giveup"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process"
 	"postern/internal/web/webtest"
@@ -21,7 +22,7 @@ import (
 // mails waits until the stand-in has caught n mails, and returns them oldest first.
 func mails(t *testing.T, s *webtest.Site, n int) (all []sendgridfake.Mail) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	if err := s.Mails.WaitFor(ctx, n); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"postern/internal/giveup"
 )
 
 // chromium is the browser of this test binary, started at first use and ended by
@@ -91,7 +92,7 @@ func startChromium() (err error) {
 // endChromium ends Chromium and removes its files; [Main] calls it at the end.
 func endChromium() error {
 	if chromium.ctx != nil && chromium.err == nil {
-		ctx, cancel := context.WithTimeout(chromium.ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(chromium.ctx, giveup.After)
 		defer cancel()
 		// A browser that does not end in time is killed.
 		_ = chromedp.Cancel(ctx)

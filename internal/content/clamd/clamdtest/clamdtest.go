@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postern/internal/giveup"
 )
 
 // EICAR returns the test file that every virus scanner knows (https://www.eicar.org). It is put
@@ -83,7 +85,7 @@ func find() string {
 
 // answers waits until clamd accepts connections. It polls, because clamd does not say so.
 func (d *Daemon) answers(t testing.TB) bool {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), giveup.After)
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
