@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
 	"postern/internal/embedded/postgres"
@@ -80,7 +81,11 @@ func makeTemplate(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	err = execute(ctx, server, `CREATE DATABASE `+template)
+	conn, err := pgx.Connect(ctx, server.URL())
+	if err == nil {
+		_, err = conn.Exec(ctx, `CREATE DATABASE `+template)
+		err = errors.Join(err, conn.Close(ctx))
+	}
 	if err == nil {
 		err = store.Migrate(ctx, named(server.URL(), template), nil)
 	}
