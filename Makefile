@@ -41,8 +41,8 @@ test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 	@sh tools/setup.sh have scanner || echo "make test: NO DOCUMENT WAS SCANNED BY A REAL VIRUS SCANNER: run sh tools/setup.sh scanner to install ClamAV" >&2
 
-# All steps except the linters compile with the race detector, including the programs that
-# tests start, so that each step reuses Go's build cache from the step before.
+# All steps compile with the race detector, so that each reuses Go's build cache from the step
+# before; except for the tools, and the tests of WHOLE with the programs that they start.
 check: export GOFLAGS := $(GOFLAGS) -race
 check: export CGO_ENABLED := 1
 check: TESTFLAGS += -vet=off # lint runs vet

@@ -3,6 +3,6 @@ package giveup
 
 import "time"
 
-// After is far longer than a working test waits on the slowest machine, and shorter than the
-// timeout of a test binary, so that a test that hangs says what it waited for.
-const After = 10 * time.Minute
+// After is far longer than a working test waits, also on a slow machine. It is shorter than the ten
+// minutes after which go test ends a test binary, so that a test that hangs says what it waited for.
+const After = 8 * time.Minute

@@ -34,7 +34,7 @@ var open = []string{
 	"GET /sign-in/link",
 	"GET /sign-in/organisation",
 	"GET /sign-in/organisation/back",
-	"GET /stop/{token}", "POST /stop/{token}", // for whoever has the link of an alert
+	"GET /stop/{token}", "POST /stop/{token}", // opened by the link in an alert, without signing in
 	"GET /{$}",
 	"POST /forgotten",
 	"POST /portal/forgotten",

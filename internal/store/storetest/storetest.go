@@ -62,7 +62,6 @@ func Main(m *testing.M, also ...func() error) {
 func New(t testing.TB) string {
 	t.Helper()
 	// Copying the files takes half the time of the default, which writes every page to the WAL.
-	// Copying the files takes half the time of the default, which writes every page to the WAL.
 	return create(t, " TEMPLATE "+template+" STRATEGY file_copy")
 }
 
