@@ -23,7 +23,7 @@ import (
 var digest = "sha256:" + strings.Repeat("0a", 32)
 
 // optional are the members that a body may lack.
-var optional = map[string]bool{"confirmed": true, "reason": true, "sendgrid_message_id": true, "seq": true, "source": true,
+var optional = map[string]bool{"logo": true, "confirmed": true, "reason": true, "sendgrid_message_id": true, "seq": true, "source": true,
 	"bounce": true, "status": true, "dead_address_of": true, "oldest": true, "newest": true,
 	"/public/entries": true, "/private/seed": true, // of an outcome without exceptions
 	"/filter/message_id": true, "/filter/from": true, "/filter/to": true, "/filter/domain": true, "/filter/attempt": true}

@@ -43,8 +43,8 @@ type Config struct {
 	TwoPersonAge time.Duration
 	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
 	PasswordCost Cost
-	// Clinic is the clinic's name, which is no password. It may be empty.
-	Clinic string
+	// Clinic returns the clinic's name, which is no password; "" if it has none. It may be nil.
+	Clinic func(context.Context) string
 	// Source says how much of a client's address is recorded where a sign-in fails.
 	Source inbound.Coarse
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.

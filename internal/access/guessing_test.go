@@ -360,7 +360,7 @@ func TestNewPasswordsHaveTurns(t *testing.T) {
 // The clinic's name and the person's own are no passwords, wherever a password is set.
 func TestPasswordsOfTheClinicsContextAreRefused(t *testing.T) {
 	c := newClinic(t)
-	c.cfg.Clinic = "Lakeside Practice"
+	c.cfg.Clinic = func(context.Context) string { return "Lakeside Practice" }
 	ada := c.hire(t, "ada.lovelace@clinic.example")
 	c.enrol(t, "pu-1", "noor@home.example", good)
 	for _, password := range []string{"Lakeside-2026-!", "lovelace-19840211", "brook-brook-1984"} {

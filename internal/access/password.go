@@ -39,8 +39,16 @@ func (c Cost) params() argon2id.Params {
 
 // checkPassword refuses a new password that is easy to guess for a person with that name and
 // e-mail address. It fails with [passwords.ErrRefused].
-func (g *Gate) checkPassword(password string, least limits.Characters, name, email string) error {
-	return passwords.Check(password, least, passwords.About{Clinic: g.cfg.Clinic, Name: name, Email: email})
+func (g *Gate) checkPassword(ctx context.Context, password string, least limits.Characters, name, email string) error {
+	return passwords.Check(password, least, passwords.About{Clinic: g.clinic(ctx), Name: name, Email: email})
+}
+
+// clinic returns the clinic's name, "" if it has none.
+func (g *Gate) clinic(ctx context.Context) string {
+	if g.cfg.Clinic == nil {
+		return ""
+	}
+	return g.cfg.Clinic(ctx)
 }
 
 // slots is how many passwords are hashed at a time: at most four, because each hash takes the

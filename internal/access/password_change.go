@@ -82,7 +82,7 @@ func (g *Gate) ChangeStaffPassword(ctx context.Context, who policy.Subject, curr
 	}
 	change, err := g.provePassword(ctx, who, current)
 	if errors.Is(err, passwords.ErrCurrent) {
-		return errors.Join(err, g.checkPassword(password, limits.StaffPassword, staff.Name, staff.Email))
+		return errors.Join(err, g.checkPassword(ctx, password, limits.StaffPassword, staff.Name, staff.Email))
 	}
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (g *Gate) ChangeStaffPassword(ctx context.Context, who policy.Subject, curr
 
 // setStaffPassword is setPortalPassword for a staff member, who is the actor.
 func (g *Gate) setStaffPassword(ctx context.Context, staff Staff, password string, change events.PasswordSet, entitled func(pgx.Tx) error) error {
-	if err := g.checkPassword(password, limits.StaffPassword, staff.Name, staff.Email); err != nil {
+	if err := g.checkPassword(ctx, password, limits.StaffPassword, staff.Name, staff.Email); err != nil {
 		return err
 	}
 	hash, err := g.passwords.hash(ctx, password)

@@ -132,7 +132,7 @@ func (g *Gate) SetPortalPassword(ctx context.Context, actor, portalUserID, passw
 // setPortalPassword records the change, and then calls entitled and sets the password in
 // one transaction. An error of entitled leaves the password as it is.
 func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser, password string, change events.PasswordSet, entitled func(pgx.Tx) error) error {
-	if err := g.checkPassword(password, limits.PortalPassword, u.name, u.email); err != nil {
+	if err := g.checkPassword(ctx, password, limits.PortalPassword, u.name, u.email); err != nil {
 		return err
 	}
 	if err := g.requireDistinct(ctx, u, password); err != nil {
@@ -195,7 +195,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 	}
 	change, err := g.provePassword(ctx, who, current)
 	if errors.Is(err, passwords.ErrCurrent) {
-		return errors.Join(err, g.checkPassword(password, limits.PortalPassword, u.name, u.email))
+		return errors.Join(err, g.checkPassword(ctx, password, limits.PortalPassword, u.name, u.email))
 	}
 	if err != nil {
 		return err

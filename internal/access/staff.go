@@ -166,7 +166,7 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 // createStaff is [Gate.CreateStaff] with further facts about the account, which are recorded
 // in the same batch.
 func (g *Gate) createStaff(ctx context.Context, actor string, n NewStaff, further func(staffID string) ([]events.Body, error)) (Staff, error) {
-	n, err := n.cleaned(g.cfg.Clinic)
+	n, err := n.cleaned(g.clinic(ctx))
 	if err != nil {
 		return Staff{}, err
 	}

@@ -287,6 +287,10 @@ func (w world) unauthenticated() *client { return w.anonymous(w.staff.t) }
 
 func (w world) wrongSettings() []wrong {
 	const thePassword = password
+	const clinic = "PUT /v1/clinic"
+	details := func(version, colour, logo string) string {
+		return `{"name":"","telephone":"","address":"","hours":"","help":"","version":` + version + `,"colour":"` + colour + `"` + logo + `}`
+	}
 	const getLabels, labels, listStaff, getPermissions, permissions, bcc, search = "GET /v1/labels", "PUT /v1/labels", "GET /v1/staff",
 		"GET /v1/staff/{id}/permissions", "PUT /v1/staff/{id}/permissions", "GET /v1/bcc", "GET /v1/search"
 	bare := "/v1/staff/" + w.bare.id + "/permissions"
@@ -334,6 +338,14 @@ func (w world) wrongSettings() []wrong {
 		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient.many"},
 		{"two lines", w.staff, labels, "", `{"patient":{"one":"a\nb","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"no permission", w.bare, labels, "", `{}`, false, nil, 403, ""},
+		{"unauthenticated", w.unauthenticated(), "GET /v1/clinic", "", "", false, nil, 401, ""},
+		{"an unreadable colour", w.staff, clinic, "", details("0", "#ffffff", ""), false, nil, 422, "body.colour"},
+		{"a colour and more", w.staff, clinic, "", details("0", "#000000;}", ""), false, nil, 422, "body.colour"},
+		{"no picture", w.staff, clinic, "", details("0", "", `,"logo":{"media_type":"image/png","data":"aGVsbG8="}`), false, nil, 422, "body.logo"},
+		{"another kind of picture", w.staff, clinic, "", details("0", "", `,"logo":{"media_type":"image/png","data":"PHN2Zy8+"}`), false, nil, 422, "body.logo.media_type"},
+		{"no version", w.staff, clinic, "", `{"name":"","telephone":"","address":"","hours":"","help":"","colour":""}`, false, nil, 422, "body.version"},
+		{"another version", w.staff, clinic, "", details("7", "", ""), false, nil, 409, ""},
+		{"no permission", w.bare, clinic, "", details("0", "", ""), false, nil, 403, ""},
 		{"unauthenticated", w.unauthenticated(), getLabels, "", "", false, nil, 401, ""},
 		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
@@ -166,7 +167,7 @@ func (s *system) wait(ctx context.Context, seq uint64) error {
 }
 
 func (s *system) gate() (*access.Gate, error) {
-	return access.New(access.Config{Pool: s.pool, Clinic: config.ClinicName(os.Environ()), Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
+	return access.New(access.Config{Pool: s.pool, Clinic: clinicstore.New(clinicstore.Config{Pool: s.pool, Name: config.ClinicName(os.Environ())}).Name, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
 // publicURL returns the address at which people reach the portal, "" if it is not known.

@@ -133,7 +133,8 @@ type Config struct {
 	// other, must be for two staff members to count as two people, as for an erasure. 0 looks at
 	// no ages. `postern up --demo` uses 0.
 	TwoPersonDays int `env:"TWO_PERSON_DAYS" envDefault:"7"`
-	// ClinicName is the clinic's name. Passwords that are made of it are refused.
+	// ClinicName is the clinic's name until an administrator sets it in Clinic Details. Passwords
+	// that are made of the name are refused.
 	ClinicName string `env:"CLINIC_NAME"`
 	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the
 	// numbers of bits of an IPv4 and of an IPv6 address. 0,0 records nothing of it.

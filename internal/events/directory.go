@@ -8,9 +8,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// The clinic's own labels, and its directory of patients and portal users.
+// The clinic's own labels and details, and its directory of patients and portal users.
 const (
 	TypeLabelChanged      Type = "label.changed"
+	TypeClinicChanged     Type = "clinic.changed"
 	TypeDirectoryImported Type = "directory.imported"
 )
 
@@ -19,6 +20,11 @@ var directoryTypes = []Descriptor{{
 	When:       "the clinic changes a label",
 	Publishers: []string{API}, Rows: []string{"labels"},
 	summary: summary(LabelChanged.summary),
+}, {
+	Type: TypeClinicChanged, Version: 1, Label: "Clinic details changed",
+	When:       "the clinic changes what the portal shows of it",
+	Publishers: []string{API}, Rows: []string{"clinic"},
+	summary: summary(ClinicChanged.summary),
 }, {
 	Type: TypeDirectoryImported, Version: 1, Label: "Directory imported",
 	When:       "an import changed the directory",
@@ -39,6 +45,30 @@ func (LabelChanged) EventType() Type        { return TypeLabelChanged }
 func (b LabelChanged) Key() []string        { return []string{b.Change.String(), b.Label} }
 func (LabelChanged) Message() uuid.UUID     { return uuid.Nil }
 func (b LabelChanged) summary(Names) string { return "changed the label " + b.Label }
+
+// ClinicChanged says that the clinic changed its name, logo, address or other details. It has all
+// of them, as they are from now on.
+type ClinicChanged struct {
+	Change    uuid.UUID   `json:"change"`
+	Name      string      `json:"name"`
+	Telephone string      `json:"telephone"`
+	Address   string      `json:"address"`
+	Hours     string      `json:"hours"`
+	Help      string      `json:"help"`
+	Colour    string      `json:"colour"`
+	Logo      *ClinicLogo `json:"logo,omitempty"`
+}
+
+// ClinicLogo is a picture that has passed clinic.ReadLogo.
+type ClinicLogo struct {
+	MediaType string `json:"media_type"`
+	Data      []byte `json:"data"`
+}
+
+func (ClinicChanged) EventType() Type      { return TypeClinicChanged }
+func (b ClinicChanged) Key() []string      { return []string{b.Change.String()} }
+func (ClinicChanged) Message() uuid.UUID   { return uuid.Nil }
+func (ClinicChanged) summary(Names) string { return "changed the clinic’s details" }
 
 // DirectoryImported says that an import changed the directory.
 type DirectoryImported struct {

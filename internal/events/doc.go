@@ -97,6 +97,7 @@
 //	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own    api                 -              -
 //	actions.refused        1        a person was refused many actions within a minute                                           api                 -              -
 //	label.changed          1        the clinic changes a label                                                                  api                 -              labels
+//	clinic.changed         1        the clinic changes what the portal shows of it                                              api                 -              clinic
 //	directory.imported     1        an import changed the directory                                                             api, recorder       -              -
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -
 //	record.exported        1        an export of the record is complete                                                         api                 -              -

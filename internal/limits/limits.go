@@ -56,6 +56,16 @@ const (
 	Reason Characters = 500
 	// Label is the most characters of a Custom Label.
 	Label Characters = 40
+	// ClinicLine is the most characters of the clinic's name or telephone.
+	ClinicLine Characters = 100
+	// ClinicLines is the most characters of the clinic's address or opening hours.
+	ClinicLines Characters = 500
+	// ClinicHelp is the most characters of the page of help.
+	ClinicHelp Characters = 10_000
+	// ClinicLogo is the most bytes of the logo as it is kept: an event holds it.
+	ClinicLogo Bytes = 48 << 10
+	// ClinicLogoFile is the most bytes of the file of a logo, before it is cleaned.
+	ClinicLogoFile Bytes = 1 << 20
 	// StaffName is the most characters of a staff member's name.
 	StaffName Characters = 200
 	// TokenName is the most characters of the name of an API token.
@@ -117,6 +127,11 @@ var All = []Limit{
 	{"SendAhead", SendAhead, "How far ahead a message can be scheduled"},
 	{"Reason", Reason, "A reason for a recall, an erasure, a pause, a replay or a parked event"},
 	{"Label", Label, "A Custom Label"},
+	{"ClinicLine", ClinicLine, "The clinic's name or telephone"},
+	{"ClinicLines", ClinicLines, "The clinic's address or opening hours"},
+	{"ClinicHelp", ClinicHelp, "The page of help in the portal"},
+	{"ClinicLogo", ClinicLogo, "The clinic's logo, as it is kept"},
+	{"ClinicLogoFile", ClinicLogoFile, "The file of a logo"},
 	{"StaffName", StaffName, "Name of a staff member"},
 	{"TokenName", TokenName, "Name of an API token"},
 	{"PasskeyName", PasskeyName, "Name of a passkey"},

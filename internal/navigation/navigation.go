@@ -84,6 +84,8 @@ var destinations = []Destination{
 		Keywords: "staff approve two people administrators worklist administration", Actions: may(policy.ChangeStaff)},
 	{Section: Administration, Text: "Custom Labels", Href: "/administration/labels", Setting: true,
 		Keywords: "rename {Patient} {Portal User} words names settings administration", Actions: may(policy.ChangeLabels)},
+	{Section: Administration, Text: "Clinic Details", Href: "/administration/clinic", Setting: true,
+		Keywords: "name logo telephone address opening hours colour help portal appearance letterhead settings administration", Actions: may(policy.ChangeClinic)},
 	{Section: Administration, Text: "{Portal Users}", Href: "/directory/portal-users",
 		Title: "Directory: {Portal Users}", Keywords: "people accounts links search administration", Actions: may(policy.SeeDirectory)},
 	{Section: Administration, Text: "{Patients}", Href: "/directory/patients",

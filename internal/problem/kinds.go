@@ -54,6 +54,7 @@ var (
 var (
 	AudienceChanged   = kind(409, "audience-changed", "The recipients have changed")
 	TooLate           = kind(409, "too-late", "It is too late for that")
+	ClinicChanged     = kind(409, "clinic-changed", "The clinic's details have changed")
 	LastAdministrator = kind(409, "last-administrator", "One staff member must be able to manage staff")
 	OwnAccount        = kind(409, "own-account", "You can’t do that to your own account")
 	StaffExists       = kind(409, "staff-exists", "There is a staff member with this address")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"postern/internal/access"
 	"postern/internal/access/groups"
 	"postern/internal/access/letter"
@@ -16,6 +18,7 @@ import (
 	"postern/internal/access/passkey"
 	"postern/internal/access/twopeople"
 	"postern/internal/api"
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/config"
 	"postern/internal/content/clamd"
 	"postern/internal/directory"
@@ -87,7 +90,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if c.ClamdAddr != "" {
 		scanner = clamd.New(c.ClamdAddr)
 	}
-	letters, closeLetters, err := lettersOf(c, b.logger)
+	letters, closeLetters, err := lettersOf(c, b.pool, b.logger)
 	if err != nil {
 		return err
 	}
@@ -179,13 +182,14 @@ func portalFirst(p *pace.Pace, next http.Handler) http.Handler {
 
 // lettersOf returns the configuration for sending links to set a password. Without the settings
 // of SendGrid, no links are sent.
-func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
+func lettersOf(c config.Config, pool *pgxpool.Pool, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
 	letters = letter.Config{PublicURL: c.PublicURL, PerSecond: c.LettersPerSecond, Logger: logger}
 	if c.SendGridAPIKey == "" {
 		logger.Warn("no links to set a password are sent: set SENDGRID_API_KEY and ALERT_FROM")
 		return letters, func() {}, nil
 	}
-	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL,
+		Clinic: clinicstore.New(clinicstore.Config{Pool: pool, Name: c.ClinicName}).Face})
 	if err != nil {
 		return letter.Config{}, nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"postern/internal/access/oidc"
 	"postern/internal/access/passkey"
 	"postern/internal/api"
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content"
@@ -50,6 +51,7 @@ import (
 	"postern/internal/web"
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
+	webclinic "postern/internal/web/clinic"
 	webcompose "postern/internal/web/compose"
 	"postern/internal/web/factors"
 	webmessages "postern/internal/web/messages"
@@ -99,7 +101,8 @@ type WebConfig struct {
 	TwoPersonAge time.Duration
 	// Passkeys makes and checks passkeys; nil: there are none.
 	Passkeys *passkey.Party
-	// PasswordCost, Clinic and SignInSource: see [access.Config].
+	// PasswordCost and SignInSource: see [access.Config]. Clinic is the clinic's name until an
+	// administrator sets it.
 	PasswordCost access.Cost
 	Clinic       string
 	SignInSource inbound.Coarse
@@ -150,6 +153,7 @@ type Web struct {
 	Letters   *letter.Letters
 	Health    *health.Status
 	Labels    *labelstore.Store
+	Clinic    *clinicstore.Store
 	Uploads   *upload.Uploads
 	Pauses    *pause.Pauses
 	Reports   *reports.Receiver
@@ -181,7 +185,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		_ = publisher.Wait(ctx, seq)
 	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Passkeys: cfg.Passkeys, TwoPersonAge: cfg.TwoPersonAge, PasswordCost: cfg.PasswordCost,
-		Organisation: cfg.Organisation, Facts: publisher, Clinic: cfg.Clinic, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
+		Organisation: cfg.Organisation, Facts: publisher, Clinic: clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Name: cfg.Clinic}).Name, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +200,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Lookups, Reader: w.Reader, Facts: publisher})
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
+	w.Clinic = clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Facts: publisher, Name: cfg.Clinic})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})
 	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
@@ -218,6 +223,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
+		api.ClinicOperations{Clinic: w.Clinic},
 		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
 		api.GrantOperations{Gate: gate},
 		api.InvitationOperations{Gate: gate, Letters: w.Letters},
@@ -234,7 +240,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.ErasureOperations{Retention: w.Retention},
 		api.EmergencyOperations{Emergencies: w.Emergencies},
 	)
-	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
+	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
 		Problems: problems, Log: cfg.Logger})
 	w.Pages = web.New(w.Renderer,
 		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
@@ -245,6 +251,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
 		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await}),
+		webclinic.New(w.Renderer, webclinic.Config{Clinic: w.Clinic}),
 		webunsubscribe.New(w.Renderer, webunsubscribe.Config{OptOuts: w.OptOuts}),
 		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
 			Directory: cfg.Pool, Now: cfg.Now}),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/config"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/eventlog"
@@ -71,17 +72,18 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 
 // Notify runs the notify worker.
 func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
-	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL,
-		UnsubscribeURL: strings.TrimSuffix(c.PublicURL, "/") + unsubscribe.Path})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	b, err := open(ctx, c, config.Notify, store.RoleNotify, 13, tell, logger)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL,
+		UnsubscribeURL: strings.TrimSuffix(c.PublicURL, "/") + unsubscribe.Path,
+		Clinic:         clinicstore.New(clinicstore.Config{Pool: b.pool, Name: c.ClinicName}).Face})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	unsubscribeKey, err := unsubscribe.LoadKey(ctx, b.pool)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ var (
 	LeaseSettler     = LeaseName{RoleNotify, "settler"}
 	LeasePermissions = LeaseName{RoleAPI, "permissions"}
 	LeaseLabels      = LeaseName{RoleAPI, "labels"}
+	LeaseClinic      = LeaseName{RoleAPI, "clinic"}
 	LeaseAddresses   = LeaseName{RoleAPI, "addresses"}
 	LeaseInvitations = LeaseName{RoleAPI, "invitations"}
 )

@@ -446,6 +446,27 @@ CREATE INDEX chunks_unsettled ON record.chunks USING btree (alert_at) WHERE (ale
 GRANT SELECT ON record.chunks TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.chunks TO postern_recorder;
 
+CREATE TABLE record.clinic (
+    singleton boolean NOT NULL DEFAULT true,
+    seq bigint NOT NULL,
+    name text NOT NULL,
+    telephone text NOT NULL,
+    address text NOT NULL,
+    hours text NOT NULL,
+    help text NOT NULL,
+    colour text NOT NULL,
+    logo_type text NOT NULL,
+    logo bytea NOT NULL,
+    CONSTRAINT clinic_pkey PRIMARY KEY (singleton),
+    CONSTRAINT clinic_check CHECK (((logo_type = ''::text) = (logo = '\x'::bytea))),
+    CONSTRAINT clinic_colour_check CHECK ((colour ~ '^(#[0-9a-f]{6})?$'::text)),
+    CONSTRAINT clinic_logo_check CHECK ((length(logo) <= 49152)),
+    CONSTRAINT clinic_logo_type_check CHECK ((logo_type = ANY (ARRAY[''::text, 'image/svg+xml'::text, 'image/png'::text]))),
+    CONSTRAINT clinic_singleton_check CHECK (singleton)
+);
+GRANT SELECT ON record.clinic TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.clinic TO postern_recorder;
+
 CREATE TABLE record.dead_addresses (
     portal_user_no integer NOT NULL,
     address_version integer NOT NULL,

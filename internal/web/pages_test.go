@@ -72,6 +72,7 @@ var pages = map[string][]string{
 
 	"GET /portal":                                             {"reader /portal"},
 	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
+	"GET /portal/help":                                        {"reader /portal/help"},
 	"GET /portal/account":                                     {"reader /portal/account"},
 	"GET /portal/account/sessions":                            {"reader /portal/account/sessions"},
 	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},
@@ -101,6 +102,9 @@ var pages = map[string][]string{
 	"GET /administration/staff/{id}":        {"maria /administration/staff/{staff}"},
 	"GET /administration/staff/{id}/change": {"maria /administration/staff/{staff}/change"},
 	"GET /administration/grants":            {"maria /administration/grants", "noel /administration/grants"},
+	"GET /administration/clinic":            {"maria /administration/clinic"},
+	"GET /clinic/logo":                      {"-reader /clinic/logo"},
+	"GET /clinic/style.css":                 {"-reader /clinic/style.css"},
 	"GET /administration/labels":            {"maria /administration/labels", "rae /administration/labels"},
 	"GET /directory/invitations":            {"maria /directory/invitations"},
 	"GET /directory/invitations/new":        {"maria /directory/invitations/new"},

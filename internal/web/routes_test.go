@@ -23,8 +23,10 @@ import (
 var open = []string{
 	"/", // a 404 page, on which a signed-in reader keeps the menu
 	"/portal/",
+	"GET /clinic/logo", "GET /clinic/style.css", // of the pages that need no sign-in, too
 	"GET /forgotten",
 	"GET /forgotten/sent",
+	"GET /portal/help",
 	"GET /portal/forgotten",
 	"GET /portal/forgotten/sent",
 	"GET /portal/invitation",

@@ -13,6 +13,7 @@ const (
 	ManageStaff           Permission = "manage_staff"
 	EraseMessageContent   Permission = "erase_content"
 	ManageLabels          Permission = "manage_labels"
+	ManageClinic          Permission = "manage_clinic"
 	ImportDirectory       Permission = "import_directory"
 	EmergencyAccess       Permission = "emergency_access"
 )
@@ -44,6 +45,8 @@ const (
 	SeeLabels Action = "see_labels"
 	// ChangeLabels is Custom Labels.
 	ChangeLabels Action = "change_labels"
+	// ChangeClinic is changing what the portal shows of the clinic.
+	ChangeClinic Action = "change_clinic"
 	// SeeStaff is reading the names of staff, as for choosing a Staff Bcc.
 	SeeStaff Action = "see_staff"
 	// ChangeStaff is adding staff, and reading and changing their accounts and permissions.
@@ -123,6 +126,9 @@ var Grants = []Grant{
 	{ManageLabels, "Manage Custom Labels",
 		"Rename {patients}, {portal users} and other people on all pages, for all users.", "", false,
 		[]Action{ChangeLabels}},
+	{ManageClinic, "Manage Clinic Details",
+		"Change the clinic’s name, logo, address, opening hours, colour and page of help, as {portal users} see them.", "", false,
+		[]Action{ChangeClinic}},
 	{ImportDirectory, "Import the Directory",
 		"See {patients}, {portal users} and the links between them, and import them from files.", "", false,
 		[]Action{SeeDirectory, Import, Invite}},

@@ -170,6 +170,8 @@ var examples = []Example{
 	{ada, events.IdentityUnlinked{Identity: someID, StaffID: "s2"}, "Ada Admin unlinked the staff account of Noel Novice from their sign-in at the organisation"},
 	{events.ByTheOrganisation, events.StaffCreated{StaffID: "s2", Name: "Noel Novice"}, "The organisation created the staff account of Noel Novice"},
 	{ada, events.LabelChanged{Change: someID, Label: "patient", One: "Client", Many: "Clients"}, "Ada Admin changed the label patient"},
+	{ada, events.ClinicChanged{Change: someID, Name: "Lakeside Practice", Telephone: "+1 555 0100", Address: "1 Lake Road\nSpringfield", Colour: "#0a5c66",
+		Logo: &events.ClinicLogo{MediaType: "image/svg+xml", Data: []byte("<svg></svg>")}}, "Ada Admin changed the clinic’s details"},
 	{ada, events.ReceiptIssued{ReceiptID: someID, MessageID: someID, PortalUserID: "pu-1", Digest: digest}, "Ada Admin issued a receipt for the delivery of the message to portal user pu-1"},
 	{ada, events.ParkedDecision{Retried: true, ParkedID: someID, Tries: 8, Seq: 17, Consumer: "fanout-bulk", ID: &someID, Type: "message.sent", MessageID: &someID, Reason: "x", Actor: "staff:s1"}, "Ada Admin retried event 17, which fanout-bulk had parked"},
 	{ada, events.ParkedDecision{ParkedID: someID, Tries: 8, Seq: 17, Consumer: "fanout-bulk", ID: &someID, Type: "message.sent", MessageID: &someID, Reason: "x", Actor: "staff:s1"}, "Ada Admin discarded event 17, which fanout-bulk had parked"},

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/clinic"
 	"postern/internal/text/address"
 )
 
@@ -39,6 +41,9 @@ type Config struct {
 	// UnsubscribeURL is the beginning of the address at which recipients of alerts opt out (RFC
 	// 8058); see [Address].
 	UnsubscribeURL string
+	// Clinic returns what e-mails show of the clinic. It is called for every request, so that a
+	// change takes effect at the next one. If it fails, the details before stay in use. It may be nil.
+	Clinic func(context.Context) (clinic.Face, error)
 	// Timeout limits one request, from dialling to the end of the answer; 0 means 30 s.
 	Timeout time.Duration
 	// HTTP replaces the package's own client. The own client's transport has timeouts
@@ -55,7 +60,10 @@ type Client struct {
 	authorization string
 	timeout       time.Duration
 	from          *mail.Address
-	envelope      envelope
+	publicURL     string
+	unsubscribe   string
+	clinic        func(context.Context) (clinic.Face, error)
+	letterhead    atomic.Pointer[letterhead]
 	http          *http.Client
 	now           func() time.Time
 }
@@ -80,14 +88,47 @@ func New(c Config) (*Client, error) {
 		authorization: "Bearer " + c.APIKey,
 		timeout:       orDefault(c.Timeout, defaultTimeout),
 		from:          from,
-		envelope:      newEnvelope(from, c.PublicURL, c.UnsubscribeURL),
+		publicURL:     c.PublicURL,
+		unsubscribe:   c.UnsubscribeURL,
+		clinic:        c.Clinic,
 		http:          httpClient(c.HTTP),
 		now:           c.Now,
 	}
 	if client.now == nil {
 		client.now = time.Now
 	}
+	client.letterhead.Store(client.headed(clinic.Face{}))
 	return client, nil
+}
+
+// letterhead is what e-mails show of the clinic, and the alerts' envelope with it.
+type letterhead struct {
+	clinic   clinic.Face
+	from     *mail.Address
+	envelope envelope
+}
+
+func (c *Client) headed(f clinic.Face) *letterhead {
+	from := *c.from
+	if f.Name != "" {
+		from.Name = f.Name
+	}
+	return &letterhead{f, &from, newEnvelope(&from, c.publicURL, c.unsubscribe, f)}
+}
+
+// head returns the present letterhead.
+func (c *Client) head(ctx context.Context) *letterhead {
+	last := c.letterhead.Load()
+	if c.clinic == nil {
+		return last
+	}
+	f, err := c.clinic(ctx)
+	if err != nil || f == last.clinic {
+		return last
+	}
+	made := c.headed(f)
+	c.letterhead.Store(made)
+	return made
 }
 
 func orDefault[T comparable](given, fallback T) T {
@@ -169,7 +210,7 @@ func (c *Client) Send(ctx context.Context, attempt uuid.UUID, to []Address) Resu
 	}
 	// Every request has its own body: if an early answer makes Do return, net/http may
 	// still be reading the body, so it must not be reused.
-	return c.post(ctx, c.envelope.encode(attempt, to), to)
+	return c.post(ctx, c.head(ctx).envelope.encode(attempt, to), to)
 }
 
 // post makes one request; to are the recipients to which its answer may refer.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"time"
+
+	"postern/internal/clinic"
 )
 
 // A letter is an e-mail with the single-use link with which a portal user or a staff
@@ -69,7 +71,8 @@ func (e *NotSent) RetryAfter() time.Duration { return e.After }
 func (e *NotSent) MaybeSent() bool { return e.Maybe }
 
 func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
-	body := beginBody(c.from, l.Subject, l.plain(link), l.html(link))
+	head := c.head(ctx)
+	body := beginBody(head.from, l.Subject, l.plain(link, head.clinic), l.html(link, head.clinic))
 	body = append(body, `,"personalizations":[{"to":[{"email":`...)
 	body = appendString(body, to)
 	body = append(body, `}]}]}`...)
@@ -150,28 +153,29 @@ const (
 	silent = "Please do not reply: answers to this address are not read."
 )
 
-func (l letter) plain(link string) string {
+func (l letter) plain(link string, f clinic.Face) string {
 	if l.Do == "" {
-		return fmt.Sprintf("%s\n\n%s\n%s\n", l.Why, l.If, silent)
+		return fmt.Sprintf("%s\n\n%s\n%s\n%s", l.Why, l.If, silent, plainContact(f))
 	}
 	once := l.Once + "\n" + keep
 	if l.Others != "" {
 		once += "\n" + l.Others
 	}
-	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n\n%s\n%s\n", l.Why, l.Do, link, once, l.If, silent)
+	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n\n%s\n%s\n%s", l.Why, l.Do, link, once, l.If, silent, plainContact(f))
 }
 
-func (l letter) html(link string) string {
+func (l letter) html(link string, f clinic.Face) string {
 	var b bytes.Buffer
 	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = letterHTML.Execute(&b, struct {
 		letter
 		Link, Keep, Silent string
-	}{l, link, keep, silent})
+		Contact            []string
+	}{l, link, keep, silent, f.Contact()})
 	return b.String()
 }
 
-var letterHTML = template.Must(template.New("letter").Parse(`<!DOCTYPE html>
+var letterHTML = template.Must(template.Must(contactHTML.Clone()).New("letter").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{{.Subject}}</title></head>
 <body>
@@ -185,6 +189,6 @@ var letterHTML = template.Must(template.New("letter").Parse(`<!DOCTYPE html>
 {{- end}}
 {{- end}}
 <p>{{.If}} {{.Silent}}</p>
-</body>
+{{template "contact" .Contact}}</body>
 </html>
 `))

@@ -5,9 +5,12 @@ import (
 	"html/template"
 	"net/mail"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+
+	"postern/internal/clinic"
 )
 
 // The names of the custom_args with an attempt and a recipient's position, which SendGrid
@@ -19,29 +22,46 @@ const (
 	ArgPosition = "n"
 )
 
-// alertText gives the whole text of an alert. It depends only on the portal's address.
-func alertText(publicURL string) (subject, plain, html string) {
+// alertText gives the whole text of an alert. It depends only on the portal's address and on what
+// the clinic says of itself.
+func alertText(publicURL string, f clinic.Face) (subject, plain, html string) {
 	subject = "You have a new secure message"
 	plain = "A new secure message is waiting for you in the portal.\n\n" +
 		"To read it, sign in:\n" + publicURL + "\n\n" +
 		"To keep it private, nothing of the message is in this e-mail.\n" +
 		"You can turn these e-mails off in the portal, at Your account.\n" +
-		"Please do not reply: answers to this address are not read.\n"
+		"Please do not reply: answers to this address are not read.\n" + plainContact(f)
 	var b bytes.Buffer
 	// Execute can't fail: the template is parsed and the writer is a buffer.
-	_ = alertHTML.Execute(&b, publicURL)
+	_ = alertHTML.Execute(&b, struct {
+		URL     string
+		Contact []string
+	}{publicURL, f.Contact()})
 	return subject, plain, b.String()
 }
 
-var alertHTML = template.Must(template.New("alert").Parse(`<!DOCTYPE html>
+// plainContact ends an e-mail with the clinic's name and how to reach it.
+func plainContact(f clinic.Face) string {
+	lines := f.Contact()
+	if len(lines) == 0 {
+		return ""
+	}
+	return "\n" + strings.Join(lines, "\n") + "\n"
+}
+
+// contactHTML is [plainContact] as HTML. Its dot is the lines.
+var contactHTML = template.Must(template.New("contact").Parse(`{{with .}}<p dir="auto">{{range $i, $line := .}}{{if $i}}<br>{{end}}{{$line}}{{end}}</p>
+{{end}}`))
+
+var alertHTML = template.Must(template.Must(contactHTML.Clone()).New("alert").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>You have a new secure message</title></head>
 <body>
 <p>A new secure message is waiting for you in the portal.</p>
-<p><a href="{{.}}">Sign in to read it</a></p>
-<p>If the link does not open, go to {{.}}</p>
+<p><a href="{{.URL}}">Sign in to read it</a></p>
+<p>If the link does not open, go to {{.URL}}</p>
 <p>To keep it private, nothing of the message is in this e-mail. You can turn these e-mails off in the portal, at Your account. Please do not reply: answers to this address are not read.</p>
-</body>
+{{template "contact" .Contact}}</body>
 </html>
 `))
 
@@ -54,8 +74,8 @@ type envelope struct {
 	unsubscribe string
 }
 
-func newEnvelope(from *mail.Address, publicURL, unsubscribeURL string) envelope {
-	subject, plain, html := alertText(publicURL)
+func newEnvelope(from *mail.Address, publicURL, unsubscribeURL string, f clinic.Face) envelope {
+	subject, plain, html := alertText(publicURL, f)
 	e := beginBody(from, subject, plain, html)
 	if unsubscribeURL != "" {
 		e = append(e, `,"headers":{"List-Unsubscribe-Post":"List-Unsubscribe=One-Click"}`...)

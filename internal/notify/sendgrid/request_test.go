@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 	"pgregory.net/rapid"
+
+	"postern/internal/clinic"
 )
 
 var (
@@ -24,7 +26,7 @@ var (
 func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 	m := mail.NewV3Mail()
 	m.SetFrom(mail.NewEmail(testFrom.Name, testFrom.Address))
-	subject, plain, html := alertText(testPortal)
+	subject, plain, html := alertText(testPortal, clinic.Face{})
 	m.Subject = subject
 	m.AddContent(mail.NewContent("text/plain", plain), mail.NewContent("text/html", html))
 	m.SetCustomArg("attempt_id", attempt.String())
@@ -48,7 +50,7 @@ func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 }
 
 func TestBodyEqualsThatOfSendGridsLibrary(t *testing.T) {
-	e := newEnvelope(testFrom, testPortal, testStop)
+	e := newEnvelope(testFrom, testPortal, testStop, clinic.Face{})
 	rapid.Check(t, func(t *rapid.T) {
 		emails := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z<>&"\\'\x00-\x1f\x{2028}]{1,8}@[a-z]{1,8}\.example`)), 1, 20).Draw(t, "emails")
 		to := make([]Address, len(emails))
@@ -73,7 +75,7 @@ func decode(t *rapid.T, body []byte) any {
 }
 
 func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
-	subject, plain, html := alertText(testPortal)
+	subject, plain, html := alertText(testPortal, clinic.Face{})
 	if subject != "You have a new secure message" {
 		t.Errorf("subject %q", subject)
 	}
@@ -83,7 +85,7 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 	if !strings.Contains(html, `href="https://portal.example/sign-in?from=%22alert%22&amp;lang=en"`) {
 		t.Errorf("the HTML lacks the escaped link:\n%s", html)
 	}
-	again, _, _ := alertText(testPortal)
+	again, _, _ := alertText(testPortal, clinic.Face{})
 	if again != subject {
 		t.Error("the text changes from alert to alert")
 	}
@@ -92,14 +94,14 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 func BenchmarkEncode(b *testing.B) {
 	to := thousand()
 	b.Run("by hand", func(b *testing.B) {
-		e := newEnvelope(testFrom, testPortal, testStop)
+		e := newEnvelope(testFrom, testPortal, testStop, clinic.Face{})
 		for b.Loop() {
 			b.SetBytes(int64(len(e.encode(testAttempt, to))))
 		}
 		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
 	})
 	b.Run("by hand, without links to opt out", func(b *testing.B) {
-		e, plain := newEnvelope(testFrom, testPortal, ""), thousand()
+		e, plain := newEnvelope(testFrom, testPortal, "", clinic.Face{}), thousand()
 		for i := range plain {
 			plain[i].Unsubscribe = ""
 		}

@@ -73,6 +73,7 @@ var projections = map[events.Type]projection{
 	events.TypeTokenCreated:         body(tokenCreated),
 	events.TypeTokenRevoked:         body(tokenRevoked),
 	events.TypeLabelChanged:         body(labelChanged),
+	events.TypeClinicChanged:        body(clinicChanged),
 	events.TypeParkedRetried:        body(parkedSettled),
 	events.TypeParkedDiscarded:      body(parkedSettled),
 	events.TypeAlertingPaused:       body(alertingPaused),
@@ -374,6 +375,17 @@ func labelChanged(b *batch, p *Prepared, e events.LabelChanged) error {
 	return b.exec(`INSERT INTO labels (label, one, many, changed_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (label) DO UPDATE SET one = excluded.one, many = excluded.many, changed_at = excluded.changed_at`,
 		e.Label, e.One, e.Many, p.Event.Time)
+}
+
+func clinicChanged(b *batch, p *Prepared, e events.ClinicChanged) error {
+	kind, data := "", []byte{}
+	if e.Logo != nil {
+		kind, data = e.Logo.MediaType, e.Logo.Data
+	}
+	return b.exec(`INSERT INTO clinic (seq, name, telephone, address, hours, help, colour, logo_type, logo) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (singleton) DO UPDATE SET seq = excluded.seq, name = excluded.name, telephone = excluded.telephone, address = excluded.address,
+			hours = excluded.hours, help = excluded.help, colour = excluded.colour, logo_type = excluded.logo_type, logo = excluded.logo`,
+		p.Stored.Seq, e.Name, e.Telephone, e.Address, e.Hours, e.Help, e.Colour, kind, data)
 }
 
 // exec writes the rows of rare events one by one, in order.

@@ -72,6 +72,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		recordertest.OutcomeOf(m1, 1, 2, events.AlertAccepted, failed), recordertest.OutcomeOf(m1, 0, 3, events.AlertAccepted),
 		events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9},
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
+		events.ClinicChanged{Change: m1, Name: "Lakeside", Logo: &events.ClinicLogo{MediaType: "image/png", Data: []byte{1}}}, events.ClinicChanged{Change: m2, Name: "Lakeside Practice", Colour: "#0a5c66"},
 		recordertest.ReportedBy(m1, 1, recordertest.Said(2, "delivered", 5), recordertest.Said(3, "bounce", 6, "bounce", "no such mailbox")), recordertest.ReportedBy(m1, 1, recordertest.Said(2, "spamreport", 9)),
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
@@ -97,7 +98,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	conn := recordertest.Connect(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
 		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
-			downloads, staff, staff_permissions, tokens, labels; UPDATE position SET seq = 0`); err != nil {
+			downloads, staff, staff_permissions, tokens, labels, clinic; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}
 		project(t, conn, evs, rapid.SliceOf(rapid.IntRange(1, len(evs))).Draw(rt, "runs")...)

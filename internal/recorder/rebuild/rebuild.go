@@ -55,6 +55,7 @@ var tables = []table{
 	{"emergency_reads", "*", "seq"},
 	{"tokens", "*", "token_id"},
 	{"labels", "*", "label"},
+	{"clinic", "*", "singleton"},
 	{"parked_decisions", "*", "parked_id, tries"},
 	{"pauses", "*", "message_id"},
 	{"replays", "*", "replay_id"},

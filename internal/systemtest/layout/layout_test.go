@@ -48,7 +48,7 @@ var imports = map[string]string{
 	"notify/recipients":   "directory/block",
 	"notify/replay":       "eventlog/facts events limits notify/pause notify/recipients problem recorder/state store",
 	"notify/reports":      "directory/block eventlog/facts events notify/recipients problem",
-	"notify/sendgrid":     "text/address",
+	"notify/sendgrid":     "clinic text/address",
 	"notify/sendgridfake": "notify/sendgrid",
 	"notify/unsubscribe":  "eventlog/facts events",
 
@@ -118,6 +118,8 @@ var imports = map[string]string{
 	"access/passkey":               "",
 	"labels/labelstore":            "eventlog/facts events labels store",
 	"labels":                       "limits problem",
+	"clinic":                       "limits problem text/size",
+	"clinic/clinicstore":           "clinic eventlog/facts events problem store",
 
 	// Content of messages, which only their readers may see.
 	"content":            "store/bucket store/keyfile",
@@ -154,7 +156,7 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation text/folding",
-	"api":              "access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry",
+	"api":              "clinic clinic/clinicstore access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
@@ -162,7 +164,8 @@ var imports = map[string]string{
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
-	"web/page":         "access/policy inbound labels limits problem problem/document text/number text/size navigation web/static",
+	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits web/page",
+	"web/page":         "access/policy clinic inbound labels limits problem problem/document text/number text/size navigation web/static",
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem web/page",
 	"web/receipt":      "access/policy messages proof/receipt proof/receipt/issuer web/page",
 	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory events inbox/delivered messages problem record/emergency record/query record/retention web/page",
@@ -170,11 +173,11 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/factor access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/emergency record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store text/number",
+	"cli":              "clinic/clinicstore access access/factor access/letter access/policy certificate config content content/reader content/rotation directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/emergency record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store text/number",
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid serving/loopback text/address",
-	"process":           "access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"process":           "clinic/clinicstore web/clinic access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

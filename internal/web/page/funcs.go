@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/clinic"
 	"postern/internal/labels"
 	"postern/internal/limits"
 	"postern/internal/text/number"
@@ -18,6 +19,8 @@ import (
 // funcs are the functions of every template.
 var funcs = template.FuncMap{
 	"asset":     static.URL,
+	"lines":     clinic.Lines,
+	"dialled":   dialled,
 	"count":     number.Text,
 	"count64":   func(n uint64) string { return number.Text(int(n)) }, // #nosec G115 -- a count of existing things
 	"bytes64":   func(n uint64) string { return size.Text(int64(n)) }, // #nosec G115 -- bytes of a disk
@@ -39,6 +42,16 @@ var funcs = template.FuncMap{
 	// The number of a limit, and a text in which numbers replace the names of limits.
 	"limit":      limits.Number,
 	"withLimits": limits.Fill,
+}
+
+// dialled returns a telephone number as a tel: link has it: RFC 3966, section 5.
+func dialled(telephone string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '+' || '0' <= r && r <= '9' {
+			return r
+		}
+		return -1
+	}, telephone)
 }
 
 // of returns "1 portal user" or "3 portal users", with the clinic's label.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/clinic"
 	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/problem/document"
@@ -23,6 +24,8 @@ type Config struct {
 	Sessions Sessions
 	// Labels reads the clinic's labels.
 	Labels func(context.Context) (labels.Labels, error)
+	// Clinic reads what the portal shows of the clinic.
+	Clinic func(context.Context) (clinic.Face, error)
 	// Pauses reads the pauses of alerting, which every page shows to readers who can end them.
 	Pauses func(context.Context) ([]Pause, error)
 	// Words seals search words.

@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/clinic"
 	"postern/internal/labels"
 	"postern/internal/navigation"
 )
@@ -93,9 +95,11 @@ func (e Errors) Of(field string) string {
 // Frame is the dot of every page.
 type Frame struct {
 	View
-	Realm  policy.Realm
-	Me     *policy.Subject // nil: not signed in
-	L      labels.Labels
+	Realm policy.Realm
+	Me    *policy.Subject // nil: not signed in
+	L     labels.Labels
+	// Clinic is what portal users see of the clinic. On pages of staff it is empty.
+	Clinic clinic.Face
 	Nav    []navigation.Item
 	Notice string // the result of the previous request
 	Path   string // of the request, with its query
@@ -108,6 +112,9 @@ type Frame struct {
 	Most  int
 	Until time.Time
 }
+
+// Site is the name of the site in the header and in titles: that of the clinic in the portal.
+func (f Frame) Site() string { return cmp.Or(f.Clinic.Name, "Postern") }
 
 // May reports whether the reader may do an action.
 func (f Frame) May(action policy.Action) bool {
@@ -157,6 +164,11 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	var err error
 	if f.L, err = rd.cfg.Labels(r.Context()); err != nil {
 		return nil, err
+	}
+	if f.Realm == policy.RealmPortalUser {
+		if f.Clinic, err = rd.cfg.Clinic(r.Context()); err != nil {
+			return nil, err
+		}
 	}
 	if f.Realm == NoSession {
 		return f, nil

@@ -31,6 +31,7 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/consume"
@@ -90,7 +91,8 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 
 	server := httptest.NewUnstartedServer(nil)
 	s.Base = "http://" + server.Listener.Addr().String()
-	client, err := sendgrid.New(sendgrid.Config{BaseURL: vendor.URL, APIKey: "SG.test", From: "Clinic <alerts@clinic.example.test>", PublicURL: s.Base})
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: vendor.URL, APIKey: "SG.test", From: "Clinic <alerts@clinic.example.test>", PublicURL: s.Base,
+		Clinic: clinicstore.New(clinicstore.Config{Pool: s.Pool}).Face})
 	if err != nil {
 		t.Fatal(err)
 	}
