@@ -37,11 +37,42 @@ type Message struct {
 	From        string // the sender's name
 	DeliveredAt time.Time
 	OpenedAt    *time.Time
+	Marked      bool // the reader opened it and marked it as unread
 	Attachments int
 	Recalled    bool
 	Subject     string // "" if it was recalled or can't be read
 	Condition   message.Condition
 	About       About
+}
+
+// Unread reports whether the reader still has to read the message. Recalled and erased messages can't
+// be read.
+func (m Message) Unread() bool {
+	return (m.OpenedAt == nil || m.Marked) && !m.Recalled && m.Condition == message.Kept
+}
+
+// Filter narrows the list of an inbox. The zero value is all messages.
+type Filter struct {
+	Unread  bool   // see [Message.Unread]
+	Patient int32  // the number of a patient whom the message concerns; 0: any
+	Words   string // of the subject, the sender, a patient or the name of a document
+}
+
+// List is a page of an inbox, the newest first.
+type List struct {
+	Messages []Message
+	// Next is where the next page begins: messages older than it. It is [uuid.Nil] after the last
+	// page. With a filter, a page may have fewer messages than its limit, or none, and others follow.
+	Next uuid.UUID
+	// Reached is the time of delivery of the oldest message that was looked at; zero if there was none.
+	Reached time.Time
+}
+
+// Patient is a patient on whose account the reader gets messages.
+type Patient struct {
+	No   int32
+	Name string // "" if the directory has none
+	Own  bool   // the reader is the patient
 }
 
 // About is the patients whom a message concerns: those on whose account the reader may read

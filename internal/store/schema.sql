@@ -1612,6 +1612,14 @@ CREATE TABLE app.timelines (
 GRANT SELECT ON app.timelines TO postern_api, postern_notify;
 GRANT UPDATE (last, settled_at) ON app.timelines TO postern_notify;
 
+CREATE TABLE app.unread_marks (
+    portal_user_no integer NOT NULL,
+    message_id uuid NOT NULL,
+    marked_at timestamp with time zone NOT NULL,
+    CONSTRAINT unread_marks_pkey PRIMARY KEY (portal_user_no, message_id)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.unread_marks TO postern_api;
+
 CREATE TABLE app.unsubscribe_key (
     singleton boolean NOT NULL DEFAULT true,
     key bytea NOT NULL,

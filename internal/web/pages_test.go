@@ -70,7 +70,7 @@ var pages = map[string][]string{
 	"GET /operations/replays/{id}":          {"maria /operations/replays/{replay}"},
 	"GET /operations/replays/{id}/progress": {"-maria /operations/replays/{replay}/progress"},
 
-	"GET /portal":                                             {"reader /portal"},
+	"GET /portal":                                             {"reader /portal", "reader /portal?unread=on"},
 	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
 	"GET /portal/help":                                        {"reader /portal/help"},
 	"GET /portal/account":                                     {"reader /portal/account"},

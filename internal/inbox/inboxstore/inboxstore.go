@@ -13,8 +13,11 @@
 package inboxstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,6 +28,7 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/inbox"
+	"postern/internal/text/folding"
 )
 
 // Config has the dependencies of an [Inbox]. All are required.
@@ -43,29 +47,133 @@ func New(cfg Config) *Inbox {
 	return &Inbox{cfg}
 }
 
-// List returns up to limit messages older than before, newest first. [uuid.Max] is newer
-// than all.
-func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error) {
-	messages, err := i.readable(ctx, reader, before, limit)
+// mostLooked is how many deliveries a page of a filtered list looks at.
+const mostLooked = 2000
+
+// List returns a page of up to limit messages that are older than before and pass a filter, the
+// newest first. [uuid.Max] is newer than all.
+func (i *Inbox) List(ctx context.Context, reader policy.Subject, f inbox.Filter, before uuid.UUID, limit int) (inbox.List, error) {
+	links, err := i.links(ctx, reader)
 	if err != nil {
-		return nil, fmt.Errorf("reading an inbox: %w", err)
+		return inbox.List{}, err
 	}
-	ids := make([]uuid.UUID, len(messages))
-	for n, m := range messages {
-		ids[n] = m.ID
+	list := inbox.List{Messages: []inbox.Message{}, Next: before}
+	// A page begins with its own length and one more, which says whether others follow. Where the reader
+	// may not read many of them, or few pass the filter, it doubles.
+	for n, looked := limit+1, 0; ; n = min(2*n, most) {
+		found, err := i.read(ctx, reader, page, list.Next, n)
+		if err != nil {
+			return inbox.List{}, fmt.Errorf("reading an inbox: %w", err)
+		}
+		passed, err := i.pass(ctx, links, f, found)
+		if err != nil {
+			return inbox.List{}, fmt.Errorf("reading an inbox: %w", err)
+		}
+		for at, d := range found {
+			if passed[at] {
+				if len(list.Messages) == limit {
+					return list, nil
+				}
+				list.Messages = append(list.Messages, d.Message)
+			}
+			list.Next, list.Reached = d.ID, d.DeliveredAt
+		}
+		looked += len(found)
+		switch {
+		case len(found) < n:
+			list.Next = uuid.Nil
+			return list, nil
+		case f != inbox.Filter{} && looked >= mostLooked:
+			return list, nil
+		}
+	}
+}
+
+// pass completes deliveries that the reader may read, and reports which of them pass the filter.
+func (i *Inbox) pass(ctx context.Context, links links, f inbox.Filter, found []delivery) (passed []bool, err error) {
+	passed = make([]bool, len(found))
+	var ids []uuid.UUID
+	for n := range found {
+		d := &found[n]
+		passed[n] = links.admit(d) && (f.Patient == 0 || links.concerns(d, f.Patient))
+		if passed[n] {
+			ids = append(ids, d.ID)
+		}
 	}
 	headers, err := i.cfg.Reader.Headers(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	for n := range messages {
-		h := headers[messages[n].ID]
-		messages[n].Condition = h.Condition
-		if !messages[n].Recalled {
-			messages[n].Subject = h.Subject
+	for n := range found {
+		if !passed[n] {
+			continue
 		}
+		d, h := &found[n], headers[found[n].ID]
+		d.Condition = h.Condition
+		if !d.Recalled {
+			d.Subject = h.Subject
+		}
+		passed[n] = (!f.Unread || d.Unread()) && (f.Words == "" || mentions(d.Message, h, f.Words))
 	}
-	return messages, nil
+	return passed, nil
+}
+
+// mentions reports whether a message that can be read has the words.
+func mentions(m inbox.Message, h message.Heading, words string) bool {
+	if m.Recalled || h.Condition != message.Kept {
+		return false
+	}
+	texts := append([]string{m.Subject, m.From}, m.About.Others...)
+	for _, a := range h.Attachments {
+		texts = append(texts, a.Name)
+	}
+	return folding.Mentions(strings.Join(texts, " "), words)
+}
+
+// Patients returns the patients to whom the reader has a link in force, the reader first.
+func (i *Inbox) Patients(ctx context.Context, reader policy.Subject) ([]inbox.Patient, error) {
+	links, err := i.links(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]inbox.Patient, 0, len(links))
+	for no, p := range links {
+		all = append(all, inbox.Patient{No: no, Name: p.name, Own: p.own})
+	}
+	slices.SortFunc(all, func(a, b inbox.Patient) int {
+		if a.Own != b.Own {
+			return map[bool]int{true: -1, false: 1}[a.Own]
+		}
+		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.No, b.No))
+	})
+	return all, nil
+}
+
+// MarkUnread marks a message that the reader has opened, until they open it again. The record of the
+// first opening stays. It fails like Open.
+func (i *Inbox) MarkUnread(ctx context.Context, reader policy.Subject, id uuid.UUID) error {
+	m, err := i.find(ctx, reader, id)
+	if err != nil || m.OpenedAt == nil {
+		return err
+	}
+	_, err = i.cfg.Pool.Exec(ctx, `INSERT INTO app.unread_marks (portal_user_no, message_id, marked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		reader.No, id, i.cfg.Facts.Now())
+	if err != nil {
+		return fmt.Errorf("marking message %s as unread: %w", id, err)
+	}
+	return nil
+}
+
+// unmark removes the mark of a message that is opened again.
+func (i *Inbox) unmark(ctx context.Context, reader policy.Subject, m *inbox.Message) error {
+	if !m.Marked {
+		return nil
+	}
+	if _, err := i.cfg.Pool.Exec(ctx, `DELETE FROM app.unread_marks WHERE portal_user_no = $1 AND message_id = $2`, reader.No, m.ID); err != nil {
+		return fmt.Errorf("removing the mark of message %s: %w", m.ID, err)
+	}
+	m.Marked = false
+	return nil
 }
 
 // Open returns a message to read: step 8. It returns after the first opening is recorded.
@@ -83,7 +191,7 @@ func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (
 	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
 		return inbox.Read{}, err
 	}
-	return read, nil
+	return read, i.unmark(ctx, reader, &read.Message)
 }
 
 // recordOpening records the first opening of a message and returns the event's sequence. It

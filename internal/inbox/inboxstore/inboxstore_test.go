@@ -3,14 +3,19 @@ package inboxstore
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
+	"postern/internal/content"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/eventlog/facts"
 	"postern/internal/inbox"
 	"postern/internal/recorder/recordertest"
@@ -19,6 +24,21 @@ import (
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
+
+// newInbox makes an Inbox without content: all messages are missing.
+func newInbox(t testing.TB, pool *pgxpool.Pool, now func() time.Time) *Inbox {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key")
+	if _, err := content.CreateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := content.Open(t.Context(), t.TempDir(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
+	return New(Config{Pool: pool, Reader: reader.New(reader.Config{Pool: pool, Content: kept}), Facts: facts.Publisher{Clock: now}})
+}
 
 // step is a node of an executed query plan.
 type step struct {
@@ -93,7 +113,7 @@ func TestAReaderReadsWhatALinkInForceAllows(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
 	today := time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)
-	i := New(Config{Pool: pool, Facts: facts.Publisher{Clock: func() time.Time { return today }}})
+	i := newInbox(t, pool, func() time.Time { return today })
 	// Portal user 7 is patient 7, and represents 11, 12, 13 and 14. Number 12 ends today, 13
 	// ended yesterday, and 14 begins tomorrow. Number 15 was never linked.
 	for _, fill := range []string{
@@ -144,19 +164,22 @@ func TestAReaderReadsWhatALinkInForceAllows(t *testing.T) {
 			t.Errorf("looking for a message about %v: %v, want %v", c.patients, err, wantErr)
 		}
 		if c.about != nil {
-			want = append([]inbox.Message{{ID: id, From: "Ada", DeliveredAt: today, Recalled: n%2 == 1, About: *c.about}}, want...)
+			want = append([]inbox.Message{{ID: id, From: "Ada", DeliveredAt: today, Recalled: n%2 == 1, Condition: message.Missing, About: *c.about}}, want...)
 		}
 	}
 	for limit := 1; limit < len(want)+2; limit++ {
 		got := []inbox.Message{}
-		for before := uuid.Max; ; before = got[len(got)-1].ID {
-			page, err := i.readable(t.Context(), reader, before, limit)
+		for before := uuid.Max; ; {
+			page, err := i.List(t.Context(), reader, inbox.Filter{}, before, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, page...)
-			if len(page) < limit {
+			got = append(got, page.Messages...)
+			if before = page.Next; before == uuid.Nil {
 				break
+			}
+			if len(page.Messages) < limit {
+				t.Errorf("a page of %d has %d messages, and others follow", limit, len(page.Messages))
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -183,10 +206,10 @@ func BenchmarkNewest20(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	i := New(Config{Pool: pool, Facts: facts.Publisher{Clock: time.Now}})
+	i := newInbox(b, pool, time.Now)
 	for b.Loop() {
-		if page, err := i.readable(b.Context(), policy.Subject{No: 77}, uuid.Max, 20); err != nil || len(page) != 20 {
-			b.Fatal(len(page), err)
+		if page, err := i.List(b.Context(), policy.Subject{No: 77}, inbox.Filter{}, uuid.Max, 20); err != nil || len(page.Messages) != 20 {
+			b.Fatal(len(page.Messages), err)
 		}
 	}
 }

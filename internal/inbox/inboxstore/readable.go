@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ const (
 	SELECT i.message_id, coalesce((SELECT s.name FROM record.staff s WHERE s.staff_id = m.sender_id), ''),
 	       (SELECT c.delivered_at FROM record.chunks c WHERE c.message_id = i.message_id AND c.chunk = i.chunk),
 	       (SELECT o.opened_at FROM record.opens o WHERE o.message_id = i.message_id AND o.portal_user_no = $3),
+	       EXISTS (SELECT FROM app.unread_marks u WHERE u.portal_user_no = $3 AND u.message_id = i.message_id),
 	       jsonb_array_length(m.attachments), m.status = 'recalled', ` + delivered.AccountColumns + `
 	FROM (SELECT message_id FROM record.inbox WHERE block = $1 AND record.has_member(members, $2)`
 	inDetail = `) selected
@@ -56,7 +58,7 @@ func (i *Inbox) read(ctx context.Context, reader policy.Subject, query string, m
 	for rows.Next() {
 		var d delivery
 		var a delivered.Account
-		if err := rows.Scan(append([]any{&d.ID, &d.From, &d.DeliveredAt, &d.OpenedAt, &d.Attachments, &d.Recalled}, a.Fields()...)...); err != nil {
+		if err := rows.Scan(append([]any{&d.ID, &d.From, &d.DeliveredAt, &d.OpenedAt, &d.Marked, &d.Attachments, &d.Recalled}, a.Fields()...)...); err != nil {
 			return nil, err
 		}
 		d.DeliveredAt = d.DeliveredAt.UTC()
@@ -149,34 +151,14 @@ func (l links) admit(d *delivery) bool {
 	return linked || len(d.patients) == 0
 }
 
-// most is the number of deliveries that one query reads, where a reader may not read many of
-// them. A page begins with its own length, and then doubles it.
-const most = 1000
-
-// readable returns up to limit messages older than before that the reader may read now, the
-// newest first.
-func (i *Inbox) readable(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error) {
-	links, err := i.links(ctx, reader)
-	if err != nil {
-		return nil, err
-	}
-	messages := []inbox.Message{}
-	for n := limit; len(messages) < limit; n = max(limit, min(2*n, most)) {
-		found, err := i.read(ctx, reader, page, before, n)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range found {
-			if before = d.ID; len(messages) < limit && links.admit(&d) {
-				messages = append(messages, d.Message)
-			}
-		}
-		if len(found) < n {
-			break
-		}
-	}
-	return messages, nil
+// concerns reports whether a delivery that was admitted is about a patient of the reader's.
+func (l links) concerns(d *delivery, patient int32) bool {
+	_, has := l[patient]
+	return has && slices.Contains(d.patients, patient)
 }
+
+// most is the number of deliveries that one query reads.
+const most = 1000
 
 // find returns a message that the reader may open now.
 func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Message, error) {

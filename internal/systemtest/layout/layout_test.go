@@ -83,7 +83,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/block events problem recorder/state text/folding",
-	"inbox/inboxstore": "access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered",
+	"inbox/inboxstore": "access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
 	// People, permissions, and the clinic's own labels.

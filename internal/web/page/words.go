@@ -5,9 +5,9 @@ import (
 	"net/url"
 )
 
-// sealedWords is the query parameter with the sealed search words. An unsealed name
+// SealedWords is the query parameter with the sealed search words. An unsealed name
 // would stay in the browser's history and in the logs of proxies.
-const sealedWords = "words"
+const SealedWords = "words"
 
 // RedirectSearch answers a posted search form. It redirects to the same path by GET, with the
 // words of field q sealed for the reader and the other fields unchanged.
@@ -26,7 +26,7 @@ func (rd *Renderer) RedirectSearch(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	if sealed != "" {
-		query.Set(sealedWords, sealed)
+		query.Set(SealedWords, sealed)
 	}
 	to := url.URL{Path: r.URL.Path, RawQuery: query.Encode()}
 	return rd.Redirect(w, r, to.String(), "")
@@ -36,7 +36,7 @@ func (rd *Renderer) RedirectSearch(w http.ResponseWriter, r *http.Request) error
 // words that [Renderer.RedirectSearch] sealed for this reader, or else the field q. Sealed words
 // that this reader can't open count as no words.
 func (rd *Renderer) Words(r *http.Request) (words, sealed string, err error) {
-	if sealed = r.FormValue(sealedWords); sealed != "" {
+	if sealed = r.FormValue(SealedWords); sealed != "" {
 		words, err = rd.cfg.Words.OpenWords(Subject(r).Actor(), sealed)
 		if err != nil {
 			return "", "", nil

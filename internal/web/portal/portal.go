@@ -10,8 +10,12 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"maps"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -49,7 +53,11 @@ type Config struct {
 
 // Inbox reads the messages of a portal user.
 type Inbox interface {
-	List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error)
+	List(ctx context.Context, reader policy.Subject, f inbox.Filter, before uuid.UUID, limit int) (inbox.List, error)
+	// Patients returns the patients on whose account the reader gets messages.
+	Patients(ctx context.Context, reader policy.Subject) ([]inbox.Patient, error)
+	// MarkUnread marks a message that was opened, until it is opened again.
+	MarkUnread(ctx context.Context, reader policy.Subject, id uuid.UUID) error
 	// Open returns a message with its text. The first opening is recorded when Open returns.
 	Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error)
 	// Document returns the name, type and size of a document, without its content.
@@ -85,7 +93,9 @@ func (p *Pages) Routes() []page.Route {
 	const document = "/portal/messages/{id}/documents/{document}"
 	routes := []page.Route{
 		{Pattern: "GET /portal", Handle: p.inbox},
+		{Pattern: "POST /portal", Handle: p.RedirectSearch},
 		{Pattern: "GET /portal/messages/{id}", Handle: p.message},
+		{Pattern: "POST /portal/messages/{id}/unread", Handle: p.markUnread},
 		{Pattern: "GET " + document, Handle: p.document},
 		{Pattern: "GET " + document + "/show", Handle: p.show},
 		{Pattern: "GET " + document + "/picture", Handle: p.picture},
@@ -120,6 +130,55 @@ type list struct {
 	Newest   bool   // this is the first page
 	Older    string // the address of the next page
 	Offer    bool   // the reader is offered a second factor
+	Filter   filter
+	// Reached is the day up to which a filtered page has looked, if others follow.
+	Reached time.Time
+}
+
+// filter is the filter of the inbox, as a form.
+type filter struct {
+	inbox.Filter
+	Patients []inbox.Patient // to choose from, if there are several
+	at       url.Values
+}
+
+// Page is the address of the page with this filter that begins before a message; "" is the first page.
+func (f filter) Page(before string) string {
+	at := maps.Clone(f.at)
+	if before != "" {
+		at.Set("before", before)
+	}
+	return (&url.URL{Path: "/portal", RawQuery: at.Encode()}).String()
+}
+
+// On reports whether the filter leaves messages out.
+func (f filter) On() bool { return f.Filter != inbox.Filter{} }
+
+// filter reads the filter of a request. A patient who is not the reader's is left out.
+func (p *Pages) filter(r *http.Request) (filter, error) {
+	words, sealed, err := p.Words(r)
+	if err != nil {
+		return filter{}, err
+	}
+	f := filter{Filter: inbox.Filter{Words: words, Unread: r.FormValue("unread") != ""}}
+	f.Patients, err = p.Inbox.Patients(r.Context(), page.Subject(r))
+	if err != nil {
+		return filter{}, err
+	}
+	f.at = url.Values{}
+	for _, one := range f.Patients {
+		if no := strconv.Itoa(int(one.No)); no == r.FormValue("patient") {
+			f.Patient = one.No
+			f.at.Set("patient", no)
+		}
+	}
+	if f.Unread {
+		f.at.Set("unread", "on")
+	}
+	if sealed != "" {
+		f.at.Set(page.SealedWords, sealed)
+	}
+	return f, nil
 }
 
 func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
@@ -127,20 +186,37 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		before = uuid.Max
 	}
-	found, err := p.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
+	f, err := p.filter(r)
 	if err != nil {
 		return err
 	}
-	data := list{Newest: before == uuid.Max}
-	data.Offer = data.Newest && p.Account.FactorOffered(r.Context())
-	if len(found) > perPage {
-		found = found[:perPage]
-		data.Older = "/portal?before=" + found[perPage-1].ID.String()
+	found, err := p.Inbox.List(r.Context(), page.Subject(r), f.Filter, before, perPage)
+	if err != nil {
+		return err
 	}
-	for _, m := range found {
+	data := list{Newest: before == uuid.Max, Filter: f}
+	data.Offer = data.Newest && !f.On() && p.Account.FactorOffered(r.Context())
+	if found.Next != uuid.Nil {
+		data.Older = f.Page(found.Next.String())
+		if len(found.Messages) < perPage {
+			data.Reached = found.Reached
+		}
+	}
+	for _, m := range found.Messages {
 		data.Messages = append(data.Messages, row{m, inWords(m.About)})
 	}
 	return p.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
+}
+
+func (p *Pages) markUnread(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r, "id")
+	if err != nil {
+		return err
+	}
+	if err := p.Inbox.MarkUnread(r.Context(), page.Subject(r), id); err != nil {
+		return err
+	}
+	return p.Redirect(w, r, "/portal", "The message is marked as unread.")
 }
 
 // opened is the data of a message's page.
