@@ -439,8 +439,13 @@ func (w world) wrongPortal() []wrong {
 		{"wrong limit", w.pat, list, "/v1/portal/messages?limit=1e3", "", false, nil, 422, "query.limit"},
 		{"wrong cursor", w.pat, list, "/v1/portal/messages?cursor=" + url.QueryEscape("a b"), "", false, nil, 422, "query.cursor"},
 		{"staff", w.staff, list, "", "", false, nil, 401, ""},
+		{"no number", w.pat, list, "/v1/portal/messages?patient=ana", "", false, nil, 422, "query.patient"},
+		{"no choice", w.pat, list, "/v1/portal/messages?unread=perhaps", "", false, nil, 422, "query.unread"},
+		{"long words", w.pat, list, "/v1/portal/messages?q=" + strings.Repeat("x", 201), "", false, nil, 422, "query.q"},
+		{"staff", w.staff, "GET /v1/portal/patients", "", "", false, nil, 401, ""},
+		{"a parameter too many", w.pat, "GET /v1/portal/patients", "/v1/portal/patients?q=x", "", false, nil, 422, "query.q"},
 	}
-	for _, call := range []string{open, document, open + "/receipt"} {
+	for _, call := range []string{open, document, open + "/receipt", "POST /v1/portal/messages/{id}/unread"} {
 		_, route, _ := strings.Cut(call, " ")
 		at := func(id string) string {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", w.document).Replace(route)
