@@ -18,7 +18,20 @@ cat licences/app.css.txt >"$static/app.css.LICENSE.txt"
 cp node_modules/htmx.org/dist/htmx.min.js "$static/vendor/htmx.min.js"
 cp node_modules/htmx.org/LICENSE "$static/vendor/htmx.LICENSE.txt"
 
+# The core of pdf.js, for browsers of some years ago, too; and decoders of the pictures that scanners put
+# into a PDF, without WebAssembly, which the content security policy refuses.
+pdfjs=node_modules/pdfjs-dist
+mkdir -p "$static/vendor/pdfjs"
+for name in pdf pdf.worker; do
+	sed '/^\/\/# sourceMappingURL=/d' "$pdfjs/legacy/build/$name.min.mjs" >"$static/vendor/pdfjs/$name.min.mjs"
+done
+cp $pdfjs/wasm/jbig2_nowasm_fallback.js $pdfjs/wasm/openjpeg_nowasm_fallback.js "$static/vendor/pdfjs/"
+for part in PDFJS_JBIG2 JBIG2 PDFJS_OPENJPEG OPENJPEG; do
+	cp "$pdfjs/wasm/LICENSE_$part" "$static/vendor/pdfjs/$part.LICENSE.txt"
+done
+cp $pdfjs/LICENSE "$static/vendor/pdfjs/LICENSE.txt"
+
 cp node_modules/axe-core/axe.min.js "$axe/axe.min.js"
 cp node_modules/axe-core/LICENSE "$axe/LICENSE.txt"
 cp node_modules/axe-core/LICENSE-3RD-PARTY.txt "$axe/LICENSE-3RD-PARTY.txt"
-chmod 644 "$static/vendor"/* "$axe"/*
+chmod 644 "$static/vendor"/*.* "$static/vendor/pdfjs"/* "$axe"/*

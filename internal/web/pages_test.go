@@ -70,8 +70,10 @@ var pages = map[string][]string{
 	"GET /operations/replays/{id}":          {"maria /operations/replays/{replay}"},
 	"GET /operations/replays/{id}/progress": {"-maria /operations/replays/{replay}/progress"},
 
-	"GET /portal":                                             {"reader /portal", "reader /portal?unread=on"},
-	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
+	"GET /portal":               {"reader /portal", "reader /portal?unread=on"},
+	"GET /portal/messages/{id}": {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
+	"GET /portal/frame":         {"-reader /portal/frame"},
+	"GET /portal/messages/{id}/documents/{document}/pdf": {"-reader /portal/messages/{sent}/documents/{sent-document}/pdf"},
 	"GET /portal/help":                                        {"reader /portal/help"},
 	"GET /portal/account":                                     {"reader /portal/account"},
 	"GET /portal/account/sessions":                            {"reader /portal/account/sessions"},

@@ -26,6 +26,7 @@ var embedded = map[string]struct {
 	"sass":           {false, ""}, // makes the style sheet
 	"govuk-frontend": {true, "internal/web/static/app.css.LICENSE.txt"},
 	"htmx.org":       {true, "internal/web/static/vendor/htmx.LICENSE.txt"},
+	"pdfjs-dist":     {true, "internal/web/static/vendor/pdfjs/LICENSE.txt"},
 }
 
 // assetsOf returns the embedded assets, by name. It fails if package.json names a package of which

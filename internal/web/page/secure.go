@@ -14,6 +14,19 @@ import (
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
+// AllowFrames lets a page hold frames of this site.
+func AllowFrames(h http.Header) {
+	h.Set("Content-Security-Policy", contentSecurityPolicy+"; frame-src 'self'")
+}
+
+// Sandbox makes an answer a frame within pages of this site that may run our scripts, and has no origin: it
+// reads no cookie, no page and nothing of this site but its files. Opened by itself it is the same.
+func Sandbox(h http.Header) {
+	h.Set("Content-Security-Policy", "sandbox allow-scripts; default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; font-src blob: data:; "+
+		"form-action 'none'; frame-ancestors 'self'; base-uri 'none'")
+	h.Set("X-Frame-Options", "SAMEORIGIN")
+}
+
 // Protect wraps the handler of all pages: it sets the security headers and refuses
 // requests that come from pages of other sites.
 func (rd *Renderer) Protect(next http.Handler) http.Handler {

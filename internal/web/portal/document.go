@@ -15,12 +15,13 @@ import (
 type kind struct {
 	Words string // "PDF document"
 	Opens string // the app that the reader needs to open it
-	Looks string // how a page shows it: "picture", "text", or "" for not at all
+	Looks string // how a page shows it: "picture", "text", "pdf", or "" for not at all
 }
 
 const (
 	picture = "picture"
 	text    = "text"
+	pdf     = "pdf"
 )
 
 const (
@@ -28,10 +29,10 @@ const (
 	needsOffice = "To open it you need an app for office documents."
 )
 
-// kinds are the types of documents, by media type. Browsers show some pictures without
-// risk. A PDF can hold scripts and is only downloaded.
+// kinds are the types of documents, by media type. Browsers show some pictures without risk. A PDF
+// can hold scripts: pdf.js draws it without them, within a sandbox.
 var kinds = map[string]kind{
-	"application/pdf": {"PDF document", mostOpen, ""},
+	"application/pdf": {"PDF document", mostOpen, pdf},
 	"image/png":       {"Picture (PNG)", mostOpen, picture},
 	"image/jpeg":      {"Picture (JPEG)", mostOpen, picture},
 	"image/gif":       {"Picture (GIF)", mostOpen, picture},
@@ -108,7 +109,19 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 		}
 		data.Text = attachment.Text(content)
 	}
-	return p.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
+	view := page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data}
+	if data.Kind.Looks == pdf {
+		page.AllowFrames(w.Header())
+		view.Scripts = append(view.Scripts[:len(scripts):len(scripts)], "pdf.js")
+	}
+	return p.Render(w, r, set, view)
+}
+
+// frame is the sandbox in which a PDF is drawn. It holds nothing of a document: the page around it
+// hands one over.
+func (p *Pages) frame(w http.ResponseWriter, r *http.Request) error {
+	page.Sandbox(w.Header())
+	return p.Fragment(w, r, set, "frame", page.View{Template: "frame.html"})
 }
 
 func (p *Pages) describe(r *http.Request) (shown, error) {
@@ -148,15 +161,18 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// picture answers an <img> of our pages. If a reader opens the address directly, the
-// browser saves the picture, like any document. Other documents are not found here.
-func (p *Pages) picture(w http.ResponseWriter, r *http.Request) error {
-	data, err := p.describe(r)
-	if err != nil {
-		return err
+// shownAs answers an <img> or a script of our pages with a document that they show. If a reader
+// opens the address directly, the browser saves it, like any document. Documents that look
+// otherwise are not found here.
+func (p *Pages) shownAs(looks string) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		data, err := p.describe(r)
+		if err != nil {
+			return err
+		}
+		if data.Kind.Looks != looks {
+			return inbox.ErrNotFound
+		}
+		return p.download(w, r)
 	}
-	if data.Kind.Looks != picture {
-		return inbox.ErrNotFound
-	}
-	return p.download(w, r)
 }

@@ -69,7 +69,7 @@ func zip(data []byte) []byte {
 // between machines.
 func mediaType(name string) string {
 	switch path.Ext(name) {
-	case ".js":
+	case ".js", ".mjs":
 		return "text/javascript; charset=utf-8"
 	case ".css":
 		return "text/css; charset=utf-8"
@@ -100,6 +100,9 @@ func ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.mediaType)
 	h.Set("ETag", `"`+f.tag+`"`)
 	h.Set("Vary", "Accept-Encoding")
+	// The files hold nothing of a person. The frame that draws a PDF has no origin of its own, and asks
+	// for them as another site would.
+	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cache-Control", "no-cache")
 	if r.URL.RawQuery == f.tag {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")

@@ -60,6 +60,11 @@ func TestEveryVendoredFileHasItsLicence(t *testing.T) {
 			}
 		}
 	}
+	for _, part := range []string{"LICENSE.txt", "JBIG2.LICENSE.txt", "OPENJPEG.LICENSE.txt"} {
+		if _, ok := all()["vendor/pdfjs/"+part]; !ok {
+			t.Errorf("pdf.js has no %s beside it", part)
+		}
+	}
 	if !strings.Contains(string(all()["app.css.LICENSE.txt"].plain), "govuk-frontend") {
 		t.Error("the licence of govuk-frontend is missing")
 	}
