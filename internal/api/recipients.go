@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
@@ -34,11 +35,31 @@ type Preview struct {
 	Excluded map[string]int `json:"excluded" doc:"Portal users left out of a group, by reason: account_inactive, deceased, link_ended, link_not_begun."`
 	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted, by reason: account_inactive, no_address, opted_out."`
 	// WithoutEmail is the count of the warning no_address.
-	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: send them the message by post."`
+	// Doubts are of portal users chosen one by one.
+	Doubts       []Doubt `json:"doubts" nullable:"false" doc:"Portal users chosen one by one who may be other people than you mean. At most 100."`
+	WithoutEmail int     `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: send them the message by post."`
 }
 
 func previewOf(c audience.Counts) Preview {
-	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings, WithoutEmail: c.Warnings[string(audience.NoAddress)]}
+	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings, Doubts: []Doubt{}, WithoutEmail: c.Warnings[string(audience.NoAddress)]}
+}
+
+// Doubt is a reason to look again before sending to a portal user.
+type Doubt struct {
+	PortalUserID string   `json:"portal_user_id"`
+	Kind         string   `json:"kind" enum:"same_name,shared_address,minors_address" doc:"same_name: another portal user has this name. shared_address: another has this e-mail address. minors_address: a patient under 18 whose e-mail address is that of a representative."`
+	Others       []string `json:"others" nullable:"false" doc:"The names of the other portal users, at most 5."`
+}
+
+// mostDoubts is how many doubts a preview has.
+const mostDoubts = 100
+
+func doubtsOf(found []directory.Doubt) []Doubt {
+	doubts := make([]Doubt, min(len(found), mostDoubts))
+	for i := range doubts {
+		doubts[i] = Doubt{found[i].PortalUserID, string(found[i].Kind), found[i].Others}
+	}
+	return doubts
 }
 
 // PortalUser is a portal user in the recipient picker.
@@ -59,6 +80,7 @@ type LinkedPatient struct {
 	Deceased     bool   `json:"deceased"`
 	From         string `json:"from" doc:"A date, or empty."`
 	Until        string `json:"until" doc:"A date, or empty."`
+	BirthDate    string `json:"birth_date" doc:"A date, or empty if it is not known."`
 }
 
 func portalUserOf(u directory.PortalUser) PortalUser {
@@ -97,7 +119,13 @@ func (g RecipientOperations) register(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		return answerWith(previewOf(counts)), nil
+		doubts, err := directory.Doubts(ctx, g.Directory, in.Body.Recipients.PortalUserIDs, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		preview := previewOf(counts)
+		preview.Doubts = doubtsOf(doubts)
+		return answerWith(preview), nil
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal-users", id: "search-portal-users", tag: forStaff,

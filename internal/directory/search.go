@@ -43,6 +43,7 @@ type LinkedPatient struct {
 	Status       string // active or discharged
 	Deceased     bool
 	From, Until  string // YYYY-MM-DD, "" if open
+	BirthDate    string // YYYY-MM-DD, "" if not known
 }
 
 // ErrCursor is the error for a cursor that no page returned.
@@ -139,7 +140,7 @@ func readPage(ctx context.Context, q Querier, found string, limit int, cursor st
 		SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.active,
 		       coalesce(p.patient_id, ''), coalesce(p.given_name, ''), coalesce(p.family_name, ''),
 		       coalesce(l.relationship, ''), coalesce(p.status, ''), coalesce(p.deceased, false),
-		       coalesce(l.valid_from::text, ''), coalesce(l.valid_until::text, '')
+		       coalesce(l.valid_from::text, ''), coalesce(l.valid_until::text, ''), coalesce(p.birth_date::text, '')
 		FROM found
 		JOIN app.portal_users u USING (portal_user_no)
 		LEFT JOIN app.links l USING (portal_user_no)
@@ -168,7 +169,7 @@ func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	var given, family string
 	_, err := pgx.ForEachRow(rows, []any{
 		&u.No, &u.ID, &u.Name, &u.Email, &u.Active,
-		&p.ID, &given, &family, &p.Relationship, &p.Status, &p.Deceased, &p.From, &p.Until,
+		&p.ID, &given, &family, &p.Relationship, &p.Status, &p.Deceased, &p.From, &p.Until, &p.BirthDate,
 	}, func() error {
 		if len(page) == 0 || page[len(page)-1].No != u.No {
 			page = append(page, u)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/message"
+	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -39,6 +41,7 @@ type checking struct {
 	First     []member
 	MoreFirst bool
 	ByPost    int // recipients without an e-mail address
+	Doubtful  []doubtful
 	Bulk      bool
 	Confirm   string // as typed
 
@@ -105,6 +108,9 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 		return err
 	}
 	c.First, c.MoreFirst = membersOf(l, first, p.Now()), next != ""
+	if c.Doubtful, err = p.doubtful(r, l, c.Recipients.PortalUserIDs); err != nil {
+		return err
+	}
 	if c.Bcc, err = p.bccChips(r, c.StaffBcc); err != nil {
 		return err
 	}
@@ -120,6 +126,36 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 	c.words(l)
 	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
 	return p.Render(w, r, set, view)
+}
+
+// doubtful is a recipient who was chosen by hand and may be another person than the sender means.
+type doubtful struct {
+	Name, Who string
+	Why       []string
+}
+
+// mostDoubtful is how many such recipients the check names.
+const mostDoubtful = 50
+
+func (p *Pages) doubtful(r *http.Request, l labels.Labels, ids []string) (found []doubtful, err error) {
+	doubts, err := directory.Doubts(r.Context(), p.Directory, ids, p.Now())
+	if err != nil || len(doubts) == 0 {
+		return nil, err
+	}
+	var about []string
+	for _, d := range doubts {
+		if !slices.Contains(about, d.PortalUserID) && len(about) < mostDoubtful {
+			about = append(about, d.PortalUserID)
+		}
+	}
+	users, err := directory.Named(r.Context(), p.Directory, about)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		found = append(found, doubtful{u.Name, who(l, u, p.Now()), doubtsAbout(l, doubts, u.ID)})
+	}
+	return found, nil
 }
 
 func (c *checking) words(l labels.Labels) {

@@ -31,6 +31,7 @@ type person struct {
 	Email    string
 	Inactive bool
 	Chosen   bool
+	Doubts   []string // why this may be another person, in words
 }
 
 // find runs the searches of a draft's page.
@@ -41,9 +42,17 @@ func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 			return err
 		}
 		e.FoundUsers = &findings{More: next != ""}
+		ids := make([]string, len(users))
+		for i, u := range users {
+			ids[i] = u.ID
+		}
+		doubts, err := directory.Doubts(r.Context(), p.Directory, ids, p.Now())
+		if err != nil {
+			return err
+		}
 		for _, u := range users {
 			e.FoundUsers.People = append(e.FoundUsers.People, person{chip: chip{u.ID, u.Name, who(l, u, p.Now())},
-				Email: u.Email, Inactive: !u.Active, Chosen: slices.Contains(e.Recipients.PortalUserIDs, u.ID)})
+				Email: u.Email, Inactive: !u.Active, Chosen: slices.Contains(e.Recipients.PortalUserIDs, u.ID), Doubts: doubtsAbout(l, doubts, u.ID)})
 		}
 	}
 	if q := strings.TrimSpace(e.FindStaff); q != "" {

@@ -43,8 +43,8 @@ func chosenInWords(l labels.Labels, s audiences.Selection) string {
 	return strings.Join(all, " and ")
 }
 
-// who describes an account: "Authorized Representative of Ben Adams (discharged)". It
-// ignores links outside their dates.
+// who describes an account: "Authorized Representative of Ben Adams (born 3 May 1950, discharged)".
+// It ignores links outside their dates.
 func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 	today := now.Local().Format(time.DateOnly)
 	var self, others []string
@@ -52,12 +52,19 @@ func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 		if p.From > today || p.Until != "" && p.Until < today {
 			continue
 		}
-		standing := ""
+		var facts []string
+		if b := born(p.BirthDate); b != "" {
+			facts = append(facts, b)
+		}
 		switch {
 		case p.Deceased:
-			standing = " (deceased)"
+			facts = append(facts, "deceased")
 		case p.Status == "discharged":
-			standing = " (" + page.Lower(l.Discharged.One) + ")"
+			facts = append(facts, page.Lower(l.Discharged.One))
+		}
+		standing := ""
+		if len(facts) > 0 {
+			standing = " (" + strings.Join(facts, ", ") + ")"
 		}
 		switch {
 		case p.Relationship == directory.Representative:
@@ -76,6 +83,34 @@ func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 		return "Not linked to any " + page.Lower(l.Patient.One)
 	}
 	return strings.Join(said, "; ")
+}
+
+// doubtsAbout says in words why a portal user may be another person than the sender means.
+func doubtsAbout(l labels.Labels, doubts []directory.Doubt, id string) (words []string) {
+	for _, d := range doubts {
+		if d.PortalUserID != id {
+			continue
+		}
+		others := strings.Join(d.Others, ", ")
+		switch d.Kind {
+		case directory.SameName:
+			words = append(words, l.Fill("Another {portal user} has the same name. Check the date of birth or the e-mail address."))
+		case directory.SharedAddress:
+			words = append(words, "Same e-mail address as "+others+".")
+		case directory.MinorsAddress:
+			words = append(words, l.Fill("A minor with the e-mail address of "+others+", who acts for them. Is the message for the {patient} alone?"))
+		}
+	}
+	return words
+}
+
+// born is a date of birth as people write it, "" if it is not known.
+func born(date string) string {
+	day, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return ""
+	}
+	return "born " + day.Format("2 January 2006")
 }
 
 // line is a reason with its count now and at the previous check.
