@@ -12,6 +12,7 @@
 //	attachment       app.attachments until it is sent,    with the header
 //	                 then in the header of its message
 //	draft            app.drafts, with the whole draft     none
+//	wording          app.wordings, with the whole text    none
 //	import files     app.directory_imports                none
 //	rosters          app.rosters, under the KEK itself    roster-keys/<bundle>
 //	second factor    app.second_factors                   none

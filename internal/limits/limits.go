@@ -54,6 +54,10 @@ const (
 	// Reason is the most characters of a reason: for a recall, an erasure, a pause, a
 	// replay, or settling a parked event.
 	Reason Characters = 500
+	// WordingName is the most characters of the name of a saved wording.
+	WordingName Characters = 100
+	// Wordings is how many saved wordings a staff member can have.
+	Wordings Count = 200
 	// Label is the most characters of a Custom Label.
 	Label Characters = 40
 	// ClinicLine is the most characters of the clinic's name or telephone.
@@ -126,6 +130,8 @@ var All = []Limit{
 	{"Undo", Undo, "Time in which a message can be undone"},
 	{"SendAhead", SendAhead, "How far ahead a message can be scheduled"},
 	{"Reason", Reason, "A reason for a recall, an erasure, a pause, a replay or a parked event"},
+	{"WordingName", WordingName, "Name of a saved wording"},
+	{"Wordings", Wordings, "Saved wordings of a staff member"},
 	{"Label", Label, "A Custom Label"},
 	{"ClinicLine", ClinicLine, "The clinic's name or telephone"},
 	{"ClinicLines", ClinicLines, "The clinic's address or opening hours"},

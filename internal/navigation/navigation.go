@@ -65,6 +65,7 @@ var destinations = []Destination{
 
 	{Section: Messages, Text: "Messages", Href: "/messages", Keywords: "sent progress", Actions: may(policy.SeeMessages, policy.ReadTheRecord)},
 	{Section: Messages, Text: "Drafts", Href: "/messages/drafts", Keywords: "messages unsent saved", Actions: may(policy.SendMessage)},
+	{Section: Messages, Text: "Wordings", Href: "/messages/wordings", Keywords: "saved texts templates snippets phrases", Actions: may(policy.SendMessage)},
 	{Section: Messages, Text: "Not opened yet", Href: "/worklists/unread", Keywords: "unread messages worklist days", Actions: may(policy.SeeMessages)},
 	{Section: Messages, Text: "Bcc'd to me", Href: "/messages/bcc", Keywords: "staff bcc messages copied", Actions: may(policy.SeeBcc)},
 	{Section: Messages, Text: "No working e-mail", Href: "/worklists/no-email", Keywords: "worklist bounced address alerts {Portal Users}", Actions: may(policy.SendMessage)},

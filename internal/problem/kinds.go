@@ -60,6 +60,8 @@ var (
 	StaffExists       = kind(409, "staff-exists", "There is a staff member with this address")
 	StaffDisabled     = kind(409, "staff-disabled", "The staff member is disabled")
 	StaffNotDisabled  = kind(409, "staff-not-disabled", "The staff member is not disabled")
+	TooManyWordings   = kind(409, "too-many-wordings", "There are too many saved wordings")
+	WordingChanged    = kind(409, "wording-changed", "The wording has changed")
 	TooManyTokens     = kind(409, "too-many-tokens", "There are too many API tokens")
 	ParkedSettled     = kind(409, "already-settled", "The parked event is settled already")
 	ParkedNotRetried  = kind(409, "not-retriable", "The parked event can't be retried")

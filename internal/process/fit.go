@@ -54,6 +54,7 @@ var wrapped = map[config.Process]string{
 			(SELECT message_id AS id, wrapped_key, created_at AS at FROM app.message_content ORDER BY created_at DESC LIMIT $1)
 			UNION ALL (SELECT attachment_id, wrapped_key, uploaded_at FROM app.attachments ORDER BY uploaded_at DESC LIMIT $1)
 			UNION ALL (SELECT draft_id, wrapped_key, saved_at FROM app.drafts ORDER BY saved_at DESC LIMIT $1)
+			UNION ALL (SELECT wording_id, wrapped_key, saved_at FROM app.wordings ORDER BY saved_at DESC LIMIT $1)
 			UNION ALL (SELECT change_id, wrapped_key, made_at FROM app.second_factors ORDER BY made_at DESC LIMIT $1)) k
 		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
 	config.Fanout: `

@@ -18,6 +18,7 @@ import (
 	"postern/internal/clinic/clinicstore"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/content/reader"
@@ -148,6 +149,7 @@ type Web struct {
 	Reader    *reader.Reader
 	Composer  *compose.Composer
 	Drafts    *draft.Drafts
+	Wordings  *wording.Wordings
 	Messages  *messages.Reader
 	Inbox     *inboxstore.Inbox
 	Letters   *letter.Letters
@@ -196,11 +198,12 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
 		Facts: publisher, Intact: cfg.Position.Intact})
 	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
+	w.Wordings = wording.New(wording.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
 	w.Messages = messages.New(cfg.Pool)
-	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Lookups, Reader: w.Reader, Facts: publisher})
+	w.Clinic = clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Facts: publisher, Name: cfg.Clinic})
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Lookups, Clinic: w.Clinic.Face, Reader: w.Reader, Facts: publisher})
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
-	w.Clinic = clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Facts: publisher, Name: cfg.Clinic})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})
 	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
@@ -223,6 +226,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
+		api.WordingOperations{Wordings: w.Wordings},
 		api.ClinicOperations{Clinic: w.Clinic},
 		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
 		api.GrantOperations{Gate: gate},
@@ -243,7 +247,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
 		Problems: problems, Log: cfg.Logger})
 	w.Pages = web.New(w.Renderer,
-		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
+		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Wordings: w.Wordings, Clinic: w.Clinic, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now}),
 		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Issuer}),
 		account.New(w.Renderer, account.Config{Gate: gate}),

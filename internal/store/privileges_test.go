@@ -81,6 +81,7 @@ const allowed = `
 	app.staff_with_factor    S       -       -       -
 	app.unread_marks         SIUD    -       -       -
 	app.unsubscribe_key      S       -       S       -
+	app.wordings             SIUD    -       -       -
 	app.timelines            S       -       S       -
 `
 

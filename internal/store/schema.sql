@@ -1629,6 +1629,21 @@ CREATE TABLE app.unsubscribe_key (
 );
 GRANT SELECT ON app.unsubscribe_key TO postern_api, postern_notify;
 
+CREATE TABLE app.wordings (
+    wording_id uuid NOT NULL,
+    staff_id text NOT NULL,
+    version integer NOT NULL,
+    published boolean NOT NULL,
+    wrapped_key bytea NOT NULL,
+    sealed bytea NOT NULL,
+    saved_at timestamp with time zone NOT NULL,
+    CONSTRAINT wordings_pkey PRIMARY KEY (wording_id),
+    CONSTRAINT wordings_version_check CHECK ((version > 0))
+);
+CREATE INDEX wordings_author ON app.wordings USING btree (staff_id);
+CREATE INDEX wordings_published ON app.wordings USING btree (wording_id) WHERE published;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.wordings TO postern_api;
+
 ALTER TABLE app.attachments ADD CONSTRAINT attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES app.drafts(draft_id) ON DELETE SET NULL;
 
 ALTER TABLE app.block_rosters ADD CONSTRAINT block_rosters_root_fkey FOREIGN KEY (root) REFERENCES app.rosters(root);

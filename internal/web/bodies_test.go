@@ -43,6 +43,9 @@ var larger = map[string]int64{
 	"POST /v1/recipients/preview": 1 << 20,
 	"POST /messages/drafts/{id}":  257 << 20,
 	"POST /directory/import":      1<<30 + 2<<20,
+	"POST /v1/wordings":           1 << 20,
+	"PUT /v1/wordings/{id}":       1 << 20,
+	"POST /messages/wordings":     2 << 20, "POST /messages/wordings/{id}": 2 << 20, "POST /messages/wordings/{id}/delete": 2 << 20,
 	"PUT /v1/clinic":              160 << 10,
 	"POST /administration/clinic": 6 << 20,
 	"POST /webhooks/sendgrid":     3 << 20, // without a session: its signature can be checked only at the end

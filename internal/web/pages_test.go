@@ -57,6 +57,9 @@ var pages = map[string][]string{
 	"GET /worklists/no-email":     {"maria /worklists/no-email", "rae /worklists/no-email", "maria /worklists/no-email?after=2000000000"},
 
 	"GET /messages/compose":                {"maria /messages/compose", "rae /messages/compose"},
+	"GET /messages/wordings":               {"maria /messages/wordings", "noel /messages/wordings"},
+	"GET /messages/wordings/new":           {"maria /messages/wordings/new", "maria /messages/wordings/new?draft={draft}"},
+	"GET /messages/wordings/{id}":          {"-maria /messages/wordings/00000000-0000-0000-0000-000000000000"},
 	"GET /messages/drafts":                 {"maria /messages/drafts", "noel /messages/drafts"},
 	"GET /messages/drafts/{id}":            {"maria /messages/drafts/{draft}"},
 	"GET /messages/drafts/{id}/check":      {"maria /messages/drafts/{draft}/check"},

@@ -12,6 +12,7 @@ const (
 	ReadRecord            Permission = "read_record"
 	ManageStaff           Permission = "manage_staff"
 	EraseMessageContent   Permission = "erase_content"
+	PublishSavedWordings  Permission = "publish_wordings"
 	ManageLabels          Permission = "manage_labels"
 	ManageClinic          Permission = "manage_clinic"
 	ImportDirectory       Permission = "import_directory"
@@ -37,6 +38,8 @@ const (
 	SeeAccess Action = "see_access"
 	// SeeMessages is reading sent messages and their delivery status.
 	SeeMessages Action = "see_messages"
+	// PublishWordings is making a saved wording the clinic's, and changing those that are.
+	PublishWordings Action = "publish_wordings"
 	// SeeBcc is reading the messages on which one is a Staff Bcc.
 	SeeBcc Action = "see_bcc"
 	// Search is Global Search. Its results depend on the other actions.
@@ -110,6 +113,9 @@ var Grants = []Grant{
 	{SendBulkPortalMessage, "Send Bulk Portal Message",
 		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "", false,
 		[]Action{SendMessage, SeeMessages, SendToGroup}},
+	{PublishSavedWordings, "Publish Saved Wordings",
+		"Make saved wordings the clinic’s, so that all staff who send can use them, and change those that are.", "", false,
+		[]Action{PublishWordings}},
 	{ReplayDeliveries, "Replay Failed Deliveries",
 		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "", false,
 		[]Action{Replay, SettleParked}},

@@ -31,6 +31,7 @@ type table struct{ name, table, id string }
 var tables = []table{
 	{"documents not sent yet", "app.attachments", "attachment_id"},
 	{"drafts", "app.drafts", "draft_id"},
+	{"wordings", "app.wordings", "wording_id"},
 	{"second factors", "app.second_factors", "change_id"},
 	{"imports", "app.directory_imports", "import_id"},
 }

@@ -23,6 +23,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
+	"postern/internal/clinic"
+	"postern/internal/content/fields"
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
 	"postern/internal/eventlog/facts"
@@ -35,6 +37,8 @@ import (
 type Config struct {
 	Pool   *pgxpool.Pool
 	Reader *reader.Reader // opens content
+	// Clinic returns what the fields of a text say of the clinic; see package fields. It may be nil.
+	Clinic func(context.Context) (clinic.Face, error)
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
 }
@@ -47,6 +51,17 @@ func New(cfg Config) *Inbox {
 	return &Inbox{cfg}
 }
 
+// values returns the values of the fields in texts that reader reads.
+func (i *Inbox) values(ctx context.Context, reader policy.Subject) (fields.Values, error) {
+	v := fields.Values{Recipient: reader.Name}
+	if i.cfg.Clinic == nil {
+		return v, nil
+	}
+	face, err := i.cfg.Clinic(ctx)
+	v.Clinic, v.Telephone = face.Name, face.Telephone
+	return v, err
+}
+
 // mostLooked is how many deliveries a page of a filtered list looks at.
 const mostLooked = 2000
 
@@ -54,6 +69,10 @@ const mostLooked = 2000
 // newest first. [uuid.Max] is newer than all.
 func (i *Inbox) List(ctx context.Context, reader policy.Subject, f inbox.Filter, before uuid.UUID, limit int) (inbox.List, error) {
 	links, err := i.links(ctx, reader)
+	if err != nil {
+		return inbox.List{}, err
+	}
+	values, err := i.values(ctx, reader)
 	if err != nil {
 		return inbox.List{}, err
 	}
@@ -65,7 +84,7 @@ func (i *Inbox) List(ctx context.Context, reader policy.Subject, f inbox.Filter,
 		if err != nil {
 			return inbox.List{}, fmt.Errorf("reading an inbox: %w", err)
 		}
-		passed, err := i.pass(ctx, links, f, found)
+		passed, err := i.pass(ctx, links, values, f, found)
 		if err != nil {
 			return inbox.List{}, fmt.Errorf("reading an inbox: %w", err)
 		}
@@ -90,7 +109,7 @@ func (i *Inbox) List(ctx context.Context, reader policy.Subject, f inbox.Filter,
 }
 
 // pass completes deliveries that the reader may read, and reports which of them pass the filter.
-func (i *Inbox) pass(ctx context.Context, links links, f inbox.Filter, found []delivery) (passed []bool, err error) {
+func (i *Inbox) pass(ctx context.Context, links links, values fields.Values, f inbox.Filter, found []delivery) (passed []bool, err error) {
 	passed = make([]bool, len(found))
 	var ids []uuid.UUID
 	for n := range found {
@@ -111,7 +130,7 @@ func (i *Inbox) pass(ctx context.Context, links links, f inbox.Filter, found []d
 		d, h := &found[n], headers[found[n].ID]
 		d.Condition = h.Condition
 		if !d.Recalled {
-			d.Subject = h.Subject
+			d.Subject = fields.Fill(h.Subject, values)
 		}
 		passed[n] = (!f.Unread || d.Unread()) && (f.Words == "" || mentions(d.Message, h, f.Words))
 	}
@@ -186,8 +205,12 @@ func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (
 	if err != nil {
 		return inbox.Read{}, err
 	}
-	read := inbox.Read{Message: m, Body: body, Documents: header.Attachments}
-	read.Subject, read.Condition = header.Subject, message.Kept
+	values, err := i.values(ctx, reader)
+	if err != nil {
+		return inbox.Read{}, err
+	}
+	read := inbox.Read{Message: m, Body: fields.Fill(body, values), Documents: header.Attachments}
+	read.Subject, read.Condition = fields.Fill(header.Subject, values), message.Kept
 	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
 		return inbox.Read{}, err
 	}
@@ -227,10 +250,14 @@ func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachm
 	if !ok {
 		return inbox.Message{}, message.Attachment{}, inbox.ErrNotFound
 	}
+	values, err := i.values(ctx, reader)
+	if err != nil {
+		return inbox.Message{}, message.Attachment{}, err
+	}
 	if _, err := i.recordOpening(ctx, reader, &m); err != nil {
 		return inbox.Message{}, message.Attachment{}, err
 	}
-	m.Subject, m.Condition = header.Subject, message.Kept
+	m.Subject, m.Condition = fields.Fill(header.Subject, values), message.Kept
 	return m, document, nil
 }
 

@@ -39,7 +39,7 @@ var losses = map[Part]string{
 	CheckpointKey: "the key that signs the record. Restore it from its backup, or give another path with CHECKPOINT_KEY_FILE. " +
 		"Without it a new key must sign from now on; earlier signatures stay valid under the old key's verifier.",
 	Postgres: "the database. Restore it from a backup. Without one the tables of the record are rebuilt from nats/. The rest is lost: the names and addresses of " +
-		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts and plans of replays. Alerts without an outcome become unknown.",
+		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts, wordings, marks of unread messages and plans of replays. Alerts without an outcome become unknown.",
 	NATS: "the stream of the record. `postern repair` restores it from the copy in postgres/. " +
 		"The last events are lost if the copy did not have them yet.",
 	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or give another place with CONTENT_URL. " +

@@ -41,6 +41,7 @@ var imports = map[string]string{
 
 	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
+	"compose/wording":     "access/policy content limits problem text/folding",
 	"compose/draft":       "access/policy content directory/audience",
 	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
 	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid notify/unsubscribe pace proof/merkle recorder/position recorder/state store",
@@ -83,7 +84,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/block events problem recorder/state text/folding",
-	"inbox/inboxstore": "access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
+	"inbox/inboxstore": "clinic content/fields access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
 	// People, permissions, and the clinic's own labels.
@@ -124,6 +125,7 @@ var imports = map[string]string{
 	// Content of messages, which only their readers may see.
 	"content":            "store/bucket store/keyfile",
 	"content/attachment": "content content/clamd limits problem text/charset",
+	"content/fields":     "",
 	"content/message":    "content events problem",
 	"content/reader":     "content content/message",
 	"content/rotation":   "content content/message directory/roster/rosterstore store store/keyfile",
@@ -156,12 +158,12 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation text/folding",
-	"api":              "clinic clinic/clinicstore access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry",
+	"api":              "compose/wording clinic clinic/clinicstore access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy web/page",
-	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
+	"web/compose":      "clinic/clinicstore compose/wording content/fields access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits web/page",
@@ -177,7 +179,7 @@ var imports = map[string]string{
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid serving/loopback text/address",
-	"process":           "clinic/clinicstore web/clinic access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"process":           "compose/wording clinic/clinicstore web/clinic access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

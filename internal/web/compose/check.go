@@ -42,6 +42,7 @@ type checking struct {
 	MoreFirst bool
 	ByPost    int // recipients without an e-mail address
 	Doubtful  []doubtful
+	Filled    filledIn
 	Bulk      bool
 	Confirm   string // as typed
 
@@ -124,6 +125,9 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 		return err
 	}
 	c.words(l)
+	if err := p.fillIn(r, c); err != nil {
+		return err
+	}
 	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
 	return p.Render(w, r, set, view)
 }

@@ -29,8 +29,10 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/clinic/clinicstore"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/inbound"
@@ -53,6 +55,8 @@ type Pages struct {
 type Config struct {
 	Composer  *compose.Composer
 	Drafts    *draft.Drafts
+	Wordings  *wording.Wordings
+	Clinic    *clinicstore.Store
 	Gate      *access.Gate
 	Labels    *labelstore.Store
 	Directory directory.Querier
@@ -71,6 +75,12 @@ func (p *Pages) Routes() []page.Route {
 	return []page.Route{
 		staff("GET /messages/compose", p.compose),
 		staff("GET /messages/drafts", p.list),
+		staff("GET "+wordingsAt, p.wordings),
+		staff("GET "+wordingsAt+"/new", p.newWording),
+		large(staff("POST "+wordingsAt, p.addWording)),
+		staff("GET "+wordingsAt+"/{id}", p.wording),
+		large(staff("POST "+wordingsAt+"/{id}", p.changeWording)),
+		large(staff("POST "+wordingsAt+"/{id}/delete", p.deleteWording)),
 		staff("GET /messages/drafts/{id}", p.edit),
 		withDocuments(staff("POST /messages/drafts/{id}", p.save)),
 		staff("POST /messages/drafts/{id}/portal-users", p.findUsers),
@@ -89,6 +99,12 @@ func (p *Pages) Routes() []page.Route {
 // withDocuments makes a route accept the whole form of a draft, with its documents.
 func withDocuments(route page.Route) page.Route {
 	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, MaxBytes: mostForm, Memory: 2*mostFields + attachment.MemoryPerUpload, Within: formTimeout}
+	return route
+}
+
+// large makes a route accept a form with a text as long as a message.
+func large(route page.Route) page.Route {
+	route.Takes = inbound.Body{Types: []string{inbound.Form}, MaxBytes: mostFields}
 	return route
 }
 

@@ -63,10 +63,14 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) answer(w http.ResponseWriter, r *http.Request, f *form, e *editing) error {
 	at := href(e.ID, "")
 	switch {
-	case len(f.refused) > 0, f.do != "check" && (page.IsFragment(r) || e.FindUser+e.FindStaff != ""):
+	case len(f.refused) > 0, f.do != "check" && f.do != "keep-wording" && f.do != "use-wording" && (page.IsFragment(r) || e.FindUser+e.FindStaff != ""):
 		return p.show(w, r, e, f.refused)
 	case f.do == "check":
 		return p.Redirect(w, r, at+"/check", "")
+	case f.do == "keep-wording":
+		return p.Redirect(w, r, wordingsAt+"/new?draft="+e.ID.String(), "")
+	case f.do == "use-wording":
+		return p.Redirect(w, r, at, "The wording was added to the message.")
 	case f.do == "add-user", f.do == "add-group", f.do == "remove-user", f.do == "remove-group":
 		return p.Redirect(w, r, at+"#recipients", "")
 	case f.do == "add-bcc", f.do == "remove-bcc":

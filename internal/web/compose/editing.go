@@ -11,6 +11,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
 	"postern/internal/directory"
@@ -36,6 +37,7 @@ type editing struct {
 	Offers    []offer
 	Bcc       []chip
 	Documents []message.Attachment
+	Wordings  []wording.Wording // to choose from
 
 	FindUser, FindStaff   string
 	FoundUsers, FoundBccs *findings // nil: no search
@@ -104,6 +106,9 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 		return err
 	}
 	if e.Documents, err = p.documents(r, e.AttachmentIDs); err != nil {
+		return err
+	}
+	if e.Wordings, err = p.Wordings.List(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
 	return p.find(r, l, e)

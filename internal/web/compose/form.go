@@ -17,6 +17,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/limits"
@@ -37,9 +38,10 @@ const (
 // form is the posted form of a draft.
 type form struct {
 	url.Values
-	do, what string      // of the pressed button: "add-user" and "ann"
-	uploads  []uuid.UUID // the uploaded documents
-	refused  page.Errors // errors, for example of documents that can't be attached
+	do, what string       // of the pressed button: "add-user" and "ann"
+	uploads  []uuid.UUID  // the uploaded documents
+	wording  wording.Text // of the button "use-wording"
+	refused  page.Errors  // errors, for example of documents that can't be attached
 }
 
 // read reads the form as a stream. Files are not written to the disk, where they would
@@ -146,6 +148,8 @@ func (f *form) change(c *draft.Content) {
 		c.StaffBcc = with(c.StaffBcc, f.what)
 	case "remove-bcc":
 		c.StaffBcc = without(c.StaffBcc, f.what)
+	case "use-wording":
+		use(f.wording, c)
 	case "remove-file":
 		id, _ := uuid.Parse(f.what)
 		c.AttachmentIDs = without(c.AttachmentIDs, id)
@@ -192,6 +196,15 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "That person is no longer in the directory. Search again."})
 			f.do = ""
 		}
+	case "use-wording":
+		id, _ := uuid.Parse(f.Get("wording"))
+		one, err := p.Wordings.Get(r.Context(), page.Subject(r), id)
+		if errors.Is(err, wording.ErrNotFound) {
+			f.refused = append(f.refused, page.Error{Field: "wording", Message: "Choose a wording from the list."})
+			f.do, err = "", nil
+		}
+		f.wording = one.Text
+		return err
 	case "add-bcc":
 		_, err := p.Gate.StaffByID(r.Context(), printable(f.what))
 		if errors.Is(err, access.ErrNoStaff) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	details "postern/internal/clinic"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory/audience"
@@ -273,4 +274,27 @@ func TestHeadAndPrefetchOpenNoMessage(t *testing.T) {
 		pat.PostFrom("https://elsewhere.example", path, url.Values{}).Is(http.StatusForbidden).Says("another site")
 	}
 	pat.Get("/portal/account").Is(http.StatusOK).Says("Your account")
+}
+
+// Each reader sees their own name and the clinic's in a text with fields, in the list, in the message and
+// above its documents. The message has one content for all of them, and what is filled in follows a change.
+func TestFieldsAreFilledIn(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat, bo := c.PortalUser(t, "pat"), c.PortalUser(t, "bo")
+	id := c.send(message{subject: "For {recipient's name}", body: "Dear {recipient’s name}, call {clinic's name}.", documents: []webtest.File{notes}}, "pat", "bo")
+	for who, name := range map[*webtest.Visitor]string{pat: "Name of pat", bo: "Name of bo"} {
+		who.Get("/portal").Says("For " + name).LacksHTML("{")
+		who.Get("/portal/messages/"+id).Says("For "+name, "Dear "+name+", call the clinic.").LacksHTML("{")
+		who.Get(c.document(id)).Says("Message For " + name)
+		who.Post("/portal", url.Values{"q": {name}}).Says("For " + name)
+	}
+	if _, err := c.Web.Clinic.Change(t.Context(), "operator:test", 0, details.Details{Name: "Lakeside"}); err != nil {
+		t.Fatal(err)
+	}
+	pat.Get("/portal/messages/" + id).Says("Dear Name of pat, call Lakeside.")
+	var contents int
+	if err := c.Admin.QueryRow(t.Context(), `SELECT count(*) FROM app.message_content`).Scan(&contents); err != nil || contents != 1 {
+		t.Errorf("there are %d contents: %v", contents, err)
+	}
 }

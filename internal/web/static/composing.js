@@ -37,10 +37,11 @@ function sessionKept (saved) {
 }
 
 // save saves unsaved input. During a conflict with another tab's version, only the
-// conflict's own button saves.
+// conflict's own button saves. A button that leaves the page takes the input along: saved
+// again after it, the input would undo what the button did.
 function save () {
   clearTimeout(timer)
-  return enqueue(() => unsavedSince && !parts('status').querySelector('.app-conflict') ? post() : null)
+  return enqueue(() => unsavedSince && !leaving && !parts('status').querySelector('.app-conflict') ? post() : null)
 }
 
 // post sends the form, for a button or as an automatic save, and shows the result. It
