@@ -39,19 +39,21 @@ func savedWording(w wording.Wording) SavedWording {
 	return SavedWording{w.ID, w.Version, w.Mine, w.SavedAt, WordingText{w.Name, w.Subject, w.Body, w.Published}}
 }
 
-type wordingPath struct {
+// WordingPath names a wording.
+type WordingPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The id of a wording."`
 }
 
-type wordingVersion struct {
-	wordingPath
+// WordingVersion names a wording and the version of it that is replaced.
+type WordingVersion struct {
+	WordingPath
 	Version int `query:"version" required:"true" minimum:"1" doc:"The version that is replaced."`
 }
 
 type newWording struct{ Body WordingText }
 
 type changedWording struct {
-	wordingVersion
+	WordingVersion
 	Body WordingText
 }
 
@@ -92,7 +94,7 @@ func (g WordingOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodDelete, path: one, id: "delete-wording", tag: forStaff,
 		summary: "Delete a wording.", actions: sends, problems: []int{http.StatusNotFound, http.StatusConflict},
-	}, func(ctx context.Context, in *wordingVersion) (*struct{}, error) {
+	}, func(ctx context.Context, in *WordingVersion) (*struct{}, error) {
 		return nil, g.Wordings.Delete(ctx, subjectOf(ctx), in.ID, in.Version)
 	})
 }

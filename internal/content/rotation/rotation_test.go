@@ -23,6 +23,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/content"
 	"postern/internal/content/reader"
 	"postern/internal/directory/audience"
@@ -57,6 +58,8 @@ func openClinic(t *testing.T) *clinic {
 	_, err := c.Web.Drafts.Save(t.Context(), subject(c.olga), c.draft, draft.Seen{Page: "a"}, func(d *draft.Content) {
 		d.Subject, d.AttachmentIDs = "Flu vaccination", []uuid.UUID{inDraft}
 	})
+	must(t, err)
+	_, err = c.Web.Wordings.Add(t.Context(), subject(c.olga), wording.Text{Name: "Aftercare", Body: "Please rest."}, true)
 	must(t, err)
 	files := []string{"patient_id,given_name,family_name,birth_date,status,deceased\nnew-1,Nora,Newcomb,1980-02-01,active,false\n"}
 	_, err = c.Web.Uploads.Receive(t.Context(), subject(c.olga), func() (string, io.Reader, error) {
@@ -150,6 +153,9 @@ func (c *clinic) reads(t *testing.T) {
 	}
 	if d, err := c.Web.Drafts.Open(t.Context(), subject(c.olga), c.draft); err != nil || d.Subject != "Flu vaccination" {
 		t.Errorf("the draft is %q, %v", d.Subject, err)
+	}
+	if all, err := c.Web.Wordings.List(t.Context(), subject(c.olga)); err != nil || len(all) != 1 || all[0].Body != "Please rest." {
+		t.Errorf("the wordings are %v, %v", all, err)
 	}
 	if _, err := c.Web.Gate.Enrolling(t.Context(), subject(c.olga)); err != nil {
 		t.Errorf("the second factor: %v", err)
@@ -515,6 +521,7 @@ func TestEveryWrappedKeyHasAPlace(t *testing.T) {
 		"compose/claim.go",                 // app.message_content
 		"compose/copy.go",                  // app.attachments
 		"compose/draft/draft.go",           // app.drafts
+		"compose/wording/wording.go",       // app.wordings
 		"content/attachment/attachment.go", // app.attachments
 		"directory/roster/rosterstore/keep.go",
 		"directory/roster/rosterstore/rosterstore.go", // app.rosters
