@@ -138,6 +138,7 @@ var imports = map[string]string{
 	"text/folding":   "text/invisible",
 	"text/invisible": "",
 	"text/number":    "",
+	"text/qr":        "",
 	"text/size":      "",
 
 	// The state of the system.
@@ -158,7 +159,7 @@ var imports = map[string]string{
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
-	"web/factors":      "access access/factor access/passwords access/policy web/page",
+	"web/factors":      "access access/factor access/passwords access/policy text/qr web/page",
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
@@ -219,7 +220,7 @@ var vendors = map[string]string{
 	"github.com/coreos/go-oidc":             "access/oidc",
 	"golang.org/x/oauth2":                   "access/oidc",
 	"golang.org/x/crypto/acme":              "certificate/acme",
-	"github.com/boombuler/barcode":          "web/factors",
+	"github.com/boombuler/barcode":          "text/qr",
 	"github.com/go-webauthn/":               "access/passkey",
 }
 
