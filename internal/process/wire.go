@@ -39,6 +39,7 @@ import (
 	"postern/internal/problem/document"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/certificate"
 	"postern/internal/record/emergency"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
@@ -204,6 +205,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher, TwoPeople: gate.TwoPeople()})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
+	certificates := certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: receipts, Reader: w.Reader, Clinic: cfg.Clinic})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
@@ -251,7 +253,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
-		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
+		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Messages: w.Messages, Labels: w.Labels}),
 		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)

@@ -22,6 +22,9 @@ type Code struct {
 // Pixels is the width on the page: five pixels a module, so that all modules are equal.
 func (c Code) Pixels() int { return 5 * c.Size }
 
+// Side is the width on a sheet of paper: two pixels a module, which is half a millimetre.
+func (c Code) Side() int { return 2 * c.Size }
+
 // Encode makes the code of a text. It fails if the text is too long.
 func Encode(text string) (Code, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)

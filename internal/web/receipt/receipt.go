@@ -1,20 +1,21 @@
-// Package receipt is the page of one receipt, to be printed on one sheet: what the
-// record says about a delivery, each line with its event's sequence number, and the
-// proof. The page names only the portal user of the delivery. The file that it links to
-// names more people, and the page says so.
+// Package receipt is the page of one receipt: its certificate, to be printed on one sheet, and
+// below it, on the screen alone, every recorded event and the file. The page names only the
+// portal user of the delivery. The file may name more people, and the page says so.
 package receipt
 
 import (
 	"embed"
+	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/certificate"
 	"postern/internal/web/page"
 )
 
@@ -31,8 +32,9 @@ type Pages struct {
 
 // Config holds the dependencies of these pages.
 type Config struct {
-	Receipts *issuer.Issuer
-	Messages *messages.Reader
+	Certificates *certificate.Maker
+	Messages     *messages.Reader
+	Labels       *labelstore.Store
 }
 
 // New makes the pages.
@@ -44,10 +46,10 @@ func (p *Pages) Routes() []page.Route {
 		Actions: page.May(policy.ReadTheRecord), Handle: p.receipt}}
 }
 
-// shown is the data of the page. Signed are the lines of the checkpoint.
+// shown is the data of the page.
 type shown struct {
 	*receipt.Receipt
-	Signed []string
+	Certificate template.HTML
 }
 
 // receipt issues a receipt: opening the page counts as issuing it.
@@ -61,11 +63,19 @@ func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	issued, err := p.Receipts.Issue(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
+	c, err := p.Certificates.Make(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
 		Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 	if err != nil {
 		return err
 	}
-	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Receipt", Section: "record",
-		Data: shown{issued, strings.Split(strings.TrimSpace(issued.Checkpoint), "\n")}})
+	l, err := p.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	article, err := c.Article(l)
+	if err != nil {
+		return err
+	}
+	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Certificate of delivery", Section: "record", Scripts: []string{"reader.js"},
+		Data: shown{c.Receipt, article}})
 }
