@@ -78,7 +78,7 @@ func (g PortalOperations) register(a *API) {
 // receipt issues a receipt for a message in the inbox. It does not open the message.
 func (g PortalOperations) receipt(ctx context.Context, in *MessagePath) (*plainText, error) {
 	subject := subjectOf(ctx)
-	found, err := g.Inbox.List(ctx, subject, after(in.ID), 1)
+	found, err := g.Inbox.List(ctx, subject, inbox.After(in.ID), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -91,16 +91,6 @@ func (g PortalOperations) receipt(ctx context.Context, in *MessagePath) (*plainT
 	}
 	file, err := r.Encode()
 	return &plainText{"application/json", file}, err
-}
-
-// after returns the next id: only the message itself and older ones are older.
-func after(id uuid.UUID) uuid.UUID {
-	for i := len(id) - 1; i >= 0; i-- {
-		if id[i]++; id[i] != 0 {
-			break
-		}
-	}
-	return id
 }
 
 func (g PortalOperations) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]], error) {

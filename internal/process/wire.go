@@ -4,16 +4,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
 	"postern/internal/access/passkey"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
@@ -246,7 +249,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
-		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await}),
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
+			Certificate: certificateOf(certificates, w.Labels)}),
 		webunsubscribe.New(w.Renderer, webunsubscribe.Config{OptOuts: w.OptOuts}),
 		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
 			Directory: cfg.Pool, Now: cfg.Now}),
@@ -269,6 +273,21 @@ func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) 
 			shown[i] = page.Pause{MessageID: p.MessageID, Reason: p.Reason, Automatic: p.Automatic, PausedAt: p.PausedAt}
 		}
 		return shown, err
+	}
+}
+
+// certificateOf returns the certificates of portal users, who may see no name but their own.
+func certificateOf(certificates *certificate.Maker, words *labelstore.Store) func(context.Context, policy.Subject, uuid.UUID, bool) (template.HTML, error) {
+	return func(ctx context.Context, reader policy.Subject, id uuid.UUID, names bool) (template.HTML, error) {
+		c, err := certificates.Make(ctx, issuer.Request{MessageID: id, PortalUserID: reader.ID, Actor: reader.Actor(), Names: names, Alone: true})
+		if err != nil {
+			return "", err
+		}
+		l, err := words.Current(ctx)
+		if err != nil {
+			return "", err
+		}
+		return c.Article(l)
 	}
 }
 

@@ -72,6 +72,7 @@ var pages = map[string][]string{
 
 	"GET /portal":                                             {"reader /portal"},
 	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
+	"GET /portal/messages/{id}/receipt":                       {"reader /portal/messages/{sent}/receipt", "reader /portal/messages/{erased}/receipt"},
 	"GET /portal/account":                                     {"reader /portal/account"},
 	"GET /portal/account/sessions":                            {"reader /portal/account/sessions"},
 	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},

@@ -105,6 +105,7 @@ var pages = []rule{
 	// For portal users.
 	{route: "GET /portal", needs: portalUsers},
 	{route: "GET /portal/messages/{id}", needs: portalUsers, at: "/portal/messages/{sent}", owned: nobodyElse},
+	{route: "GET /portal/messages/{id}/receipt", needs: portalUsers, at: "/portal/messages/{sent}/receipt", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/documents/{document}", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/documents/{document}/show", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}/show", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/documents/{document}/picture", needs: portalUsers, at: "/portal/messages/{sent}/documents/{picture}/picture", owned: nobodyElse},
