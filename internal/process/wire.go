@@ -42,6 +42,7 @@ import (
 	"postern/internal/problem/document"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/bundle"
 	"postern/internal/record/certificate"
 	"postern/internal/record/emergency"
 	"postern/internal/record/export"
@@ -209,6 +210,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	certificates := certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: receipts, Reader: w.Reader, Clinic: cfg.Clinic})
+	bundles := bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
@@ -230,6 +232,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
+		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Await: await},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
@@ -257,7 +260,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
-		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Messages: w.Messages, Labels: w.Labels}),
+		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Bundles: bundles, Messages: w.Messages, Labels: w.Labels, Await: await}),
 		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)

@@ -43,6 +43,8 @@ var pages = map[string][]string{
 
 	"GET /record/receipts/{message}/{portal_user}": {"maria /record/receipts/{sent}/ingrid-berg", "maria /record/receipts/{sent}/unknown"},
 
+	"GET /record/receipts/{message}/{portal_user}/disclose": {"maria /record/receipts/{sent}/ingrid-berg/disclose"},
+
 	"GET /messages":      {"maria /messages", "noel /messages", "maria /messages?q=care", "maria /messages?q=zebra"},
 	"GET /messages/bcc":  {"maria /messages/bcc", "noel /messages/bcc"},
 	"GET /messages/{id}": {"maria /messages/{sent}", "maria /messages/{everybody}", "maria /messages/{scheduled}", "maria /messages/{recalled}", "maria /messages/{erased}", "noel /messages/{everybody}"},

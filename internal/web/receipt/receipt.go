@@ -1,6 +1,7 @@
 // Package receipt is the page of one receipt: its certificate, to be printed on one sheet, and
 // below it, on the screen alone, every recorded event and the file. The page names only the
-// portal user of the delivery. The file may name more people, and the page says so.
+// portal user of the delivery. The file may name more people, and the page says so. From it, the
+// evidence can be handed to a person outside the portal: package bundle.
 package receipt
 
 import (
@@ -15,6 +16,7 @@ import (
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/bundle"
 	"postern/internal/record/certificate"
 	"postern/internal/web/page"
 )
@@ -34,7 +36,9 @@ type Pages struct {
 type Config struct {
 	Certificates *certificate.Maker
 	Messages     *messages.Reader
+	Bundles      *bundle.Bundles
 	Labels       *labelstore.Store
+	Await        page.Await
 }
 
 // New makes the pages.
@@ -42,8 +46,15 @@ func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	return []page.Route{{Pattern: "GET /record/receipts/{message}/{portal_user}", Realm: policy.RealmStaff,
-		Actions: page.May(policy.ReadTheRecord), Handle: p.receipt}}
+	routes := []page.Route{
+		{Pattern: "GET /record/receipts/{message}/{portal_user}", Handle: p.receipt},
+		{Pattern: "GET /record/receipts/{message}/{portal_user}/disclose", Handle: p.disclose},
+		{Pattern: "POST /record/receipts/{message}/{portal_user}/disclose", Handle: p.disclosed},
+	}
+	for i := range routes {
+		routes[i].Realm, routes[i].Actions = policy.RealmStaff, page.May(policy.ReadTheRecord)
+	}
+	return routes
 }
 
 // shown is the data of the page.
