@@ -29,6 +29,13 @@ func TestABundleFromTheCommandLine(t *testing.T) {
 			t.Errorf("the receipt says %s", out)
 		}
 		u.ask(http.MethodPost, url+"/v1/messages/"+u.message+"/deliveries/ingrid-berg/bundle", `{"to":"Lena Lawyer","purpose":"court order","basis":"other","content":true}`, nil)
+		if out := u.must("record", "disclosures", "noah-berg"); strings.Count(out, "Lena Lawyer") != 2 || !strings.Contains(out, "court order") {
+			t.Errorf("the accounting says %s", out)
+		}
+		if out := u.must("record", "disclosures", "noah-berg", "--json"); !strings.Contains(out, `"exempt":""`) {
+			t.Errorf("the accounting says %s", out)
+		}
+		u.must("record", "disclosures", "noah-berg", "--out", filepath.Join(dir, "disclosures.csv"))
 	}, "--demo")
 	u.must("verify")
 }

@@ -65,6 +65,7 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"record", "tail", "-n", "501"}, "--lines"},
 		{[]string{"receipt", "verify", "file"}, "--key"},
 		{[]string{"receipt", "issue", "no-id", "pu-1"}, "not the id of a message"},
+		{[]string{"record", "disclosures", "pt-1", "--from", "2019-01-01"}, "--from is more than 6 years"},
 		{[]string{"receipt", "bundle", "no-id", "pu-1", "--out", "x"}, "not the id of a message"},
 		{[]string{"receipt", "bundle", someID, "pu-1", "--to", "Lena"}, "--out"},
 		{[]string{"receipt", "bundle", someID, "pu-1", "--out", "x"}, "--to is required"},

@@ -42,6 +42,7 @@ import (
 	"postern/internal/problem/document"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/accounting"
 	"postern/internal/record/bundle"
 	"postern/internal/record/certificate"
 	"postern/internal/record/emergency"
@@ -212,6 +213,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	certificates := certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: receipts, Reader: w.Reader, Clinic: cfg.Clinic})
 	bundles := bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
+	accounts := accounting.New(accounting.Config{Pool: cfg.Pool, Record: record, Now: cfg.Now})
 	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
@@ -232,7 +234,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
-		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Await: await},
+		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Accounts: accounts, Await: await},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
@@ -261,7 +263,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
 		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Bundles: bundles, Messages: w.Messages, Labels: w.Labels, Await: await}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: accounts, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil

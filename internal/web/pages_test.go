@@ -90,6 +90,7 @@ var pages = map[string][]string{
 	"GET /record/portal-users/{id}":             {"maria /record/portal-users/ingrid-berg"},
 	"GET /record/portal-users/{id}/disclosures": {"maria /record/portal-users/ingrid-berg/disclosures", "maria /record/portal-users/victor-closed/disclosures"},
 	"GET /record/patients/{id}":                 {"maria /record/patients/amina-diallo"},
+	"GET /record/patients/{id}/disclosures":     {"maria /record/patients/amina-diallo/disclosures", "maria /record/patients/amina-diallo/disclosures?from=x"},
 	"GET /record/erasures":                      {"maria /record/erasures"},
 	"GET /record/erasures/new":                  {"maria /record/erasures/new"},
 	"GET /record/erasures/{id}":                 {"maria /record/erasures/{erasure}", "noel /record/erasures/{erasure}", "maria /record/erasures/{erasure-done}"},

@@ -61,6 +61,8 @@ func (p *Pages) Routes() []page.Route {
 type shown struct {
 	*receipt.Receipt
 	Certificate template.HTML
+	Recipient   string
+	Authorities []certificate.Authority
 }
 
 // receipt issues a receipt: opening the page counts as issuing it.
@@ -88,5 +90,5 @@ func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Certificate of delivery", Section: "record", Scripts: []string{"reader.js"},
-		Data: shown{c.Receipt, article}})
+		Data: shown{c.Receipt, article, c.Recipient, c.Authorities}})
 }
