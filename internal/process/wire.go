@@ -40,6 +40,7 @@ import (
 	"postern/internal/notify/reports"
 	"postern/internal/notify/unsubscribe"
 	"postern/internal/problem/document"
+	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/record/accounting"
@@ -71,7 +72,7 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation,
-// FactorRequired, Passkeys, TwoPersonAge, Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
+// FactorRequired, Passkeys, TwoPersonAge, Clinic, Public, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
 // Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
@@ -108,6 +109,8 @@ type WebConfig struct {
 	// PasswordCost, Clinic and SignInSource: see [access.Config].
 	PasswordCost access.Cost
 	Clinic       string
+	// Public is what everyone may have of the record; "": the default of PUBLIC_PROOF.
+	Public       checkpoint.Public
 	SignInSource inbound.Coarse
 	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp].
 	// PublishTimeout is how long a request waits for NATS; zero: [facts.RequestTimeout].
@@ -232,7 +235,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.InvitationOperations{Gate: gate, Letters: w.Letters},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
-		api.CheckpointOperations{Checkpoints: cfg.Pool},
+		api.CheckpointOperations{Checkpoints: cfg.Pool, Public: cmp.Or(cfg.Public, checkpoint.PublicCommitment), Now: cfg.Now},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
 		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Accounts: accounts, Await: await},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
