@@ -29,8 +29,8 @@ type CheckpointOperations struct {
 	Now    func() time.Time
 }
 
-// publicInput has the token, if the client sent one: a client whose token has ended gets an error,
-// and not the answer for everyone.
+// publicInput has the token, if the client sent one. A client whose token has ended gets an error,
+// and not what everyone gets of a checkpoint.
 type publicInput struct {
 	Authorization string `header:"Authorization" hidden:"true"`
 }
@@ -73,7 +73,7 @@ func (g CheckpointOperations) mayReadAll(ctx context.Context, in *publicInput, a
 	switch {
 	case err == nil:
 		return true, nil
-	case !g.Public.Shows(asks), in.Authorization != "" && errors.Is(err, policy.ErrUnauthenticated):
+	case !g.Public.Shows(asks), asks == checkpoint.PublicCommitment && in.Authorization != "" && errors.Is(err, policy.ErrUnauthenticated):
 		return false, err
 	}
 	return false, nil
