@@ -90,7 +90,7 @@ func (g PortalOperations) register(a *API) {
 // receipt issues a receipt for a message in the inbox. It does not open the message.
 func (g PortalOperations) receipt(ctx context.Context, in *MessagePath) (*plainText, error) {
 	subject := subjectOf(ctx)
-	list, err := g.Inbox.List(ctx, subject, inbox.Filter{}, after(in.ID), 1)
+	list, err := g.Inbox.List(ctx, subject, inbox.Filter{}, inbox.After(in.ID), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -104,16 +104,6 @@ func (g PortalOperations) receipt(ctx context.Context, in *MessagePath) (*plainT
 	}
 	file, err := r.Encode()
 	return &plainText{"application/json", file}, err
-}
-
-// after returns the next id: only the message itself and older ones are older.
-func after(id uuid.UUID) uuid.UUID {
-	for i := len(id) - 1; i >= 0; i-- {
-		if id[i]++; id[i] != 0 {
-			break
-		}
-	}
-	return id
 }
 
 // inboxQuery is the page and the filter of an inbox.

@@ -58,7 +58,7 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
-	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongDisclosures(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
 	for _, c := range requests {
@@ -163,6 +163,39 @@ func (w world) wrongAttachments() []wrong {
 		{"no permission", w.bare, call, "", whole.String(), true, asForm, 403, ""},
 		{"an unknown parameter", w.staff, call, call[5:] + "?name=x", whole.String(), true, asForm, 422, "query.name"},
 	}
+}
+
+// wrongDisclosures are wrong bundles and accountings.
+func (w world) wrongDisclosures() []wrong {
+	rosa := w.system.staff(w.bare.t, "Rosa Disclosing", policy.ReadRecord)
+	const bundle = "POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle"
+	path := "/v1/messages/" + w.theirs + "/deliveries/pu-2/bundle"
+	const right = `{"to":"Lena Lawyer","purpose":"court order","basis":"other"}`
+	all := []wrong{
+		{"a portal user", w.pat, bundle, path, right, false, nil, 401, ""},
+		{"no permission", w.staff, bundle, path, right, false, nil, 403, ""},
+		{"to no one", rosa, bundle, path, `{"to":" ","purpose":"court order","basis":"other"}`, false, nil, 422, "body.to"},
+		{"a control character", rosa, bundle, path, `{"to":"a\u0007","purpose":"court order","basis":"other"}`, false, nil, 422, "body.to"},
+		{"no purpose", rosa, bundle, path, `{"to":"Lena Lawyer","basis":"other"}`, false, nil, 422, "body.purpose"},
+		{"an unknown ground", rosa, bundle, path, `{"to":"Lena Lawyer","purpose":"court order","basis":"Xylophobia"}`, false, nil, 422, "body.basis"},
+		{"a name that is too long", rosa, bundle, path, `{"to":"` + strings.Repeat("x", 201) + `","purpose":"court order","basis":"other"}`, false, nil, 422, "body.to"},
+		{"content that is not theirs", rosa, bundle, path, `{"to":"Lena Lawyer","purpose":"court order","basis":"other","content":true}`, false, nil, 403, ""},
+		{"no such message", rosa, bundle, "/v1/messages/" + uuid.NewString() + "/deliveries/pu-2/bundle", right, false, nil, 404, ""},
+		{"no such recipient", rosa, bundle, "/v1/messages/" + w.theirs + "/deliveries/pu-99/bundle", right, false, nil, 404, ""},
+	}
+	for _, end := range []string{"disclosures", "disclosures.csv"} {
+		call, path := "GET /v1/patients/{id}/"+end, "/v1/patients/pt-pu-2/"+end
+		all = append(all, []wrong{
+			{"a portal user", w.pat, call, path, "", false, nil, 401, ""},
+			{"no permission", w.staff, call, path, "", false, nil, 403, ""},
+			{"no such patient", rosa, call, "/v1/patients/unknown/" + end, "", false, nil, 404, ""},
+			{"no id", rosa, call, "/v1/patients/" + strings.Repeat("x", 65) + "/" + end, "", false, nil, 404, "path.id"},
+			{"no day", rosa, call, path + "?from=Xylophobia", "", false, nil, 422, "query.from"},
+			{"too long a period", rosa, call, path + "?from=2019-01-01", "", false, nil, 422, "query.from"},
+			{"an end before its beginning", rosa, call, path + "?from=2026-02-02&to=2026-02-01", "", false, nil, 422, "query.to"},
+		}...)
+	}
+	return all
 }
 
 func (w world) wrongReceipts() []wrong {
@@ -398,7 +431,7 @@ func (w world) wrongRecord() (all []wrong) {
 		{"no such event", rosa, event, "/v1/record/9007199254740991", "", false, nil, 404, ""},
 		{"no permission", w.staff, event, "/v1/record/1", "", false, nil, 403, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/checkpoint", "/v1/record/checkpoint?size=7", "", false, nil, 422, "query.size"},
-		{"no permission", w.staff, "GET /v1/record/checkpoint", "", "", false, nil, 403, ""},
+		{"none that is old enough", w.staff, "GET /v1/record/checkpoint", "", "", false, nil, 404, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/key", "/v1/record/key?name=x", "", false, nil, 422, "query.name"},
 		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 404, "path.id"},
 		{"no such export", rosa, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 404, ""},

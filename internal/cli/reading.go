@@ -21,7 +21,7 @@ import (
 )
 
 func (env *environment) recordCommand() *cobra.Command {
-	return group("record", "Read and export the record", env.recordTail(), env.recordExport())
+	return group("record", "Read and export the record", env.recordTail(), env.recordExport(), env.recordDisclosuresCommand())
 }
 
 // filterFlags are the filters of /v1/record.

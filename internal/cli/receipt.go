@@ -20,7 +20,7 @@ import (
 )
 
 func (env *environment) receiptCommand() *cobra.Command {
-	return group("receipt", "Issue and check receipts, which prove a delivery", env.receiptIssueCommand(), env.receiptVerifyCommand())
+	return group("receipt", "Issue and check receipts, which prove a delivery", env.receiptIssueCommand(), env.receiptVerifyCommand(), env.receiptBundleCommand())
 }
 
 func (env *environment) receiptIssueCommand() *cobra.Command {

@@ -28,6 +28,7 @@ import (
 	"postern/internal/access/groups"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/proof/checkpoint"
 	"postern/internal/text/address"
 )
 
@@ -136,6 +137,10 @@ type Config struct {
 	// ClinicName is the clinic's name until an administrator sets it in Clinic Details. Passwords
 	// that are made of the name are refused.
 	ClinicName string `env:"CLINIC_NAME"`
+	// PublicProof is what everyone gets of the record without signing in: nothing; key, which
+	// verifies receipts; or commitment, which is the key and, each hour, the digest of a signed
+	// checkpoint, without the number of events.
+	PublicProof string `env:"PUBLIC_PROOF" envDefault:"commitment"`
 	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the
 	// numbers of bits of an IPv4 and of an IPv6 address. 0,0 records nothing of it.
 	SignInSourceBits string `env:"SIGN_IN_SOURCE_BITS" envDefault:"24,48"`
@@ -378,6 +383,9 @@ func (c *Config) checkServing(p Process, fault fault) {
 	}
 	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
 		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
+	}
+	if _, err := checkpoint.ParsePublic(c.PublicProof); p == API && err != nil {
+		fault("PUBLIC_PROOF is %w", err)
 	}
 	if _, err := inbound.ParseCoarse(c.SignInSourceBits); p == API && err != nil {
 		fault("SIGN_IN_SOURCE_BITS: %w", err)

@@ -102,6 +102,7 @@
 //	record.read            1        the record is read, before the reader gets the events                                       api                 -              -
 //	record.exported        1        an export of the record is complete                                                         api                 -              -
 //	receipt.issued         1        a receipt for a delivery is issued                                                          api                 -              -
+//	delivery.disclosed     1        the evidence of a delivery is about to be handed to a person outside the portal             api                 -              -
 package events
 
 //go:generate go test -run TestTheTableIsTheRegistry -update .

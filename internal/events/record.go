@@ -9,11 +9,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// The record is read and exported, and receipts are issued.
+// The record is read and exported, receipts are issued, and deliveries are disclosed.
 const (
 	TypeRecordRead     Type = "record.read"
 	TypeRecordExported Type = "record.exported"
 	TypeReceiptIssued  Type = "receipt.issued"
+	// TypeDeliveryDisclosed is the only disclosure outside the portal that Postern makes itself.
+	TypeDeliveryDisclosed Type = "delivery.disclosed"
 )
 
 var recordTypes = []Descriptor{{
@@ -34,7 +36,70 @@ var recordTypes = []Descriptor{{
 	summary: summary(func(b ReceiptIssued, _ Names) string {
 		return "issued a receipt for the delivery of the message to portal user " + b.PortalUserID
 	}),
+}, {
+	Type: TypeDeliveryDisclosed, Version: 1, Label: "Delivery disclosed",
+	When:       "the evidence of a delivery is about to be handed to a person outside the portal",
+	Publishers: []string{API},
+	About:      AboutNamed, OfMessage: OneMessage,
+	summary: summary(DeliveryDisclosed.summary),
 }}
+
+// DeliveryDisclosed says that a bundle with the evidence of one delivery was made for a person
+// outside the portal. It is stored before the bundle is given out, so that the accounting of
+// disclosures (45 CFR 164.528) has every bundle. Who got it, their address and the purpose are
+// as the actor typed them.
+type DeliveryDisclosed struct {
+	Disclosure   uuid.UUID `json:"disclosure"`
+	MessageID    uuid.UUID `json:"message_id"`
+	PortalUserID string    `json:"portal_user_id"`
+	// PatientIDs are the patients whom the delivery concerned: those of its links.
+	PatientIDs []string        `json:"patient_ids"`
+	To         string          `json:"to"`
+	Address    string          `json:"address"` // "" if it is not known
+	Basis      DisclosureBasis `json:"basis"`
+	Purpose    string          `json:"purpose"`
+	// Content is whether the bundle has the text and the documents; Documents counts these.
+	Content   bool `json:"content"`
+	Documents int  `json:"documents"`
+	// Digest is that of the bundle's file: "sha256:" and hex. Receipt is that of its receipt.
+	Digest  string `json:"digest"`
+	Receipt string `json:"receipt"`
+}
+
+// EventType implements [Body].
+func (DeliveryDisclosed) EventType() Type { return TypeDeliveryDisclosed }
+
+// Key implements [Body].
+func (b DeliveryDisclosed) Key() []string { return []string{b.Disclosure.String()} }
+
+// Message implements [Body].
+func (b DeliveryDisclosed) Message() uuid.UUID { return b.MessageID }
+
+func (b DeliveryDisclosed) summary(Names) string {
+	with := "without its content"
+	if b.Content {
+		with = "with its text and " + number.Of(b.Documents, "document", "documents")
+	}
+	return "disclosed the delivery of the message to portal user " + b.PortalUserID + ", " + with + ", to " + b.To
+}
+
+// DisclosureBasis says on what ground a disclosure is made, which decides whether the accounting
+// of disclosures must have it.
+type DisclosureBasis string
+
+// The values of [DisclosureBasis].
+const (
+	// ToOther is a disclosure that the accounting must have: for example by a court order, or to
+	// the lawyer of another party.
+	ToOther DisclosureBasis = "other"
+	// ToPatient is one to the patient, or to their representative.
+	ToPatient DisclosureBasis = "patient"
+	// ByAuthorization is one that the patient has authorized in writing.
+	ByAuthorization DisclosureBasis = "authorization"
+	// ForOperations is one for treatment, payment or the clinic's own operations, for example to
+	// the clinic's own lawyer.
+	ForOperations DisclosureBasis = "operations"
+)
 
 // ReceiptIssued says that the receipt for one delivery was issued. Digest is the
 // digest in the receipt; Names says whether the receipt has the documents' names.

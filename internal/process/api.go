@@ -27,6 +27,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/pace"
+	"postern/internal/proof/checkpoint"
 	"postern/internal/record/retention"
 	"postern/internal/serving"
 	"postern/internal/store"
@@ -122,7 +123,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	if err != nil {
 		return err
 	}
-	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Passkeys: passkeys, Clinic: c.ClinicName, SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	w, err := WireWeb(WebConfig{Issuer: issuer, Organisation: organisation, Passkeys: passkeys, Clinic: c.ClinicName, Public: checkpoint.Public(c.PublicProof), SignInSource: source, Pool: b.pool, Lookups: lookups, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", TwoPersonAge: twopeople.Days(c.TwoPersonDays), Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports, Vacuum: b.vacuum,
 		Checks: f.Checks, Warnings: func() []health.Fault { return append(unscanned(scanner), warningsOf(certificates)...) },
 		Inside: serving.Inside, HideMetrics: !b.isLocal(ctx), Telemetry: tell, Logger: b.logger})

@@ -4,16 +4,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
 	"postern/internal/access/passkey"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/clinic/clinicstore"
 	"postern/internal/compose"
@@ -39,8 +42,12 @@ import (
 	"postern/internal/notify/reports"
 	"postern/internal/notify/unsubscribe"
 	"postern/internal/problem/document"
+	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/entrykey"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/accounting"
+	"postern/internal/record/bundle"
+	"postern/internal/record/certificate"
 	"postern/internal/record/emergency"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
@@ -68,7 +75,7 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Lookups, Scanner, Issuer, Organisation,
-// FactorRequired, Passkeys, TwoPersonAge, Clinic, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
+// FactorRequired, Passkeys, TwoPersonAge, Clinic, Public, SignInSource, Secure, Fail, FreeSpace, Now, ReadReports, Vacuum, Letters, Checks, Warnings,
 // Inside, HideMetrics, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
@@ -106,6 +113,8 @@ type WebConfig struct {
 	// administrator sets it.
 	PasswordCost access.Cost
 	Clinic       string
+	// Public is what everyone may have of the record; "": the default of PUBLIC_PROOF.
+	Public       checkpoint.Public
 	SignInSource inbound.Coarse
 	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp].
 	// PublishTimeout is how long a request waits for NATS; zero: [facts.RequestTimeout].
@@ -212,7 +221,10 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher, TwoPeople: gate.TwoPeople()})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
+	certificates := certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: receipts, Reader: w.Reader, Clinic: w.Clinic.Name})
+	bundles := bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
+	accounts := accounting.New(accounting.Config{Pool: cfg.Pool, Record: record, Now: cfg.Now})
 	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
@@ -233,8 +245,9 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.InvitationOperations{Gate: gate, Letters: w.Letters},
 		api.TokenOperations{Gate: gate},
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
-		api.CheckpointOperations{Checkpoints: cfg.Pool},
+		api.CheckpointOperations{Checkpoints: cfg.Pool, Public: cmp.Or(cfg.Public, checkpoint.PublicCommitment), Now: cfg.Now},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
+		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Accounts: accounts, Await: await},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
@@ -254,7 +267,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
-		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await}),
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
+			Certificate: certificateOf(certificates, w.Labels)}),
 		webclinic.New(w.Renderer, webclinic.Config{Clinic: w.Clinic}),
 		webunsubscribe.New(w.Renderer, webunsubscribe.Config{OptOuts: w.OptOuts}),
 		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
@@ -262,8 +276,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
-		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Bundles: bundles, Messages: w.Messages, Labels: w.Labels, Await: await}),
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: accounts, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil
@@ -278,6 +292,21 @@ func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) 
 			shown[i] = page.Pause{MessageID: p.MessageID, Reason: p.Reason, Automatic: p.Automatic, PausedAt: p.PausedAt}
 		}
 		return shown, err
+	}
+}
+
+// certificateOf returns the certificates of portal users, who may see no name but their own.
+func certificateOf(certificates *certificate.Maker, words *labelstore.Store) func(context.Context, policy.Subject, uuid.UUID, bool) (template.HTML, error) {
+	return func(ctx context.Context, reader policy.Subject, id uuid.UUID, names bool) (template.HTML, error) {
+		c, err := certificates.Make(ctx, issuer.Request{MessageID: id, PortalUserID: reader.ID, Actor: reader.Actor(), Names: names, Alone: true})
+		if err != nil {
+			return "", err
+		}
+		l, err := words.Current(ctx)
+		if err != nil {
+			return "", err
+		}
+		return c.Article(l)
 	}
 }
 

@@ -43,6 +43,8 @@ var pages = map[string][]string{
 
 	"GET /record/receipts/{message}/{portal_user}": {"maria /record/receipts/{sent}/ingrid-berg", "maria /record/receipts/{sent}/unknown"},
 
+	"GET /record/receipts/{message}/{portal_user}/disclose": {"maria /record/receipts/{sent}/ingrid-berg/disclose"},
+
 	"GET /messages":      {"maria /messages", "noel /messages", "maria /messages?q=care", "maria /messages?q=zebra"},
 	"GET /messages/bcc":  {"maria /messages/bcc", "noel /messages/bcc"},
 	"GET /messages/{id}": {"maria /messages/{sent}", "maria /messages/{everybody}", "maria /messages/{scheduled}", "maria /messages/{recalled}", "maria /messages/{erased}", "noel /messages/{everybody}"},
@@ -78,6 +80,7 @@ var pages = map[string][]string{
 	"GET /portal/frame":         {"-reader /portal/frame"},
 	"GET /portal/messages/{id}/documents/{document}/pdf": {"-reader /portal/messages/{sent}/documents/{sent-document}/pdf"},
 	"GET /portal/help":                                        {"reader /portal/help"},
+	"GET /portal/messages/{id}/receipt":                       {"reader /portal/messages/{sent}/receipt", "reader /portal/messages/{erased}/receipt"},
 	"GET /portal/account":                                     {"reader /portal/account"},
 	"GET /portal/account/sessions":                            {"reader /portal/account/sessions"},
 	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},
@@ -93,6 +96,7 @@ var pages = map[string][]string{
 	"GET /record/portal-users/{id}":             {"maria /record/portal-users/ingrid-berg"},
 	"GET /record/portal-users/{id}/disclosures": {"maria /record/portal-users/ingrid-berg/disclosures", "maria /record/portal-users/victor-closed/disclosures"},
 	"GET /record/patients/{id}":                 {"maria /record/patients/amina-diallo"},
+	"GET /record/patients/{id}/disclosures":     {"maria /record/patients/amina-diallo/disclosures", "maria /record/patients/amina-diallo/disclosures?from=x"},
 	"GET /record/erasures":                      {"maria /record/erasures"},
 	"GET /record/erasures/new":                  {"maria /record/erasures/new"},
 	"GET /record/erasures/{id}":                 {"maria /record/erasures/{erasure}", "noel /record/erasures/{erasure}", "maria /record/erasures/{erasure-done}"},

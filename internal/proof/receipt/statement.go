@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type statement struct {
 	cited      bool            // the delivery cites the roster of the entry
 	named      map[string]bool // other portal users that the events name
 	copied     bool            // the events name staff who got a copy
+	facts      Facts
 }
 
 // NamesOthers reports whether the events of a receipt name other portal users, or staff who got a
@@ -94,6 +96,7 @@ func (t *statement) add(seq uint64, e events.Event, entries []salted.Proof) erro
 	if e.MessageID != t.message && e.Type != events.TypeStaffCreated {
 		return errors.New("it is of another message")
 	}
+	t.facts.at(seq, e.Time.UTC())
 	text, err := t.text(e, entries)
 	if err != nil {
 		return err
@@ -141,9 +144,11 @@ func (t *statement) whole(e events.Event) ([]string, error) {
 	switch e.Type {
 	case events.TypeStaffCreated:
 		return one(events.Decode[events.StaffCreated](e))(func(b events.StaffCreated) string {
+			t.facts.created = b
 			return fmt.Sprintf("%s is made staff, with the id %s", b.Name, b.StaffID)
 		})
 	case events.TypeMessageReleased:
+		t.facts.happened("Released, after it was held")
 		return []string{"The message, which had been held, is let go"}, nil
 	case events.TypeAudienceResolved:
 		return one(events.Decode[events.AudienceResolved](e))(func(b events.AudienceResolved) string {
@@ -155,12 +160,15 @@ func (t *statement) whole(e events.Event) ([]string, error) {
 		})
 	case events.TypeDeliveryOpened:
 		b, err := events.Decode[events.DeliveryOpened](e)
+		t.facts.happened("Opened for the first time")
 		return t.own(b.PortalUserID, "The portal user opens the message for the first time", err)
 	case events.TypeAttachmentDownloaded:
 		b, err := events.Decode[events.AttachmentDownloaded](e)
+		t.facts.downloaded(b.AttachmentID)
 		return t.own(b.PortalUserID, fmt.Sprintf("The portal user downloads document %s", b.AttachmentID), err)
 	case events.TypeMessageRecalled:
 		return one(events.Decode[events.MessageRecalled](e))(func(b events.MessageRecalled) string {
+			t.facts.happened("Recalled: " + b.Reason)
 			return fmt.Sprintf("Staff %s take the message back: %s", b.StaffID, b.Reason)
 		})
 	}
@@ -185,6 +193,8 @@ func (t *statement) sending(b events.MessageSent) ([]string, error) {
 	if b.Hidden != nil && len(t.named) > 0 {
 		return nil, errOthers
 	}
+	t.facts.SenderID, t.facts.BodyDigest, t.facts.Documents = b.SenderID, b.BodyDigest, b.Attachments
+	t.facts.happened("Sent")
 	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
 	for _, a := range b.Attachments {
 		lines = append(lines, fmt.Sprintf("Document %s: %s, %d bytes, SHA-256 %s", a.AttachmentID, a.MediaType, a.Size, a.SHA256))
@@ -227,6 +237,8 @@ func (t *statement) delivery(e events.Event, entries []salted.Proof) ([]string, 
 // readable says that the portal user can read the message, on the account of the linked
 // patients.
 func (t *statement) readable(links []events.Link) string {
+	t.facts.Links = links
+	t.facts.happened("Readable in the recipient’s inbox")
 	as := make([]string, len(links))
 	for i, l := range links {
 		as[i] = l.Relationship + " of patient " + l.PatientID
@@ -276,6 +288,7 @@ func (t *statement) deliveryToGroup(e events.Event) ([]string, error) {
 		}
 		why = "Why: chosen by id"
 	}
+	t.facts.Group = string(in)
 	var links []events.Link
 	for _, l := range rule.InForce(&person, field.Day(b.Day)) {
 		links = append(links, events.Link{PatientID: l.ID, PatientNo: l.No, Relationship: l.Relationship})
@@ -310,6 +323,7 @@ func (t *statement) alert(b events.AlertOutcome) ([]string, error) {
 	if i >= 0 {
 		state, reason = b.Exceptions[i].State, b.Exceptions[i].Reason
 	}
+	t.facts.happened(alertWords(b.Attempt, state, reason))
 	text := fmt.Sprintf("The alert by e-mail, attempt %d: %s", b.Attempt, state)
 	if reason != "" {
 		text += ": " + reason
@@ -339,6 +353,7 @@ func (t *statement) reports(b events.AlertsReported) (text []string, err error) 
 			}
 			if t.delivered && request.Chunk == t.chunk && r.PortalUserID == t.portalUser {
 				text = append(text, reported(request.Attempt, r))
+				t.facts.happenedAt(r.At.UTC(), "SendGrid reports of alert "+strconv.Itoa(request.Attempt)+": "+reportWords(r))
 			}
 		}
 	}
@@ -352,12 +367,15 @@ func (t *statement) reports(b events.AlertsReported) (text []string, err error) 
 }
 
 func reported(attempt int, r *events.Report) string {
+	return fmt.Sprintf("SendGrid reports of attempt %d, at %s: %s", attempt, r.At.UTC().Format(time.RFC3339), reportWords(r))
+}
+
+func reportWords(r *events.Report) string {
 	what := strings.Join(slices.DeleteFunc([]string{r.Type, r.Bounce, r.Status}, func(s string) bool { return s == "" }), " ")
-	text := fmt.Sprintf("SendGrid reports of attempt %d, at %s: %s", attempt, r.At.UTC().Format(time.RFC3339), what)
 	if why := cmp.Or(r.Words(), r.Reason); why != "" {
-		text += ": " + why
+		what += ": " + why
 	}
-	return text
+	return what
 }
 
 // own checks an event that only the portal user can cause.

@@ -97,6 +97,10 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		document := known("DocumentReference", systemDocument, b.AttachmentID.String())
 		a.Type, a.Entity = patientRecord, []entity{{What: &document, Type: &systemObject},
 			ofDelivery(b.MessageID, b.PortalUserID)}
+	case events.TypeDeliveryDisclosed:
+		var b events.DeliveryDisclosed
+		b, err = events.Decode[events.DeliveryDisclosed](e)
+		a.Type, a.Entity, a.OutcomeDesc = exported, []entity{ofDelivery(b.MessageID, b.PortalUserID)}, "disclosed to "+b.To
 	case events.TypeSignedIn, events.TypeSignInFailed:
 		var b events.SignIn
 		b, err = events.Decode[events.SignIn](e)

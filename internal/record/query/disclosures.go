@@ -68,6 +68,15 @@ func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosureCur
 	if err != nil {
 		return nil, err
 	}
+	found, err := r.readDeliveries(ctx, deliveries)
+	if err != nil {
+		return nil, err
+	}
+	return found, r.readAuthority(ctx, f.PatientID, found)
+}
+
+// readDeliveries reads when deliveries were made and opened, in their order.
+func (r *Reader) readDeliveries(ctx context.Context, deliveries []delivery) ([]Disclosure, error) {
 	messages, chunks, nos := make([]uuid.UUID, len(deliveries)), make([]int32, len(deliveries)), make([]int32, len(deliveries))
 	for i, d := range deliveries {
 		messages[i], chunks[i], nos[i] = d.message, d.chunk, d.to.no
@@ -83,11 +92,7 @@ func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosureCur
 	if err != nil {
 		return nil, err
 	}
-	found, err := pgx.CollectRows(rows, scanDisclosure)
-	if err != nil {
-		return nil, err
-	}
-	return found, r.readAuthority(ctx, f.PatientID, found)
+	return pgx.CollectRows(rows, scanDisclosure)
 }
 
 func scanDisclosure(row pgx.CollectableRow) (d Disclosure, err error) {

@@ -29,6 +29,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/notify/replay"
 	"postern/internal/process"
+	"postern/internal/proof/checkpoint"
 	"postern/internal/record/emergency"
 	"postern/internal/telemetry"
 	"postern/internal/web/webtest"
@@ -66,7 +67,10 @@ func openClinic(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{objects: map[string]string{}}
 	var cfg process.WebConfig
-	c.Site = webtest.New(t, func(used *process.WebConfig) { cfg = *used })
+	c.Site = webtest.New(t, func(used *process.WebConfig) {
+		used.Public = checkpoint.PublicKey // a new clinic has no checkpoint of the hour before, and its commitment is absent
+		cfg = *used
+	})
 	c.strict = alsoServe(t, cfg, func(cfg *process.WebConfig) { cfg.FactorRequired = true })
 
 	c.callers = append(c.callers, caller{name: "nobody", base: c.Base})

@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/factor"
 	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
+	"postern/internal/text/qr"
 	"postern/internal/web/page"
 
 	"github.com/google/uuid"
@@ -168,7 +169,7 @@ func (v *visit) beginApp() error {
 // enrolment is the data of the page that shows the secret of an app.
 type enrolment struct {
 	Secret string // in groups of four letters
-	Code   QR
+	Code   qr.Code
 }
 
 func (v *visit) showApp() error { return v.showEnrolment(nil, nil) }
@@ -181,7 +182,7 @@ func (v *visit) showEnrolment(refusal error, errs page.Errors) error {
 	if err != nil {
 		return err
 	}
-	code, err := Encode(making.URL)
+	code, err := qr.Encode(making.URL)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"html/template"
 	"maps"
 	"net/http"
 	"net/url"
@@ -49,6 +50,9 @@ type Config struct {
 	// Email returns the e-mail address of a portal user, by number.
 	Email func(ctx context.Context, no int32) (string, error)
 	Await page.Await
+	// Certificate issues the receipt of a message in the reader's inbox, and returns it as an
+	// element of a page. With names, it shows the subject and the names of documents.
+	Certificate func(ctx context.Context, reader policy.Subject, message uuid.UUID, names bool) (template.HTML, error)
 }
 
 // Inbox reads the messages of a portal user.
@@ -96,6 +100,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /portal", Handle: p.RedirectSearch},
 		{Pattern: "GET /portal/messages/{id}", Handle: p.message},
 		{Pattern: "POST /portal/messages/{id}/unread", Handle: p.markUnread},
+		{Pattern: "GET /portal/messages/{id}/receipt", Handle: p.receipt},
 		{Pattern: "GET " + document, Handle: p.document},
 		{Pattern: "GET " + document + "/show", Handle: p.show},
 		{Pattern: "GET " + document + "/picture", Handle: p.shownAs(picture)},

@@ -27,6 +27,10 @@ var troubles = map[string]trouble{
 		Text: "Something went wrong on our side. The message was not erased. Call the clinic and say that the content of this message is missing."},
 	problem.NotFound.Type(): {Heading: "We can’t find this message",
 		Text: "Look in your messages. If it is not there, call the clinic."},
+	problem.NamesOthers.Type(): {Heading: "Ask the clinic for this certificate",
+		Text: "It would name other people, so we can’t show it here. Call the clinic."},
+	problem.NotReady.Type(): {Heading: "The certificate is not ready yet", Again: "here",
+		Text: "It takes a few seconds. Wait a minute, then try again."},
 	problem.RecordUnavailable.Type(): {Heading: "We can’t open this right now", Again: "here",
 		Text: "Nothing is lost. Wait a minute, then try again."},
 }

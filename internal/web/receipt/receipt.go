@@ -1,20 +1,23 @@
-// Package receipt is the page of one receipt, to be printed on one sheet: what the
-// record says about a delivery, each line with its event's sequence number, and the
-// proof. The page names only the portal user of the delivery. The file that it links to
-// names more people, and the page says so.
+// Package receipt is the page of one receipt: its certificate, to be printed on one sheet, and
+// below it, on the screen alone, every recorded event and the file. The page names only the
+// portal user of the delivery. The file may name more people, and the page says so. From it, the
+// evidence can be handed to a person outside the portal: package bundle.
 package receipt
 
 import (
 	"embed"
+	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/bundle"
+	"postern/internal/record/certificate"
 	"postern/internal/web/page"
 )
 
@@ -31,8 +34,11 @@ type Pages struct {
 
 // Config holds the dependencies of these pages.
 type Config struct {
-	Receipts *issuer.Issuer
-	Messages *messages.Reader
+	Certificates *certificate.Maker
+	Messages     *messages.Reader
+	Bundles      *bundle.Bundles
+	Labels       *labelstore.Store
+	Await        page.Await
 }
 
 // New makes the pages.
@@ -40,14 +46,23 @@ func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	return []page.Route{{Pattern: "GET /record/receipts/{message}/{portal_user}", Realm: policy.RealmStaff,
-		Actions: page.May(policy.ReadTheRecord), Handle: p.receipt}}
+	routes := []page.Route{
+		{Pattern: "GET /record/receipts/{message}/{portal_user}", Handle: p.receipt},
+		{Pattern: "GET /record/receipts/{message}/{portal_user}/disclose", Handle: p.disclose},
+		{Pattern: "POST /record/receipts/{message}/{portal_user}/disclose", Handle: p.disclosed},
+	}
+	for i := range routes {
+		routes[i].Realm, routes[i].Actions = policy.RealmStaff, page.May(policy.ReadTheRecord)
+	}
+	return routes
 }
 
-// shown is the data of the page. Signed are the lines of the checkpoint.
+// shown is the data of the page.
 type shown struct {
 	*receipt.Receipt
-	Signed []string
+	Certificate template.HTML
+	Recipient   string
+	Authorities []certificate.Authority
 }
 
 // receipt issues a receipt: opening the page counts as issuing it.
@@ -61,11 +76,19 @@ func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	issued, err := p.Receipts.Issue(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
+	c, err := p.Certificates.Make(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
 		Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 	if err != nil {
 		return err
 	}
-	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Receipt", Section: "record",
-		Data: shown{issued, strings.Split(strings.TrimSpace(issued.Checkpoint), "\n")}})
+	l, err := p.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	article, err := c.Article(l)
+	if err != nil {
+		return err
+	}
+	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Certificate of delivery", Section: "record", Scripts: []string{"reader.js"},
+		Data: shown{c.Receipt, article, c.Recipient, c.Authorities}})
 }

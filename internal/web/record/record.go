@@ -22,6 +22,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/messages"
+	"postern/internal/record/accounting"
 	"postern/internal/record/emergency"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
@@ -44,6 +45,7 @@ type Config struct {
 	Record      *query.Reader
 	Retention   *retention.Retention
 	Emergencies *emergency.Emergencies
+	Accounts    *accounting.Accounts
 	Messages    *messages.Reader
 	Gate        *access.Gate
 	Directory   directory.Querier
@@ -76,6 +78,7 @@ func (p *Pages) Routes() []page.Route {
 		reads("GET /record/portal-users/{id}", p.portalUser),
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),
+		reads("GET /record/patients/{id}/disclosures", p.accounting),
 		page.Route{Pattern: "GET /record/erasures", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasures},
 		page.Route{Pattern: "GET /record/erasures/new", Realm: policy.RealmStaff, Actions: erase, Handle: p.newErasure},
 		page.Route{Pattern: "GET /record/erasures/{id}", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasure},

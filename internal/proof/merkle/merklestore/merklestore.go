@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
@@ -55,6 +56,12 @@ func LatestCheckpoint(ctx context.Context, q Querier) (string, error) {
 	return one(ctx, q, `SELECT signed FROM app.checkpoints ORDER BY nr DESC LIMIT 1`)
 }
 
+// CheckpointBefore returns the last checkpoint that was signed before a time as text, or
+// [ErrUnsigned].
+func CheckpointBefore(ctx context.Context, q Querier, before time.Time) (string, error) {
+	return one(ctx, q, `SELECT signed FROM app.checkpoints WHERE signed_at < $1 ORDER BY nr DESC LIMIT 1`, before)
+}
+
 // CheckpointKeys returns the keys that verify checkpoints as text, one a line, the newest
 // first, or [ErrUnsigned]. They come from the database: compare them with keys that you got
 // from another source.
@@ -62,8 +69,8 @@ func CheckpointKeys(ctx context.Context, q Querier) (string, error) {
 	return one(ctx, q, `SELECT string_agg(verifier || E'\n', '' ORDER BY nr DESC) FROM app.checkpoint_keys HAVING count(*) > 0`)
 }
 
-func one(ctx context.Context, q Querier, sql string) (string, error) {
-	rows, err := q.Query(ctx, sql)
+func one(ctx context.Context, q Querier, sql string, args ...any) (string, error) {
+	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return "", fmt.Errorf("reading checkpoints and keys: %w", err)
 	}

@@ -1,4 +1,5 @@
-package factors
+// Package qr draws QR codes as SVG. It does no I/O.
+package qr
 
 import (
 	"fmt"
@@ -11,21 +12,24 @@ import (
 // quiet is the width of the white border, in modules: ISO/IEC 18004, section 9.1.
 const quiet = 4
 
-// QR is a QR code as the path of an SVG. It is part of the page, so the secret is in no
+// Code is a QR code as the path of an SVG. It is part of the page, so its text is in no
 // address of a picture.
-type QR struct {
+type Code struct {
 	Size int    // length of a side, in modules
 	Path string // the dark modules, each a square
 }
 
 // Pixels is the width on the page: five pixels a module, so that all modules are equal.
-func (c QR) Pixels() int { return 5 * c.Size }
+func (c Code) Pixels() int { return 5 * c.Size }
+
+// Side is the width on a sheet of paper: two pixels a module, which is half a millimetre.
+func (c Code) Side() int { return 2 * c.Size }
 
 // Encode makes the code of a text. It fails if the text is too long.
-func Encode(text string) (QR, error) {
+func Encode(text string) (Code, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
-		return QR{}, fmt.Errorf("drawing a QR code: %w", err)
+		return Code{}, fmt.Errorf("drawing a QR code: %w", err)
 	}
 	side := code.Bounds().Dx()
 	var path strings.Builder
@@ -36,5 +40,5 @@ func Encode(text string) (QR, error) {
 			}
 		}
 	}
-	return QR{side + 2*quiet, path.String()}, nil
+	return Code{side + 2*quiet, path.String()}, nil
 }
