@@ -41,6 +41,7 @@ import (
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/record/emergency"
 	"postern/internal/record/export"
+	"postern/internal/record/person"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
 	"postern/internal/recorder/position"
@@ -209,6 +210,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
+	people := person.New(person.Config{Record: record, Content: w.Reader})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 
 	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Problems: problems, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
@@ -252,7 +254,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
 		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, People: people, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil

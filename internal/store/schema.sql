@@ -705,6 +705,8 @@ CREATE TABLE record.messages (
     CONSTRAINT messages_hold_check CHECK ((hold = ANY (ARRAY['none'::text, 'undo'::text, 'scheduled'::text]))),
     CONSTRAINT messages_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'sending'::text, 'sent'::text, 'cancelled'::text, 'recalled'::text])))
 ) WITH (fillfactor=50);
+CREATE INDEX messages_bulk ON record.messages USING btree (message_id) WHERE bulk;
+CREATE INDEX messages_chosen ON record.messages USING gin (((recipients -> 'portal_user_ids'::text))) WHERE (status <> 'sent'::text);
 CREATE INDEX messages_due ON record.messages USING btree (release_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX messages_sender ON record.messages USING btree (sender_id, message_id);
 CREATE INDEX messages_sender_status ON record.messages USING btree (sender_id, status, message_id);

@@ -66,7 +66,8 @@ var imports = map[string]string{
 	"recorder/state":           "events",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "events inbox/delivered record/query",
-	"record/query":             "directory/block eventlog/facts events inbox/delivered problem proof/checkpoint proof/merkle proof/merkle/merklestore",
+	"record/person":            "access/policy content/message content/reader messages record/query",
+	"record/query":             "directory/block directory/roster/cited eventlog/facts events inbox/delivered messages recorder/state problem proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
@@ -165,7 +166,7 @@ var imports = map[string]string{
 	"web/page":         "access/policy inbound labels limits problem problem/document text/number text/size navigation web/static",
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem web/page",
 	"web/receipt":      "access/policy messages proof/receipt proof/receipt/issuer web/page",
-	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory events inbox/delivered messages problem record/emergency record/query record/retention web/page",
+	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory events inbox/delivered messages problem record/emergency record/person record/query record/retention web/page",
 	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state web/page",
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
@@ -174,7 +175,7 @@ var imports = map[string]string{
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid serving/loopback text/address",
-	"process":           "access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"process":           "access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

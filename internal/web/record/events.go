@@ -164,21 +164,6 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
 }
 
-// portalUser shows the timeline of a portal user.
-func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
-	t, found, err := p.person(r)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return p.NotFound(w, r)
-	}
-	path := "/record/portal-users/" + t.ID
-	t.Filter.Order = filterOf(r).Order
-	return p.list(w, r, page.View{Template: "portal_user.html", Title: "Timeline"}, &t.listed, query.Filter{PortalUserID: t.ID, OldestFirst: t.Filter.Oldest()},
-		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
-}
-
 // person finds the portal user in the address.
 func (p *Pages) person(r *http.Request) (t timeline, found bool, err error) {
 	id := r.PathValue("id")

@@ -1,6 +1,6 @@
 // Package record is the pages for readers of the record: events by message and person,
-// each event with everything stored, the timeline of a message and of a portal user,
-// disclosures with their authority, erasures, and emergency access with its reviews.
+// each event with everything stored, the timeline of a message, what was sent to a portal
+// user, disclosures with their authority, erasures, and emergency access with its reviews.
 //
 // Every page that shows events counts as a reading of the record. The reading is
 // recorded before the page is shown; package query does that. The state of the record
@@ -23,6 +23,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/messages"
 	"postern/internal/record/emergency"
+	"postern/internal/record/person"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
@@ -42,6 +43,7 @@ type Pages struct {
 // Config holds the dependencies of these pages.
 type Config struct {
 	Record      *query.Reader
+	People      *person.Reader
 	Retention   *retention.Retention
 	Emergencies *emergency.Emergencies
 	Messages    *messages.Reader
@@ -73,7 +75,7 @@ func (p *Pages) Routes() []page.Route {
 		reads("GET /record/{seq}", p.event),
 		reads("GET /record/messages/{id}", p.message),
 		reads("GET /record/messages/{id}/why", p.why),
-		reads("GET /record/portal-users/{id}", p.portalUser),
+		page.Route{Pattern: "GET /record/portal-users/{id}", Realm: policy.RealmStaff, Actions: person.May, Handle: notHead(p.portalUser)},
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),
 		page.Route{Pattern: "GET /record/erasures", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasures},

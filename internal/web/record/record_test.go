@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 type clinic struct {
 	*webtest.Site
 	reader  *webtest.Visitor // has only the permission to read the record
+	sender  *webtest.Visitor // Wendy
 	wendy   policy.Subject
 	pat     *webtest.Visitor
 	message string
@@ -69,7 +70,8 @@ func open(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t)}
 	c.reader = c.Site.Staff(t, "Rita Reader", policy.ReadRecord)
-	c.wendy = c.System.Staff(t, "Wendy Writer", policy.SendPortalMessage)
+	c.sender = c.Site.Staff(t, "Wendy Writer", policy.SendBulkPortalMessage)
+	c.wendy = policy.Subject{Realm: policy.RealmStaff, ID: c.sender.ID, Name: "Wendy Writer", Permissions: []policy.Permission{policy.SendBulkPortalMessage}}
 	c.pat = c.Site.PortalUser(t, "pat")
 	up, err := c.Compose.Upload(t.Context(), c.wendy, "biopsy.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
@@ -121,8 +123,8 @@ func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	rae := c.Site.Staff(t, "Rae", policy.SendPortalMessage, policy.ImportDirectory, policy.ManageLabels)
-	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+	rae := c.Site.Staff(t, "Rae", policy.ImportDirectory, policy.ManageLabels)
+	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message,
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat", "/record/erasures", "/record/erasures/" + uuid.NewString(), "/record/erasures/new"}
 	before := c.count(t, events.TypeRecordRead)
 	for _, path := range paths {
@@ -134,7 +136,7 @@ func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 			t.Errorf("%s: a portal user is redirected to %s", path, pat.URL.Path)
 		}
 	}
-	for _, path := range []string{"/messages", "/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record"} {
+	for _, path := range []string{"/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record", "/search?q=pat"} {
 		rae.Get(path).Is(http.StatusOK).LacksHTML(`href="/record`)
 	}
 	for _, post := range []string{"/record/erasures", "/record/erasures/" + uuid.NewString() + "/approve", "/record/erasures/" + uuid.NewString() + "/withdraw"} {
@@ -285,7 +287,7 @@ func TestDisclosures(t *testing.T) {
 		t.Errorf("%d disclosures are listed, want 3", n)
 	}
 	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").HasHTML(shared, later)
-	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").LacksHTML(c.message)
+	c.reader.Get("/record?portal-user=rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").LacksHTML(c.message)
 	for _, path := range []string{"/record/patients/unknown", "/record/portal-users/unknown", "/record/portal-users/unknown/disclosures"} {
 		c.reader.Get(path).Is(http.StatusNotFound)
 	}
@@ -315,7 +317,7 @@ func TestWhySomebodyGotAMessage(t *testing.T) {
 func TestReadingTheRecordIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message,
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat"} {
 		before := c.count(t, events.TypeRecordRead)
 		c.reader.Head(path).Is(http.StatusMethodNotAllowed)
