@@ -211,7 +211,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	people := person.New(person.Config{Record: record, Content: w.Reader})
-	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
+	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader, Record: record})
 
 	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Problems: problems, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
 		api.SessionOperations{Gate: gate},
@@ -254,7 +254,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
 		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, People: people, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, People: people, Search: searcher, Retention: w.Retention, Emergencies: w.Emergencies, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil

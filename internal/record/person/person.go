@@ -30,6 +30,25 @@ import (
 // May are the actions each of which allows to read what was sent to a portal user.
 var May = []policy.Action{policy.ReadTheRecord, policy.SeeMessages}
 
+// Page returns the address of the page of a portal user that a viewer may open: the one about what
+// was sent to them, or else their page in the directory.
+func Page(viewer policy.Subject, portalUser string) string {
+	if allow(viewer) == nil {
+		return "/record/portal-users/" + portalUser
+	}
+	return "/directory/portal-users/" + portalUser
+}
+
+// allow returns nil if the viewer may do one of the actions of [May].
+func allow(viewer policy.Subject) (err error) {
+	for _, action := range May {
+		if err = policy.Allow(viewer, action); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // Config has the dependencies of a [Reader].
 type Config struct {
 	Record *query.Reader
@@ -66,10 +85,8 @@ type Sent struct {
 // ([uuid.Max] for the newest), and whether there are more. It fails with a [policy.Forbidden] if
 // the viewer may not see them, and with [query.ErrNotFound] if there is no such portal user.
 func (r *Reader) Sent(ctx context.Context, viewer policy.Subject, f Filter, before uuid.UUID, limit int) (sent []Sent, more bool, err error) {
-	if policy.Allow(viewer, policy.SeeMessages) != nil {
-		if err := policy.Allow(viewer, policy.ReadTheRecord); err != nil {
-			return nil, false, err
-		}
+	if err := allow(viewer); err != nil {
+		return nil, false, err
 	}
 	found, more, err := r.cfg.Record.SentTo(ctx, query.Actor(viewer.Actor()),
 		query.SentFilter{PortalUserID: f.PortalUserID, Show: f.Show, From: f.From, To: f.To, Viewer: viewer.ID}, before, limit)

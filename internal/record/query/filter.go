@@ -22,9 +22,31 @@ type Filter struct {
 	From         time.Time // inclusive
 	To           time.Time // exclusive
 
-	// OldestFirst reverses a list, which is otherwise newest first. It does not change which
-	// events are selected. An export is always in the order of the record.
-	OldestFirst bool
+	// SortBy and Ascending are the order of a list. They do not change which events are selected.
+	// An export is always in the order of the record.
+	SortBy SortKey
+	// Ascending begins with the oldest event, or with the first type or actor of the alphabet.
+	// Within a type or an actor, events are in order of time, in the same direction.
+	Ascending bool
+}
+
+// SortKey is by what a list is ordered.
+type SortKey string
+
+// The values of [SortKey].
+const (
+	ByTime  SortKey = "" // the default: the newest first
+	ByType  SortKey = "type"
+	ByActor SortKey = "actor"
+)
+
+// columns are the columns of record.events that the order compares, most significant first.
+func (k SortKey) columns() []string {
+	columns := []string{"e.time", "e.seq"}
+	if k != ByTime {
+		columns = append([]string{"e." + string(k)}, columns...)
+	}
+	return columns
 }
 
 // onRecord returns the filter as record.read has it.

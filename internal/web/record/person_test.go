@@ -37,7 +37,7 @@ func TestThePageOfAPortalUser(t *testing.T) {
 	c.reader.Get(delivered).Is(http.StatusOK).Says("Deliveries recorded")
 	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).
 		Says("No: no e-mail address", "For both", "Not sent: no e-mail address", "For a group", "Not sent to them: the patient has died").
-		HasHTML(`href="/record/messages/`+group+`/why?portal-user=rob"`).LacksHTML(c.message)
+		HasHTML(`href="/record/messages/` + group + `/why?portal-user=rob"`).LacksHTML(c.message)
 
 	for query, want := range map[string][]string{
 		"show=sent":        {both},
@@ -55,7 +55,7 @@ func TestThePageOfAPortalUser(t *testing.T) {
 	}
 	c.reader.Get("/record/portal-users/pat?show=not_opened").LacksHTML(c.message)
 	for query, says := range map[string]string{"show=x": "from the list", "from=x": "year, month and day", "before=x": "not complete", "from=2026-02-01&until=2026-01-01": "must not be before"} {
-		c.reader.Get("/record/portal-users/pat?"+query).Is(http.StatusUnprocessableEntity).Says(says)
+		c.reader.Get("/record/portal-users/pat?" + query).Is(http.StatusUnprocessableEntity).Says(says)
 	}
 	c.reader.Get("/record/portal-users/unknown").Is(http.StatusNotFound)
 }
@@ -104,7 +104,7 @@ func TestWhoSeesWhatWasSentToAPerson(t *testing.T) {
 			}
 			continue
 		}
-		got.Is(http.StatusOK).Says("Name of pat", "by Wendy Writer", "Accepted by the e-mail service")
+		got.Is(http.StatusOK).Says("Name of pat", "Wendy Writer", "Accepted by the e-mail service")
 		if read != 1 {
 			t.Errorf("%s: %d readings were recorded, want 1", who.name, read)
 		}

@@ -26,6 +26,7 @@ import (
 	"postern/internal/record/person"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
+	"postern/internal/search"
 	"postern/internal/web/page"
 )
 
@@ -44,6 +45,7 @@ type Pages struct {
 type Config struct {
 	Record      *query.Reader
 	People      *person.Reader
+	Search      *search.Searcher
 	Retention   *retention.Retention
 	Emergencies *emergency.Emergencies
 	Messages    *messages.Reader
@@ -71,6 +73,7 @@ func (p *Pages) Routes() []page.Route {
 	}
 	return append(p.emergencyRoutes(),
 		reads("GET /record", p.events),
+		page.Route{Pattern: "POST /record", Realm: policy.RealmStaff, Actions: read, Handle: p.pick},
 		reads("GET /record/state", p.state),
 		reads("GET /record/{seq}", p.event),
 		reads("GET /record/messages/{id}", p.message),

@@ -170,7 +170,7 @@ func TestSearch(t *testing.T) {
 		{"from=" + today + "&until=" + today, []string{sent}, nil},
 		{"patient=pt-pat", []string{sent, opened}, []string{"Staff created event", "Signed in event"}},
 		{"actor=portal_user:pat", []string{opened, "Signed in event"}, []string{"Message sent event"}},
-		{"actor=process:fanout-worker&order=oldest", []string{"Deliveries recorded", "Oldest first. Newest first"}, []string{"Message sent event"}},
+		{"actor=process:fanout-worker&sort=time", []string{"Deliveries recorded", "Oldest first"}, []string{"Message sent event"}},
 		{"from=" + tomorrow, []string{"No event matches"}, []string{"Message sent event"}},
 		{"type=message.sent&staff=" + c.reader.ID, []string{"No event matches"}, nil},
 	} {
@@ -182,8 +182,8 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	for query, message := range map[string]string{
-		"message=x": "the id of a message", "portal-user=a%20b": "an id as the directory", "type=fly": "from the list",
-		"patient=a%20b": "an id as the directory", "actor=pat": "portal_user:ID", "actor=process:api&staff=" + c.wendy.ID: "not both",
+		"message=x": "no such message", "portal-user=a%20b": "no such person", "type=fly": "from the list",
+		"patient=a%20b": "no such person", "actor=pat": "Choose who did it from the list",
 		"from=yesterday": "year, month and day", "from=2026-02-01&until=2026-01-01": "must not be before", "before=x": "not complete",
 	} {
 		c.reader.Get("/record?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", message)
@@ -418,5 +418,78 @@ func (c *clinic) holds(t *testing.T) {
 		if !table.Same() {
 			t.Errorf("a rebuild gives another %s", table.Table)
 		}
+	}
+}
+
+// A reader picks people and messages by words, without scripts and with them, and never types an id.
+// Finding people is recorded, and so is the list of events afterwards.
+func TestPickingPeopleAndMessages(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.reader.Get("/record").HasHTML(`<input dir="auto" class="govuk-input" id="find" name="q" type="search"`, ">Wendy Writer</option>", ">fanout-worker (process)</option>").
+		LacksHTML("(id)", "kind:id")
+	before := c.count(t, events.TypeRecordRead)
+	got := c.reader.Post("/record", url.Values{"q": {"name pat"}, "type": {"delivery.opened"}}).Is(http.StatusOK).
+		Says("Portal Users", "Name of pat", "Given Family", "Back to the events").
+		HasHTML(`href="/record?portal-user=pat&amp;type=delivery.opened"`, `href="/record?actor=portal_user%3Apat&amp;type=delivery.opened"`)
+	if strings.Contains(got.URL.String(), "pat") {
+		t.Errorf("the address is %s, and has the words", got.URL)
+	}
+	if n := c.count(t, events.TypeRecordRead) - before; n != 1 {
+		t.Errorf("%d readings were recorded, want 1", n)
+	}
+	c.reader.PostFragment("/record", url.Values{"q": {"given family"}}).Is(http.StatusOK).Says("Patients").
+		HasHTML(`href="/record?patient=pt-pat"`).LacksHTML("<html")
+	for _, words := range []string{"biopsy", "wendy", c.Clock.Now().Format(time.DateOnly), c.Clock.Now().Format("2 January 2006")} {
+		c.reader.Post("/record", url.Values{"q": {words}}).Is(http.StatusOK).Says("Messages", secret, "by Wendy Writer").HasHTML(`href="/record?message=` + c.message + `"`)
+	}
+	before = c.count(t, events.TypeRecordRead)
+	c.reader.Post("/record", url.Values{"q": {"zebra"}}).Is(http.StatusOK).Says("No one and no message matches")
+	if n := c.count(t, events.TypeRecordRead) - before; n != 0 {
+		t.Errorf("%d readings were recorded, and nothing was shown", n)
+	}
+	c.sender.Post("/record", url.Values{"q": {"name pat"}}).Is(http.StatusForbidden).LacksHTML("Name of pat")
+
+	picked := c.reader.Get("/record?portal-user=pat&patient=pt-pat&message="+c.message).Is(http.StatusOK).
+		Says("Portal User: Name of pat", "Patient: Given Family", "Message: sent", "by Wendy Writer").
+		HasHTML(`href="/record?message=`+c.message+`&amp;patient=pt-pat">Remove`, `<input type="hidden" name="portal-user" value="pat">`)
+	if !strings.Contains(picked.Text(), "Message opened") {
+		t.Errorf("the list says %s", picked.Text())
+	}
+	c.reader.Get("/record?actor=portal_user:pat").HasHTML(`selected>Name of pat</option>`)
+}
+
+// Lists in order of type or actor have no gap and no duplicate, in both directions.
+func TestSortedPagesOfTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for i := range 70 {
+		c.Record(t, "operator:o"+strconv.Itoa(i%7), events.StaffCreated{StaffID: "s" + strconv.Itoa(i), Name: "S"}, events.LabelChanged{Change: uuid.New(), Label: "patient", One: "Client", Many: "Clients"})
+	}
+	all := c.count(t, events.TypeStaffCreated)
+	for _, filter := range []string{"sort=actor", "sort=-actor", "sort=type", "sort=-type", "sort=time"} {
+		seen := map[string]bool{}
+		for path := "/record?from=2001-01-01&" + filter; path != ""; {
+			got := c.reader.Get(path).Is(http.StatusOK)
+			for _, m := range regexp.MustCompile(`href="/record/(\d+)">Staff created<`).FindAllStringSubmatch(got.Body, -1) {
+				if seen[m[1]] {
+					t.Errorf("%s: event %s is listed twice", filter, m[1])
+				}
+				seen[m[1]] = true
+			}
+			path = ""
+			if m := regexp.MustCompile(`href="(/record\?[^"]*before=[^"]*)" rel="next"`).FindStringSubmatch(got.Body); m != nil {
+				path = strings.ReplaceAll(m[1], "&amp;", "&")
+			}
+		}
+		if len(seen) != all {
+			t.Errorf("%s: %d events are listed, want %d", filter, len(seen), all)
+		}
+	}
+	first := func(sort string) string {
+		return regexp.MustCompile(`href="/record/\d+">([^<]+)<`).FindStringSubmatch(c.reader.Get("/record?sort=" + sort).Body)[1]
+	}
+	if first("-actor") == first("actor") || first("type") == first("-type") {
+		t.Error("the first event is the same in both directions")
 	}
 }
