@@ -227,6 +227,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
+		api.PersonOperations{People: people},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
