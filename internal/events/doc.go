@@ -75,25 +75,25 @@
 //	permission.revoked     2        a permission is removed                                                                             api                 -              staff_permissions, emergencies
 //	grant.requested        1        an administrator requests a permission that a second person has to approve                          api                 -              grants
 //	grant.withdrawn        1        a request for a permission is withdrawn or rejected                                                 api                 -              grants
-//	second_factor.added    2        a person set up a second factor: an authenticator app or a passkey                                  api                 -              second_factors, recovery_codes
-//	second_factor.removed  2        a person removed a second factor of their own                                                       api                 -              second_factors, recovery_codes
-//	second_factor.reset    2        another person removed all second factors of an account                                             api                 -              second_factors, recovery_codes
-//	recovery_codes.made    1        a person got recovery codes, which end all earlier ones                                             api                 -              recovery_codes
-//	password.set           1        a password is set or changed                                                                        api                 -              -
-//	link.issued            1        a link to set a password is made                                                                    api                 -              -
+//	second_factor.added    2        a person set up a second factor: an authenticator app or a passkey                                  api                 -              second_factors, recovery_codes, account_events
+//	second_factor.removed  2        a person removed a second factor of their own                                                       api                 -              second_factors, recovery_codes, account_events
+//	second_factor.reset    2        another person removed all second factors of an account                                             api                 -              second_factors, recovery_codes, account_events
+//	recovery_codes.made    1        a person got recovery codes, which end all earlier ones                                             api                 -              recovery_codes, account_events
+//	password.set           1        a password is set or changed                                                                        api                 -              account_events
+//	link.issued            1        a link to set a password is made                                                                    api                 -              account_events
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                            api                 -              staff
 //	identity.linked        1        a staff account is linked to an identity at the organisation                                        api                 -              identities
 //	identity.unlinked      1        the link of a staff account to an identity is ended                                                 api                 -              identities
-//	address.changed        1        the directory has another e-mail address for a portal user who has an account                       api                 -              -
-//	address.confirmed      1        a changed e-mail address is confirmed, before a link to set a password goes to it                   api                 -              address_confirmations
-//	alerts.opted_out       1        a portal user wants no more e-mails about new messages                                              api                 -              alert_opt_outs
-//	alerts.opted_in        1        a portal user wants e-mails about new messages again                                                api                 -              alert_opt_outs
+//	address.changed        1        the directory has another e-mail address for a portal user who has an account                       api                 -              account_events
+//	address.confirmed      1        a changed e-mail address is confirmed, before a link to set a password goes to it                   api                 -              address_confirmations, account_events
+//	alerts.opted_out       1        a portal user wants no more e-mails about new messages                                              api                 -              alert_opt_outs, account_events
+//	alerts.opted_in        1        a portal user wants e-mails about new messages again                                                api                 -              alert_opt_outs, account_events
 //	invitations.started    1        a run of invitations begins, before its first e-mail                                                api                 -              invitation_runs
 //	invitations.cancelled  1        a run of invitations is cancelled                                                                   api                 -              invitation_runs
 //	invitations.finished   1        everyone in a run of invitations had their turn                                                     api                 -              invitation_runs
 //	token.created          1        an API token of a staff member is created, before it works                                          api                 -              tokens
 //	token.revoked          1        an API token of a staff member is revoked                                                           api                 -              tokens
-//	sessions.ended         1        another person ends all sessions of a staff member or a portal user                                 api                 -              -
+//	sessions.ended         1        another person ends all sessions of a staff member or a portal user                                 api                 -              account_events
 //	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own            api                 -              -
 //	actions.refused        1        a person was refused many actions within a minute                                                   api                 -              -
 //	label.changed          1        the clinic changes a label                                                                          api                 -              labels

@@ -79,6 +79,7 @@ const allowed = `
 	app.staff_accounts       SIUD    -       -       -
 	app.staff_tokens         SIUD    -       -       -
 	app.staff_with_factor    S       -       -       -
+	app.tables_to_fill       -       -       -       -
 	app.unsubscribe_key      S       -       S       -
 	app.timelines            S       -       S       -
 `

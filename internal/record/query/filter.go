@@ -115,7 +115,8 @@ func (f Filter) about(a *arguments, got []delivery) string {
 	ids := a.add(messages) + "::uuid[]"
 	var own string
 	if f.PatientID == "" {
-		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID)
+		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID) +
+			" UNION SELECT k.seq FROM record.account_events k WHERE k.portal_user_id = " + a.add(f.PortalUserID)
 	} else {
 		own = `
 	    SELECT e.seq FROM unnest(` + a.add(actors) + `::text[]) AS who (actor)

@@ -71,3 +71,38 @@ func (r *Reader) Actors(ctx context.Context) (all []string, err error) {
 	}
 	return all, nil
 }
+
+// AccountEvents returns the newest events about the account of a portal user, at most limit, the
+// newest first. Before it returns, it records that who read them.
+func (r *Reader) AccountEvents(ctx context.Context, who Actor, portalUser string, limit int) ([]Entry, error) {
+	found, err := r.accountEvents(ctx, portalUser, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the events about the account of portal user %s: %w", portalUser, err)
+	}
+	reading := newReading(events.ReadList, Filter{PortalUserID: portalUser})
+	reading.Count = len(found)
+	if err := r.recordRead(ctx, who, reading); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func (r *Reader) accountEvents(ctx context.Context, portalUser string, limit int) ([]Entry, error) {
+	rows, err := r.cfg.Pool.Query(ctx, `SELECT seq FROM record.account_events WHERE portal_user_id = $1 ORDER BY seq DESC LIMIT $2`, portalUser, limit)
+	if err != nil {
+		return nil, err
+	}
+	seqs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
+	}
+	names, err := staffNames(ctx, r.cfg.Pool)
+	if err != nil {
+		return nil, err
+	}
+	rows, err = r.cfg.Pool.Query(ctx, selectEntries, seqs)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanEntry(names))
+}

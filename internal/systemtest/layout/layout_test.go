@@ -60,6 +60,7 @@ var imports = map[string]string{
 	"recorder/inboxrows":       "directory/block events inbox/authority",
 	"inbox/authority":          "directory/block",
 	"inbox/delivered":          "directory/audience/rule directory/block directory/field directory/roster directory/roster/cited events inbox/authority problem proof/merkle",
+	"recorder/migrate":         "recorder/project store",
 	"recorder/position":        "",
 	"recorder/project":         "directory/block events proof/merkle proof/merkle/merklestore recorder/inboxrows recorder/position recorder/state store",
 	"recorder/rebuild":         "directory/block eventlog events inbox/authority proof/merkle recorder/inboxrows recorder/position recorder/project store",
@@ -171,13 +172,13 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/factor access/letter access/policy certificate config content content/reader content/rotation directory directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels messages notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/emergency record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store text/number",
+	"cli":              "access access/factor access/letter access/policy certificate config content content/reader content/rotation directory directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels messages notify/pause notify/replay process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number",
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid serving/loopback text/address",
 	"process":           "access access/groups access/letter access/oidc access/passkey access/twopeople api certificate certificate/acme compose compose/draft config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
-	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position serving/loopback store store/keyfile telemetry",
+	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/migrate recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",

@@ -29,7 +29,8 @@ func TestErrandDidSheGetIt(t *testing.T) {
 	e.Search("name pat")
 	e.Click("Name of pat")
 	e.Sees(secret, "Accepted by the e-mail service", "downloaded", "New opening hours", "Not opened",
-		"Flu vaccination", "Not sent to them: the link to the patient had ended", "began on 31 January 2020, ended on 28 February 2021")
+		"Flu vaccination", "Not sent to them: the link to the patient had ended", "began on 31 January 2020, ended on 28 February 2021",
+		"Password set", "set the password of portal user pat")
 	e.SeesNot("biopsy.pdf", "call us")
 	e.Accessible()
 	e.Screenshot("person-reviewer")

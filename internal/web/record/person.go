@@ -52,6 +52,7 @@ type individual struct {
 	Filter   sentFilter
 	Shows    []choice
 	Rows     []sentRow
+	Account  []row // the newest events about their account, for readers of the record
 
 	Newest, Older string // addresses: the first page, and the next page
 }
@@ -75,6 +76,10 @@ type document struct {
 	Downloads []query.Download
 	More      int // number of downloads that are not in Downloads
 }
+
+// accountEventsShown is the most events about the account that the page lists. All of them are
+// among the events about the person.
+const accountEventsShown = 20
 
 // downloadsShown is the most downloads of one document that the page lists.
 const downloadsShown = 3
@@ -102,6 +107,15 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 	one.Acts = p.actsFor(u)
 	if view.Errors, err = p.listSent(r, &one); err != nil {
 		return err
+	}
+	if len(view.Errors) == 0 && one.Newest == "" && !one.Filter.Chosen() && view.Section == section {
+		found, err := p.Record.AccountEvents(r.Context(), reader(r), u.ID, accountEventsShown)
+		if err != nil {
+			return err
+		}
+		if one.Account, err = p.rows(r, found); err != nil {
+			return err
+		}
 	}
 	return p.Render(w, r, set, view)
 }
