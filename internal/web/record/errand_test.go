@@ -99,3 +99,18 @@ func TestErrandEventsOfAMessage(t *testing.T) {
 	e.SeesNot("Staff created event")
 	e.Done()
 }
+
+// With scripts, what is found comes while the reader types, and one click picks it.
+func TestPickingWhileTyping(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	b := webtest.OpenBrowser(t, c.Site)
+	b.SignIn(c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	b.Open("/record?type=delivery.opened")
+	b.Type("#find", "name pat")
+	b.Sees("Only what they did")
+	b.AccessibleInAllViews()
+	b.Click("Name of pat")
+	b.Sees("Portal User: Name of pat", "Message opened")
+	b.SeesNot("Message sent event")
+}

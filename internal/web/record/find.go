@@ -40,13 +40,17 @@ type foundKind struct {
 
 // found is a result. Href is the address of the list with it in the filter, and Own that of the
 // events that the person caused, "" for none.
-type found struct{ Text, ID, More, Href, Own string }
+type found struct {
+	Text, ID, More, Href, Own string
+	Message                   *messages.Message // nil for a person
+}
 
 // picked is what the events of the filter are about. Kind has the clinic's labels in braces.
 type picked struct {
 	Kind, Text string
-	Href       string // the page of the person or message
-	Remove     string // the list without it
+	Message    *messages.Message // of which the page says when it was sent, and by whom; nil for a person
+	Href       string            // the page of the person or message
+	Remove     string            // the list without it
 }
 
 // pick takes posted words. For a script it answers with the results directly.
@@ -80,7 +84,7 @@ func (p *Pages) find(r *http.Request, f filter) (*findings, error) {
 	for _, u := range people.PortalUsers {
 		to, own := f, f
 		to.PortalUser, own.Actor = u.ID, "portal_user:"+u.ID
-		users.Found = append(users.Found, found{u.Name, u.ID, patientsOf(u), to.href(""), own.href("")})
+		users.Found = append(users.Found, found{Text: u.Name, ID: u.ID, More: patientsOf(u), Href: to.href(""), Own: own.href("")})
 	}
 	for _, one := range people.Patients {
 		to := f
@@ -99,7 +103,7 @@ func (p *Pages) find(r *http.Request, f filter) (*findings, error) {
 	for _, m := range sent {
 		to := f
 		to.Message = m.ID.String()
-		ofMessages.Found = append(ofMessages.Found, found{Text: m.subject, More: sentText(m.Message), Href: to.href("")})
+		ofMessages.Found = append(ofMessages.Found, found{Text: m.subject, Message: &m.Message, Href: to.href("")})
 	}
 	for _, kind := range []foundKind{users, patients, ofMessages} {
 		if len(kind.Found) > 0 {
@@ -157,11 +161,6 @@ func (p *Pages) findMessages(r *http.Request, q string) (all []named, err error)
 	return all, err
 }
 
-// sentText says when a message was sent, and by whom.
-func sentText(m messages.Message) string {
-	return "sent " + m.SentAt.Local().Format("2 January 2006, 3:04\u00a0pm") + " by " + m.Sender
-}
-
 // picked describes what the events of the filter are about. Ids that are not known stand for themselves.
 func (p *Pages) picked(r *http.Request, f filter) (all []picked, err error) {
 	if f.PortalUser != "" {
@@ -171,7 +170,7 @@ func (p *Pages) picked(r *http.Request, f filter) (all []picked, err error) {
 		}
 		without := f
 		without.PortalUser = ""
-		all = append(all, picked{"{Portal User}", cmp.Or(names[f.PortalUser], f.PortalUser), "/record/portal-users/" + f.PortalUser, without.href("")})
+		all = append(all, picked{Kind: "{Portal User}", Text: cmp.Or(names[f.PortalUser], f.PortalUser), Href: "/record/portal-users/" + f.PortalUser, Remove: without.href("")})
 	}
 	if f.Patient != "" {
 		one, err := directory.PatientByID(r.Context(), p.Directory, f.Patient)
@@ -180,20 +179,20 @@ func (p *Pages) picked(r *http.Request, f filter) (all []picked, err error) {
 		}
 		without := f
 		without.Patient = ""
-		all = append(all, picked{"{Patient}", cmp.Or(one.Name, f.Patient), "/record/patients/" + f.Patient, without.href("")})
+		all = append(all, picked{Kind: "{Patient}", Text: cmp.Or(one.Name, f.Patient), Href: "/record/patients/" + f.Patient, Remove: without.href("")})
 	}
 	if id, err := uuid.Parse(f.Message); err == nil {
 		m, err := p.Messages.Visible(r.Context(), page.Subject(r), id)
 		if err != nil && !errors.Is(err, messages.ErrNotFound) {
 			return nil, err
 		}
-		text := f.Message
-		if err == nil {
-			text = sentText(m)
-		}
 		without := f
 		without.Message = ""
-		all = append(all, picked{"Message", text, "/messages/" + f.Message, without.href("")})
+		one := picked{Kind: "Message", Text: f.Message, Href: "/messages/" + f.Message, Remove: without.href("")}
+		if err == nil {
+			one.Message = &m
+		}
+		all = append(all, one)
 	}
 	return all, nil
 }
