@@ -199,7 +199,9 @@ func (s *sentSearch) run() ([]Sent, error) {
 		if err != nil {
 			return nil, err
 		}
-		found = some
+		if found = some; len(found) == s.limit { // messages that are older than the page are not looked for
+			s.oldest = found[s.limit-1].MessageID
+		}
 	}
 	if s.filter.Show == ShowNotSent || s.filter.Show == ShowAll || s.filter.Show == "" {
 		some, err := s.notDelivered()
@@ -226,7 +228,7 @@ func (s *sentSearch) delivered() (found []Sent, err error) {
 			return nil, err
 		}
 		for _, one := range facts {
-			if s.filter.Show != ShowNotOpened || one.Delivery.OpenedAt == nil {
+			if one.Delivery != nil && (s.filter.Show != ShowNotOpened || one.Delivery.OpenedAt == nil) {
 				found = append(found, one)
 			}
 		}
@@ -239,14 +241,15 @@ func (s *sentSearch) delivered() (found []Sent, err error) {
 
 // notDeliveredTo selects messages that are not in the inbox of the portal user $1, who has the id
 // $2 and is at place $4 of block $3: those to groups, and those to chosen people with the portal
-// user that some of them did not get. $5 and $6 bound their ids.
+// user that some of them did not get. $5 and $6 bound their ids. OFFSET 0 keeps Postgres, which may have
+// no statistics, from reading the chosen people of all messages.
 const notDeliveredTo = `
 	SELECT message_id FROM (
 	    (SELECT m.message_id FROM record.messages m
 	     WHERE m.bulk AND m.message_id >= $5 AND m.message_id < $6` + notInInbox + ` ORDER BY m.message_id DESC LIMIT $7)
 	    UNION
-	    (SELECT m.message_id FROM record.messages m
-	     WHERE m.status <> 'sent' AND m.recipients -> 'portal_user_ids' ? $2 AND m.message_id >= $5 AND m.message_id < $6` + notInInbox + `)) found
+	    (SELECT m.message_id FROM (SELECT message_id FROM record.messages WHERE status <> 'sent' AND recipients -> 'portal_user_ids' ? $2 OFFSET 0) m
+	     WHERE m.message_id >= $5 AND m.message_id < $6` + notInInbox + `)) found
 	WHERE $1::integer > 0
 	ORDER BY message_id DESC LIMIT $7`
 
