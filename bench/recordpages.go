@@ -40,11 +40,24 @@ var recordPages = []pageRequest{
 	{name: "Record: half-way", path: "/v1/record?cursor={cursor}"},
 	{name: "Record: half-way through a message", path: "/v1/record?message_id={blast}&cursor={blast-cursor}"},
 	{name: "Record: half-way, one with a thousand", path: "/v1/record?portal_user_id=u1&cursor={u1-cursor}"},
+	{name: "Record: by type", path: "/v1/record?sort=type"},
+	{name: "Record: by type, from Z", path: "/v1/record?sort=-type"},
+	{name: "Record: by actor", path: "/v1/record?sort=actor"},
+	{name: "Record: by actor, from Z", path: "/record?sort=-actor"},
+	{name: "Record: by actor, one day", path: "/v1/record?sort=actor&from={from}T00:00:00Z&to={next}T00:00:00Z"},
+	{name: "Record: by type, of a message", path: "/v1/record?sort=type&message_id={blast}"},
+	{name: "Record: by type, of a person", path: "/v1/record?sort=type&portal_user_id=u1"},
 	{name: "An event", path: "/v1/record/{signed-in}"},
 	{name: "An event: a chunk", path: "/v1/record/{chunk}"},
 	{name: "An event: a page", path: "/record/{signed-in}"},
 	{name: "Timeline: of a message", path: "/record/messages/{blast}"},
-	{name: "Timeline: of a portal user", path: "/record/portal-users/u1"},
+	{name: "Person", path: "/record/portal-users/u1"},
+	{name: "Person: half-way", path: "/record/portal-users/u1?before={half}"},
+	{name: "Person: long ago", path: "/record/portal-users/u1?until={until}"},
+	{name: "Person: not opened", path: "/record/portal-users/u1?show=not_opened"},
+	{name: "Person: not sent", path: "/record/portal-users/u1?show=not_sent"},
+	{name: "Person: of few messages", path: "/record/portal-users/u7"},
+	{name: "Person: 500 messages", path: "/v1/portal-users/u1/deliveries?limit=500"},
 	{name: "Disclosures: to a portal user", path: "/record/portal-users/u1/disclosures"},
 	{name: "Disclosures: half-way", path: "/record/portal-users/u1/disclosures?before={disclosed}"},
 	{name: "Disclosures: about a patient", path: "/record/patients/p1"},
@@ -59,7 +72,7 @@ var recordPages = []pageRequest{
 func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 	var half uuid.UUID // the middle one of the first portal user's messages
 	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.inbox WHERE block = 0 AND record.has_member(members, 0) ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
-	names := []string{"{disclosed}", half.String() + ".1"}
+	names := []string{"{disclosed}", half.String() + ".1", "{half}", half.String()}
 	if err != nil {
 		return nil, fmt.Errorf("looking for a message of the first portal user: %w", err)
 	}

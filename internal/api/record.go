@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,7 +99,22 @@ func recordEventInFullOf(w query.FullEvent) RecordEventInFull {
 type recordInput struct {
 	RecordFilter
 	Page
-	Order string `query:"order" enum:"newest,oldest" default:"newest" doc:"Which events are first. A cursor continues in the order in which it was made."`
+	Order string `query:"order" enum:"newest,oldest" default:"newest" doc:"Which events are first. A cursor continues in the order in which it was made. sort replaces it."`
+	Sort  string `query:"sort" enum:"time,-time,type,-type,actor,-actor" doc:"The order: by time, by type or by actor, each with a - in front in descending order. Within a type or an actor, events are in order of time, in the same direction. Sorting by actor with type or message_id, and by type with actor, reads all events that match. A cursor continues only with the sort with which it was made."`
+}
+
+// order sets the order of a list.
+func (in *recordInput) order(f *query.Filter) {
+	by, descending := strings.CutPrefix(in.Sort, "-")
+	f.Ascending = !descending
+	switch by {
+	case "":
+		f.Ascending = in.Order == "oldest"
+	case "type":
+		f.SortBy = query.ByType
+	case "actor":
+		f.SortBy = query.ByActor
+	}
 }
 
 // fromPlace returns the place to continue from. Without a cursor it is the beginning.
@@ -136,7 +152,7 @@ type RecordOperations struct {
 func (g RecordOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record", id: "list-record", tag: forStaff,
-		summary: "Events of the record, by time. Reading them is recorded.", actions: mayReadTheRecord,
+		summary: "Events of the record, by time, type or actor. Reading them is recorded.", actions: mayReadTheRecord,
 	}, func(ctx context.Context, in *recordInput) (*body[List[RecordEvent]], error) {
 		before, err := in.fromPlace()
 		if err != nil {
@@ -146,7 +162,7 @@ func (g RecordOperations) register(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		filter.OldestFirst = in.Order == "oldest"
+		in.order(&filter)
 		found, more, err := g.Record.Page(ctx, readerOf(ctx), filter, before, in.Limit)
 		if err != nil {
 			return nil, err

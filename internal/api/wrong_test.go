@@ -58,7 +58,7 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
-	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongDisclosures(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongPerson(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongDisclosures(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
 	for _, c := range requests {
@@ -400,6 +400,21 @@ func (w world) wrongSettings() []wrong {
 		{"no question", w.staff, search, "/v1/search", "", false, nil, 422, "query.q"},
 		{"broken UTF-8", w.staff, search, "/v1/search?q=%c3%28", "", false, nil, 400, "query.q"},
 	}...)
+}
+
+func (w world) wrongPerson() []wrong {
+	const call, path = "GET /v1/portal-users/{id}/deliveries", "/v1/portal-users/pu-1/deliveries"
+	rosa := w.system.staff(w.bare.t, "Rosa of people", policy.ReadRecord)
+	return []wrong{
+		{"no permission", w.bare, call, path, "", false, nil, 403, ""},
+		{"a portal user", w.pat, call, path, "", false, nil, 401, ""},
+		{"no such portal user", rosa, call, "/v1/portal-users/pu-0/deliveries", "", false, nil, 404, ""},
+		{"no id", rosa, call, "/v1/portal-users/a%20b/deliveries", "", false, nil, 404, "path.id"},
+		{"what to show is none of the four", rosa, call, path + "?show=Xylophobia", "", false, nil, 422, "query.show"},
+		{"no time", rosa, call, path + "?from=yesterday", "", false, nil, 422, "query.from"},
+		{"an end before the beginning", rosa, call, path + "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "", false, nil, 422, "query.to"},
+		{"no cursor", rosa, call, path + "?cursor=x", "", false, nil, 422, "query.cursor"},
+	}
 }
 
 func (w world) wrongRecord() (all []wrong) {

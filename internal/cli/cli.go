@@ -105,7 +105,7 @@ func (env *environment) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
-		env.rebuildCommand(), env.repairCommand(), env.recoverCommand(), env.verifyCommand(), env.receiptCommand(), env.whyCommand(), env.healthCommand(),
+		env.rebuildCommand(), env.repairCommand(), env.recoverCommand(), env.verifyCommand(), env.receiptCommand(), env.whyCommand(), env.personCommand(), env.healthCommand(),
 		env.migrateCommand(), env.keysCommand(), env.recordCommand(), env.alertingCommand(), env.parkedCommand(),
 		env.replayCommand(), env.erasureCommand(), env.emergencyCommand(),
 	)

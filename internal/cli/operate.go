@@ -20,6 +20,7 @@ import (
 	"postern/internal/process"
 	"postern/internal/process/up"
 	"postern/internal/recorder/damage"
+	"postern/internal/recorder/migrate"
 	"postern/internal/store"
 )
 
@@ -128,7 +129,7 @@ func (env *environment) migrateCommand() *cobra.Command {
 			if stores.DatabaseURL == "" || stores.NATSURL == "" {
 				return usageError{errors.New("set DATABASE_URL and NATS_URL; the embedded system migrates itself")}
 			}
-			if err := store.Migrate(ctx, stores.DatabaseURL, env.logger()); err != nil {
+			if err := migrate.Up(ctx, stores.DatabaseURL, env.logger()); err != nil {
 				return err
 			}
 			log, err := process.ConnectLog(ctx, stores, "postern migrate", env.logger())

@@ -17,13 +17,13 @@ const (
 var credentialTypes = []Descriptor{{
 	Type: TypePasswordSet, Version: 1, Label: "Password set",
 	When:       "a password is set or changed",
-	Publishers: []string{API},
-	summary:    summary(PasswordSet.summary),
+	Publishers: []string{API}, Rows: []string{accountEvents},
+	summary: summary(PasswordSet.summary),
 }, {
 	Type: TypeLinkIssued, Version: 1, Label: "Password link issued",
 	When:       "a link to set a password is made",
-	Publishers: []string{API},
-	summary:    summary(LinkIssued.summary),
+	Publishers: []string{API}, Rows: []string{accountEvents},
+	summary: summary(LinkIssued.summary),
 }, {
 	Type: TypeStaffChanged, Version: 1, Label: "Staff changed",
 	When:       "the name or e-mail address of a staff account is changed",

@@ -17,22 +17,22 @@ const (
 var factorTypes = []Descriptor{{
 	Type: TypeSecondFactorAdded, Version: 2, Label: "Second factor added",
 	When:       "a person set up a second factor: an authenticator app or a passkey",
-	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes"},
+	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes", accountEvents},
 	About: AboutActor, summary: summary(SecondFactor.summary),
 }, {
 	Type: TypeSecondFactorRemoved, Version: 2, Label: "Second factor removed",
 	When:       "a person removed a second factor of their own",
-	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes"},
+	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes", accountEvents},
 	About: AboutActor, summary: summary(SecondFactor.summary),
 }, {
 	Type: TypeSecondFactorReset, Version: 2, Label: "Second factor reset",
 	When:       "another person removed all second factors of an account",
-	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes"},
+	Publishers: []string{API}, Rows: []string{"second_factors", "recovery_codes", accountEvents},
 	summary: summary(SecondFactor.summary),
 }, {
 	Type: TypeRecoveryCodesMade, Version: 1, Label: "Recovery codes made",
 	When:       "a person got recovery codes, which end all earlier ones",
-	Publishers: []string{API}, Rows: []string{"recovery_codes"},
+	Publishers: []string{API}, Rows: []string{"recovery_codes", accountEvents},
 	About: AboutActor, summary: summary(RecoveryCodesMade.summary),
 }}
 

@@ -1,6 +1,11 @@
 package events
 
-import "github.com/google/uuid"
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/google/uuid"
+)
 
 // The e-mail addresses of portal users who have an account, and whether portal users want alerts.
 // None of these events has an address.
@@ -11,25 +16,52 @@ const (
 	TypeAddressConfirmed Type = "address.confirmed"
 )
 
+// accountEvents is the table of the events about the accounts of portal users.
+const accountEvents = "account_events"
+
+// OfAccount reports whether an event of the type may be about the account of a portal user.
+func (d Descriptor) OfAccount() bool { return slices.Contains(d.Rows, accountEvents) }
+
+// PortalUserAccount returns the id of the portal user whose account the event is about, "" for an
+// event that is about no such account.
+func (e Event) PortalUserAccount() string {
+	d, known := Describe(e.Type)
+	if !known || !d.OfAccount() {
+		return ""
+	}
+	var body struct {
+		PortalUserID string `json:"portal_user_id"`
+		Account      string `json:"account"`
+		ID           string `json:"id"`
+	}
+	if json.Unmarshal(e.Data, &body) != nil {
+		return ""
+	}
+	if body.Account == "portal_user" {
+		return body.ID
+	}
+	return body.PortalUserID
+}
+
 var portalAccountTypes = []Descriptor{{
 	Type: TypeAddressChanged, Version: 1, Label: "Address of an account changed",
 	When:       "the directory has another e-mail address for a portal user who has an account",
-	Publishers: []string{API},
-	About:      AboutNamed, summary: summary(AddressChanged.summary),
+	Publishers: []string{API}, Rows: []string{accountEvents},
+	About: AboutNamed, summary: summary(AddressChanged.summary),
 }, {
 	Type: TypeAddressConfirmed, Version: 1, Label: "Changed address confirmed",
 	When:       "a changed e-mail address is confirmed, before a link to set a password goes to it",
-	Publishers: []string{API}, Rows: []string{"address_confirmations"},
+	Publishers: []string{API}, Rows: []string{"address_confirmations", accountEvents},
 	About: AboutNamed, summary: summary(AddressConfirmed.summary),
 }, {
 	Type: TypeAlertsOptedOut, Version: 1, Label: "Opted out of alerts",
 	When:       "a portal user wants no more e-mails about new messages",
-	Publishers: []string{API}, Rows: []string{"alert_opt_outs"},
+	Publishers: []string{API}, Rows: []string{"alert_opt_outs", accountEvents},
 	About: AboutNamed, summary: summary(OptOut.summary),
 }, {
 	Type: TypeAlertsOptedIn, Version: 1, Label: "Opted in to alerts again",
 	When:       "a portal user wants e-mails about new messages again",
-	Publishers: []string{API}, Rows: []string{"alert_opt_outs"},
+	Publishers: []string{API}, Rows: []string{"alert_opt_outs", accountEvents},
 	About: AboutNamed, summary: summary(OptOut.summary),
 }}
 

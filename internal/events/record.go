@@ -19,8 +19,8 @@ const (
 )
 
 var recordTypes = []Descriptor{{
-	Type: TypeRecordRead, Version: 1, Label: "Record read",
-	When:       "the record is read, before the reader gets the events",
+	Type: TypeRecordRead, Version: 2, Label: "Record read",
+	When:       "the record is read, or people are found by name to read of them, before the reader gets the answer",
 	Publishers: []string{API},
 	summary:    summary(RecordRead.summary),
 }, {
@@ -119,6 +119,9 @@ func (b ReceiptIssued) Message() uuid.UUID { return b.MessageID }
 // the events. Count is the number of events read. For an export it is 0: a
 // [RecordExported] gives the number when the export is complete. An export without a
 // RecordExported was interrupted.
+//
+// From version 2 on, What may be [ReadPeople]: then Count is the number of people found by name, and
+// the Filter is empty. The name is not in the event.
 type RecordRead struct {
 	Reading uuid.UUID    `json:"reading"`
 	What    ReadKind     `json:"what"`
@@ -140,6 +143,8 @@ func (b RecordRead) summary(Names) string {
 		return "began an export of the record"
 	case ReadTail:
 		return "followed new events of the record"
+	case ReadPeople:
+		return "found " + number.Of(b.Count, "person", "people") + " by name"
 	}
 	return "read a list of " + number.Of(b.Count, "event", "events") + " of the record"
 }
@@ -148,8 +153,9 @@ func (b RecordRead) summary(Names) string {
 type ReadKind string
 
 // The values of [ReadKind]: a page of a list, one whole event, new events as they are
-// recorded, an export of all events that a filter selects.
+// recorded, an export of all events that a filter selects, people found by name.
 const (
+	ReadPeople ReadKind = "people"
 	ReadList   ReadKind = "list"
 	ReadEvent  ReadKind = "event"
 	ReadTail   ReadKind = "tail"

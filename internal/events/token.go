@@ -27,8 +27,8 @@ var tokenTypes = []Descriptor{{
 }, {
 	Type: TypeSessionsEnded, Version: 1, Label: "Sessions ended",
 	When:       "another person ends all sessions of a staff member or a portal user",
-	Publishers: []string{API},
-	summary:    summary(SessionsEnded.summary), // its account is of either kind
+	Publishers: []string{API}, Rows: []string{accountEvents},
+	summary: summary(SessionsEnded.summary), // its account is of either kind
 }}
 
 // TokenScope says what an API token permits.

@@ -48,13 +48,17 @@ type alert struct {
 	at            *time.Time
 }
 
-// setAlert also counts the requests to SendGrid. Outcomes are numbered by attempt, and an
-// attempt with the outcome skipped made no request.
 func (d *Delivery) setAlert(a alert) {
-	d.AlertState, d.AlertReason, d.AlertAt, d.Attempts = a.state, a.reason, utc(a.at), a.attempt
-	if a.state == string(events.AlertSkipped) {
-		d.Attempts = max(a.attempt-1, 0)
+	d.AlertState, d.AlertReason, d.AlertAt, d.Attempts = a.state, a.reason, utc(a.at), Requests(events.AlertState(a.state), a.attempt)
+}
+
+// Requests is the number of requests to SendGrid for an alert. Outcomes are numbered by attempt,
+// and an attempt with the outcome skipped made no request.
+func Requests(state events.AlertState, attempt int) int {
+	if state == events.AlertSkipped {
+		return max(attempt-1, 0)
 	}
+	return attempt
 }
 
 func utc(t *time.Time) *time.Time {

@@ -64,12 +64,13 @@ func (q Query) sql(viewer string) (sql string, args []any) {
 	if q.Status != "" {
 		and("m.status = $%d", q.Status)
 	}
+	oldest, newer := SentBetween(q.From, q.Until)
 	if !q.From.IsZero() {
-		and("m.message_id >= $%d", idAt(q.From.Add(-drift)))
+		and("m.message_id >= $%d", oldest)
 		and("m.sent_at >= $%d", q.From)
 	}
 	if !q.Until.IsZero() {
-		and("m.message_id < $%d", idAt(q.Until.Add(drift)))
+		and("m.message_id < $%d", newer)
 		and("m.sent_at < $%d", q.Until)
 	}
 	return sql + ` ORDER BY m.message_id DESC LIMIT $3`, args
@@ -78,6 +79,20 @@ func (q Query) sql(viewer string) (sql string, args []any) {
 // drift is the most by which the time in a message's id may differ from its time of sending:
 // clocks differ, and the two times are taken one after the other.
 const drift = time.Hour
+
+// SentBetween returns bounds of the ids of the messages that were sent at from or later, and
+// before until: each has an id of at least oldest, and below newer. Other messages, sent up to
+// an hour outside, have such ids, too. A zero time is no bound.
+func SentBetween(from, until time.Time) (oldest, newer uuid.UUID) {
+	newer = uuid.Max
+	if !from.IsZero() {
+		oldest = idAt(from.Add(-drift))
+	}
+	if !until.IsZero() {
+		newer = idAt(until.Add(drift))
+	}
+	return oldest, newer
+}
 
 // idAt returns an id below every id (UUIDv7, RFC 9562) that is made at a time or later.
 func idAt(at time.Time) (id uuid.UUID) {

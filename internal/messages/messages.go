@@ -2,8 +2,8 @@
 // and the state of each delivery.
 //
 // It reads only the recorder's tables. The exception is a message that was just published
-// and is not projected yet, which it reads from its claim. [Reader.Visible] is the only
-// function that checks permissions to see a message.
+// and is not projected yet, which it reads from its claim. [MaySee], and
+// [Reader.Visible], which uses it, are the only functions that check permissions to see a message.
 //
 // Each page of a list starts where the last one ended and is read along an index. Deliveries
 // are read block by block, without the blocks in which none can match: a page of a million
@@ -35,6 +35,9 @@ import (
 
 // ErrNotFound is the error if the message does not exist, or the viewer may not see it.
 var ErrNotFound = problem.NotFound.New("there is no such message")
+
+// ErrNoPortalUser is the error if the directory has no such portal user.
+var ErrNoPortalUser = problem.NotFound.New("there is no such portal user")
 
 // Reader reads the status of messages.
 type Reader struct{ pool *pgxpool.Pool }
@@ -149,11 +152,16 @@ func (rd *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.U
 	if err != nil {
 		return Message{}, err
 	}
-	needs := map[Role]policy.Action{RoleSender: policy.SeeMessages, RoleBcc: policy.SeeBcc, RoleNone: policy.ReadTheRecord}
-	if policy.Allow(subject, needs[m.Role]) != nil && policy.Allow(subject, policy.ReadTheRecord) != nil {
+	if !MaySee(subject, m.Role) {
 		return Message{}, ErrNotFound
 	}
 	return m, nil
+}
+
+// MaySee reports whether the subject may see a message to which they have a role.
+func MaySee(subject policy.Subject, role Role) bool {
+	needs := map[Role]policy.Action{RoleSender: policy.SeeMessages, RoleBcc: policy.SeeBcc, RoleNone: policy.ReadTheRecord}
+	return policy.Allow(subject, needs[role]) == nil || policy.Allow(subject, policy.ReadTheRecord) == nil
 }
 
 // published returns a message that is recorded, but not projected yet.

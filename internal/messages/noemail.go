@@ -2,6 +2,7 @@ package messages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,4 +48,22 @@ func (rd *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]N
 		return nil, fmt.Errorf("looking for portal users without a working address: %w", err)
 	}
 	return found, nil
+}
+
+// WhyNoAlert returns why a portal user would get no e-mail about a new message now, in words, ""
+// if they would get one. Unknown ids fail with [ErrNoPortalUser].
+func (rd *Reader) WhyNoAlert(ctx context.Context, portalUser string) (why string, err error) {
+	err = rd.pool.QueryRow(ctx, `
+		SELECT app.why_not_alerted(NULL, u.active, u.email, d.reason, o.portal_user_no IS NOT NULL)
+		FROM app.portal_users u
+		LEFT JOIN record.dead_addresses d ON d.portal_user_no = u.portal_user_no AND d.address_version = u.email_version
+		LEFT JOIN record.alert_opt_outs o ON o.portal_user_no = u.portal_user_no
+		WHERE u.portal_user_id = $1`, portalUser).Scan(&why)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", ErrNoPortalUser
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading why portal user %s gets no alerts: %w", portalUser, err)
+	}
+	return why, nil
 }

@@ -50,6 +50,7 @@ import (
 	"postern/internal/record/certificate"
 	"postern/internal/record/emergency"
 	"postern/internal/record/export"
+	"postern/internal/record/person"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
 	"postern/internal/recorder/position"
@@ -229,7 +230,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
-	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
+	people := person.New(person.Config{Record: record, Content: w.Reader})
+	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader, Record: record})
 
 	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Problems: problems, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
 		api.SessionOperations{Gate: gate},
@@ -248,6 +250,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.CheckpointOperations{Checkpoints: cfg.Pool, Public: cmp.Or(cfg.Public, checkpoint.PublicCommitment), Now: cfg.Now},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
 		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Accounts: accounts, Await: await},
+		api.PersonOperations{People: people},
 		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
@@ -277,7 +280,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
 		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
 		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Bundles: bundles, Messages: w.Messages, Labels: w.Labels, Await: await}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: accounts, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, People: people, Search: searcher, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: accounts, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now}),
 	)
 	return w, nil

@@ -22,6 +22,8 @@ import (
 	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/navigation"
+	"postern/internal/record/person"
+	"postern/internal/record/query"
 	"postern/internal/text/folding"
 )
 
@@ -49,6 +51,7 @@ type Config struct {
 	Labels   *labelstore.Store
 	Tracking *messages.Reader
 	Reader   *reader.Reader // opens subjects
+	Record   *query.Reader
 }
 
 // Searcher searches pages, messages and portal users.
@@ -139,17 +142,26 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 	return found, nil
 }
 
+// portalUsers searches the directory. For readers of the record without another right to search it,
+// the search is recorded as a reading.
 func (s *Searcher) portalUsers(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
-	if policy.Allow(subject, policy.SendMessage) != nil && policy.Allow(subject, policy.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
+	if strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
-	users, _, err := directory.Search(ctx, s.cfg.Pool, q, hits, "")
+	var users []directory.PortalUser
+	var err error
+	switch {
+	case policy.Allow(subject, policy.SendMessage) == nil || policy.Allow(subject, policy.SeeDirectory) == nil:
+		users, _, err = directory.Search(ctx, s.cfg.Pool, q, hits, "")
+	case policy.Allow(subject, policy.ReadTheRecord) == nil:
+		users, err = s.cfg.Record.FindPortalUsers(ctx, query.Actor(subject.Actor()), q, hits)
+	}
 	if err != nil {
 		return nil, err
 	}
 	found := make([]Found, len(users))
 	for i, u := range users {
-		found[i] = Found{Kind: "portal_user", ID: u.ID, Title: u.Name, Href: "/directory/portal-users/" + u.ID}
+		found[i] = Found{Kind: "portal_user", ID: u.ID, Title: u.Name, Href: person.Page(subject, u.ID)}
 	}
 	return found, nil
 }

@@ -27,23 +27,23 @@ type Listed struct {
 	SearchedTo time.Time
 }
 
-// List returns the messages that match a query and whose subject contains each word of q.
+// List returns the messages that which selects and whose subject contains each word of q.
 // Subjects are encrypted, so a search decrypts every one that it checks: it checks a
 // thousand and returns where to continue.
-func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messages.Query, q string) (Listed, error) {
-	limit := query.Limit
-	query.Limit++ // whether there is another
+func (s *Searcher) List(ctx context.Context, subject policy.Subject, which messages.Query, q string) (Listed, error) {
+	limit := which.Limit
+	which.Limit++ // whether there is another
 	searching := strings.TrimSpace(q) != ""
 	if searching {
-		query.Limit = window + 1
+		which.Limit = window + 1
 	}
-	found, err := s.cfg.Tracking.Find(ctx, subject.ID, query)
+	found, err := s.cfg.Tracking.Find(ctx, subject.ID, which)
 	if err != nil {
 		return Listed{}, err
 	}
-	more := len(found) == query.Limit
+	more := len(found) == which.Limit
 	if more {
-		found = found[:query.Limit-1]
+		found = found[:which.Limit-1]
 	}
 	headers, err := s.cfg.Reader.Headers(ctx, idsOf(found))
 	if err != nil {

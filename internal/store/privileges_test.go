@@ -80,6 +80,7 @@ const allowed = `
 	app.staff_tokens         SIUD    -       -       -
 	app.staff_with_factor    S       -       -       -
 	app.unread_marks         SIUD    -       -       -
+	app.tables_to_fill       -       -       -       -
 	app.unsubscribe_key      S       -       S       -
 	app.wordings             SIUD    -       -       -
 	app.timelines            S       -       S       -

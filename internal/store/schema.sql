@@ -375,6 +375,14 @@ CREATE OR REPLACE FUNCTION record.portal_users_of(block integer, members bytea)
  IMMUTABLE PARALLEL SAFE ROWS 100
 AS $function$SELECT block * 250 + place + 1 FROM generate_series(0, 249) place WHERE record.has_member(members, place)$function$;
 
+CREATE TABLE record.account_events (
+    portal_user_id text NOT NULL,
+    seq bigint NOT NULL,
+    CONSTRAINT account_events_pkey PRIMARY KEY (portal_user_id, seq)
+);
+GRANT SELECT ON record.account_events TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.account_events TO postern_recorder;
+
 CREATE TABLE record.address_confirmations (
     portal_user_no integer NOT NULL,
     address_version integer NOT NULL,
@@ -726,6 +734,8 @@ CREATE TABLE record.messages (
     CONSTRAINT messages_hold_check CHECK ((hold = ANY (ARRAY['none'::text, 'undo'::text, 'scheduled'::text]))),
     CONSTRAINT messages_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'sending'::text, 'sent'::text, 'cancelled'::text, 'recalled'::text])))
 ) WITH (fillfactor=50);
+CREATE INDEX messages_bulk ON record.messages USING btree (message_id) WHERE bulk;
+CREATE INDEX messages_chosen ON record.messages USING gin (((recipients -> 'portal_user_ids'::text))) WHERE (status <> 'sent'::text);
 CREATE INDEX messages_due ON record.messages USING btree (release_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX messages_sender ON record.messages USING btree (sender_id, message_id);
 CREATE INDEX messages_sender_status ON record.messages USING btree (sender_id, status, message_id);
@@ -1597,6 +1607,12 @@ CREATE TABLE app.staff_tokens (
 );
 CREATE INDEX staff_tokens_staff ON app.staff_tokens USING btree (staff_id);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.staff_tokens TO postern_api;
+
+CREATE TABLE app.tables_to_fill (
+    name text NOT NULL,
+    CONSTRAINT tables_to_fill_pkey PRIMARY KEY (name),
+    CONSTRAINT tables_to_fill_name_check CHECK ((name = 'account_events'::text))
+);
 
 CREATE TABLE app.timelines (
     timeline text NOT NULL,

@@ -93,7 +93,7 @@ var pages = map[string][]string{
 	"GET /record/{seq}":                         {"maria /record/1", "maria /record/20"},
 	"GET /record/messages/{id}":                 {"maria /record/messages/{everybody}", "maria /record/messages/{erased}"},
 	"GET /record/messages/{id}/why":             {"maria /record/messages/{everybody}/why", "maria /record/messages/{everybody}/why?portal-user=ingrid-berg", "maria /record/messages/{everybody}/why?portal-user=victor-closed", "maria /record/messages/{everybody}/why?portal-user=nobody"},
-	"GET /record/portal-users/{id}":             {"maria /record/portal-users/ingrid-berg"},
+	"GET /record/portal-users/{id}":             {"maria /record/portal-users/ingrid-berg", "maria /record/portal-users/victor-closed", "maria /record/portal-users/ingrid-berg?show=not_opened&until=2001-01-01", "maria /record/portal-users/ingrid-berg?from=x", "noel /record/portal-users/ingrid-berg?show=not_sent"},
 	"GET /record/portal-users/{id}/disclosures": {"maria /record/portal-users/ingrid-berg/disclosures", "maria /record/portal-users/victor-closed/disclosures"},
 	"GET /record/patients/{id}":                 {"maria /record/patients/amina-diallo"},
 	"GET /record/patients/{id}/disclosures":     {"maria /record/patients/amina-diallo/disclosures", "maria /record/patients/amina-diallo/disclosures?from=x"},

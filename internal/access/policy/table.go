@@ -108,7 +108,7 @@ type Grant struct {
 // allow the same action, the lower comes first: [Forbidden] names that one.
 var Grants = []Grant{
 	{SendPortalMessage, "Send Portal Message",
-		"Send messages to chosen {portal users}, follow their progress, and cancel or recall them.", "", false,
+		"Send messages to chosen {portal users}, follow their progress, cancel or recall them, and see when anyone sent a {portal user} a message and whether it was opened, without its content.", "", false,
 		[]Action{SendMessage, SeeMessages}},
 	{SendBulkPortalMessage, "Send Bulk Portal Message",
 		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "", false,
@@ -120,7 +120,7 @@ var Grants = []Grant{
 		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "", false,
 		[]Action{Replay, SettleParked}},
 	{ReadRecord, "Read the Record",
-		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "", true,
+		"Read all events about sent and received messages and about changes, find people by name, and issue receipts. It does not show the text of messages.", "", true,
 		[]Action{ReadTheRecord, SeeEmergencies, ReviewEmergency}},
 	{ManageStaff, "Manage Staff",
 		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "", false,

@@ -182,6 +182,7 @@ var examples = []Example{
 	{ada, events.AlertingResumed{Change: someID, MessageID: &someID, Reason: "x"}, "Ada Admin resumed the alerts of the message"},
 	{ada, events.DirectoryImported{ImportID: someID, Format: "fhir", Patients: tally, PortalUsers: tally, Links: tally}, "Ada Admin imported the directory: patients 3 new and 2 changed, portal users 3 new and 2 changed, links 3 new and 2 changed"},
 	{ada, events.RecordRead{Reading: someID, What: events.ReadList, Seq: 7, Format: "csv", Filter: recordFilter, Count: 7}, "Ada Admin read a list of 7 events of the record"},
+	{ada, events.RecordRead{Reading: someID, What: events.ReadPeople, Count: 1}, "Ada Admin found 1 person by name"},
 	{ada, events.RecordExported{Export: someID, Format: "csv", Filter: recordFilter, Through: 9, Events: 7, Rows: 7, Bytes: 512,
 		Digest: digest, Checkpoint: "postern/record", Covers: 8}, "Ada Admin exported 7 events of the record as csv"},
 	{ada, events.ErasureRequested{ErasureID: someID, MessageID: someID, Reason: "it went to the wrong person"}, "Ada Admin requested the erasure of the content of the message"},

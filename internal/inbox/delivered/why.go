@@ -307,7 +307,9 @@ var words = map[rule.Reason]string{
 // labels.Fill.
 func (w Why) Words() string { return words[w.Reason] }
 
-// plain removes the braces.
+// Plain removes the braces around labels, for people who see none of the clinic's labels.
+func Plain(words string) string { return plain.Replace(words) }
+
 var plain = strings.NewReplacer("{", "", "}", "")
 
 // String returns the reason in words, in one line.
@@ -316,7 +318,7 @@ func (w Why) String() string {
 	if !w.In {
 		text = "not in the audience: "
 	}
-	text += plain.Replace(words[w.Reason])
+	text += Plain(words[w.Reason])
 	if len(w.Patients) > 0 {
 		text += " (patient " + strings.Join(w.Patients, ", ") + ")"
 	}

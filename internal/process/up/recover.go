@@ -20,7 +20,7 @@ import (
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle/merklestore"
-	"postern/internal/store"
+	"postern/internal/recorder/migrate"
 )
 
 // A Recovery holds an operator's decisions about lost parts.
@@ -66,7 +66,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 		if err := s.startPostgres(ctx, r.Logger); err != nil {
 			return err
 		}
-		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
+		if err := migrate.Up(ctx, s.DatabaseURL, r.Logger); err != nil {
 			return err
 		}
 		if err := s.deriveManifest(ctx); err != nil {
@@ -93,7 +93,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 		if err := s.startNATS(ctx, r.Logger); err != nil {
 			return err
 		}
-		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
+		if err := migrate.Up(ctx, s.DatabaseURL, r.Logger); err != nil {
 			return err
 		}
 	}

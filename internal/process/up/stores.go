@@ -20,6 +20,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
+	"postern/internal/recorder/migrate"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 )
@@ -70,7 +71,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	if err := s.startNATS(ctx, log); err != nil {
 		return nil, err
 	}
-	if err := store.Migrate(ctx, s.DatabaseURL, log); err != nil {
+	if err := migrate.Up(ctx, s.DatabaseURL, log); err != nil {
 		return nil, err
 	}
 	if err := f.createFolders(); err != nil {

@@ -13,7 +13,8 @@
 // A chunk has a thousand deliveries, and its events have no portal users in their headers.
 // So the events about a portal user are the events of the chunks with their deliveries, the
 // sending, cancelling and recalling of those messages, and the portal user's own actions:
-// opening, downloading, signing in. The events about a patient are the same, for deliveries
+// opening, downloading, signing in, and those about their account: invited, password set, address
+// changed. The events about a patient are the same, for deliveries
 // on that patient's account and actions on those deliveries.
 //
 // A Reader is safe for concurrent use.

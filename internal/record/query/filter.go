@@ -22,9 +22,31 @@ type Filter struct {
 	From         time.Time // inclusive
 	To           time.Time // exclusive
 
-	// OldestFirst reverses a list, which is otherwise newest first. It does not change which
-	// events are selected. An export is always in the order of the record.
-	OldestFirst bool
+	// SortBy and Ascending are the order of a list. They do not change which events are selected.
+	// An export is always in the order of the record.
+	SortBy SortKey
+	// Ascending begins with the oldest event, or with the first type or actor of the alphabet.
+	// Within a type or an actor, events are in order of time, in the same direction.
+	Ascending bool
+}
+
+// SortKey is by what a list is ordered.
+type SortKey string
+
+// The values of [SortKey].
+const (
+	ByTime  SortKey = "" // the default: the newest first
+	ByType  SortKey = "type"
+	ByActor SortKey = "actor"
+)
+
+// columns are the columns of record.events that the order compares, most significant first.
+func (k SortKey) columns() []string {
+	columns := []string{"e.time", "e.seq"}
+	if k != ByTime {
+		columns = append([]string{"e." + string(k)}, columns...)
+	}
+	return columns
 }
 
 // onRecord returns the filter as record.read has it.
@@ -93,7 +115,8 @@ func (f Filter) about(a *arguments, got []delivery) string {
 	ids := a.add(messages) + "::uuid[]"
 	var own string
 	if f.PatientID == "" {
-		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID)
+		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID) +
+			" UNION SELECT k.seq FROM record.account_events k WHERE k.portal_user_id = " + a.add(f.PortalUserID)
 	} else {
 		own = `
 	    SELECT e.seq FROM unnest(` + a.add(actors) + `::text[]) AS who (actor)

@@ -2,7 +2,9 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,8 +27,8 @@ type Entry struct {
 }
 
 // Cursor is the position at which a page ended. Events are in order of their time and, for the
-// same time, of their sequence. Neither ever changes, so pages neither repeat nor skip an
-// event, even if events are recorded in between.
+// same time, of their sequence; the type or the actor may come first (see [Filter]). None of them
+// ever changes, so pages neither repeat nor skip an event, even if events are recorded in between.
 type Cursor struct {
 	Time time.Time
 	Seq  uint64
@@ -35,8 +37,7 @@ type Cursor struct {
 // Cursor returns the position of a page that ends with the entry.
 func (e Entry) Cursor() Cursor { return Cursor{e.Time, e.Seq} }
 
-// Find returns up to limit events that match the filter, newest or oldest first, after a
-// position; the zero Cursor is the beginning. Before it returns, it records that who read
+// Find returns up to limit events that match the filter, in its order, after a position; the zero Cursor is the beginning. Before it returns, it records that who read
 // them. Stored data that is not one of our events has no time and is left out.
 func (r *Reader) Find(ctx context.Context, who Actor, f Filter, from Cursor, limit int) ([]Entry, error) {
 	found, _, err := r.Page(ctx, who, f, from, limit)
@@ -68,8 +69,12 @@ func (r *Reader) find(ctx context.Context, f Filter, from Cursor, limit int) (pa
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
 		}
+		key, err := f.keyAt(ctx, tx, from)
+		if err != nil {
+			return err
+		}
 		var args arguments
-		rows, err := tx.Query(ctx, f.page(&args, got, from, limit), args...)
+		rows, err := tx.Query(ctx, f.page(&args, got, from, key, limit), args...)
 		if err != nil {
 			return err
 		}
@@ -93,35 +98,69 @@ func (r *Reader) find(ctx context.Context, f Filter, from Cursor, limit int) (pa
 
 // Right after a blast, Postgres may have no statistics of it, and would read all of it. So a
 // page is read along an index that has its order, and the events about a person are looked up
-// one by one.
+// one by one. Where no index has the order (see Filter.alongIndex), all events that match are read
+// along an index of the filter, and sorted.
 const (
 	alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan', 'enable_seqscan', 'enable_sort']) AS name`
 	oneByOne     = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan']) AS name`
 )
 
 func (f Filter) settings() string {
-	if f.ofPerson() {
+	if f.ofPerson() || !f.alongIndex() {
 		return oneByOne
 	}
 	return alongIndexes
 }
 
+// alongIndex reports whether an index of record.events has the order of the list. None has the
+// events of one type or message in order of actor, or those of one actor in order of type.
+func (f Filter) alongIndex() bool {
+	switch f.SortBy {
+	case ByType:
+		return f.Actor == ""
+	case ByActor:
+		return f.Actor != "" || f.Type == "" && f.MessageID == uuid.Nil
+	}
+	return true
+}
+
+// keyAt returns the type or actor of the event at a position, by which the list is ordered.
+func (f Filter) keyAt(ctx context.Context, q querier, from Cursor) (key string, err error) {
+	if f.SortBy == ByTime || from.Seq == 0 {
+		return "", nil
+	}
+	rows, err := q.Query(ctx, `SELECT e.`+string(f.SortBy)+` FROM record.events e WHERE e.seq = $1`, int64(from.Seq)) // #nosec G115 -- a sequence
+	if err != nil {
+		return "", err
+	}
+	key, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil // no event has the position: the list begins anew, or is empty
+	}
+	return key, err
+}
+
 // page returns the query for the sequences of a page, in its order. The deliveries are all
-// those of the filter's person.
-func (f Filter) page(a *arguments, got []delivery, from Cursor, limit int) string {
+// those of the filter's person; key is that of the position.
+func (f Filter) page(a *arguments, got []delivery, from Cursor, key string, limit int) string {
 	with, table := "", "record.events e"
 	if f.ofPerson() {
 		with, table = "WITH"+f.about(a, got), "about CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = about.seq OFFSET 0) e"
 	}
 	where := "e.time IS NOT NULL" + f.conditions(a)
-	order, behind := "e.time DESC, e.seq DESC", "<"
-	if f.OldestFirst {
-		order, behind = "e.time, e.seq", ">"
+	columns := f.SortBy.columns()
+	descending, behind := " DESC", "<"
+	if f.Ascending {
+		descending, behind = "", ">"
 	}
 	if from.Seq != 0 {
-		where += " AND (e.time, e.seq) " + behind + " (" + a.add(from.Time) + ", " + a.add(int64(from.Seq)) + ")" // #nosec G115 -- a sequence
+		position := a.add(from.Time) + ", " + a.add(int64(from.Seq)) // #nosec G115 -- a sequence
+		if f.SortBy != ByTime {
+			position = a.add(key) + ", " + position
+		}
+		where += " AND (" + strings.Join(columns, ", ") + ") " + behind + " (" + position + ")"
 	}
-	return with + " SELECT e.seq FROM " + table + " WHERE " + where + " ORDER BY " + order + " LIMIT " + a.add(limit)
+	return with + " SELECT e.seq FROM " + table + " WHERE " + where + " ORDER BY " + strings.Join(columns, descending+", ") + descending + " LIMIT " + a.add(limit)
 }
 
 // selectEntries reads events for a list. The number of deliveries of a chunk comes from its

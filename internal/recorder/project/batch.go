@@ -48,6 +48,7 @@ type batch struct {
 	opens      [][]any
 	openSeqs   []int64 // of opens
 	downloads  [][]any
+	accounts   [][]any
 	outcome    []outcomeRow // per event: whether it was projected
 }
 
@@ -329,6 +330,7 @@ func (b *batch) flushRows() error {
 		{"message_bcc", []string{"staff_id", "message_id"}, b.bcc},
 		{"opens", []string{"message_id", "portal_user_no", "opened_at"}, b.opens},
 		{"downloads", []string{"seq", "message_id", "portal_user_no", "attachment_id", "downloaded_at"}, b.downloads},
+		{"account_events", []string{"portal_user_id", "seq"}, b.accounts},
 	} {
 		if err := b.insert(t.name, t.columns, t.rows); err != nil {
 			return err

@@ -97,7 +97,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	conn := recordertest.Connect(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
+		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, account_events, messages, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
 			downloads, staff, staff_permissions, tokens, labels, clinic; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}

@@ -42,6 +42,7 @@ var tables = []table{
 	{"dead_addresses", "*", "portal_user_no"},
 	{"address_confirmations", "*", "portal_user_no"},
 	{"alert_opt_outs", "*", "portal_user_no"},
+	{"account_events", "*", "portal_user_id, seq"},
 	{"invitation_runs", "*", "run_id"},
 	{"opens", "*", "message_id, portal_user_no"},
 	{"downloads", "*", "seq"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/directory"
 	"postern/internal/directory/imports"
 	"postern/internal/directory/source"
 	"postern/internal/directory/upload"
@@ -226,7 +227,7 @@ func (s speaker) value(field, value string) string {
 	case value == "":
 		return ""
 	case field == "birth_date" || field == "from" || field == "until":
-		return written(value)
+		return directory.DayText(value)
 	case field == "relationship":
 		return s.as(value)
 	case field == "status":

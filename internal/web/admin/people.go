@@ -86,17 +86,17 @@ func (s speaker) portalUser(u directory.PortalUser) person {
 		if s.all {
 			l.Href = "/directory/patients/" + p.ID
 		}
-		l.Term, l.Over = s.term(p.From, p.Until)
+		l.Term, l.Over = directory.Term(p.From, p.Until, s.today)
 		one.Links = append(one.Links, l)
 	}
 	return one
 }
 
 func (s speaker) patient(p directory.Patient) person {
-	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: written(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
+	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: directory.DayText(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
 	for _, u := range p.PortalUsers {
 		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: accountStates(u.Active)}
-		l.Term, l.Over = s.term(u.From, u.Until)
+		l.Term, l.Over = directory.Term(u.From, u.Until, s.today)
 		one.Links = append(one.Links, l)
 	}
 	return one
@@ -134,34 +134,6 @@ func (s speaker) as(relationship string) string {
 		return "Self"
 	}
 	return s.AuthorizedRepresentative.One
-}
-
-// term says when a link is in force, and whether it has ended. Both days are included.
-func (s speaker) term(from, until string) (term string, over bool) {
-	switch {
-	case until != "" && until < s.today:
-		return "ended on " + written(until), true
-	case from > s.today && until != "":
-		return "begins on " + written(from) + ", until " + written(until), false
-	case from > s.today:
-		return "begins on " + written(from), false
-	case from != "" && until != "":
-		return "from " + written(from) + " until " + written(until), false
-	case from != "":
-		return "since " + written(from), false
-	case until != "":
-		return "until " + written(until), false
-	}
-	return "", false
-}
-
-// written writes a date as people do: 29 February 1980.
-func written(date string) string {
-	t, err := time.Parse(time.DateOnly, date)
-	if err != nil {
-		return date
-	}
-	return t.Format("2 January 2006")
 }
 
 // portalUsers lists portal users.

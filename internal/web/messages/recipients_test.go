@@ -91,7 +91,8 @@ func TestRecipients(t *testing.T) {
 	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").LacksHTML("without an e-mail address")
 	director := c.Staff(t, "Dee Director", policy.ReadRecord, policy.ImportDirectory)
-	director.Get(at).HasHTML(`href="/directory/portal-users/anna"`)
+	director.Get(at).HasHTML(`href="/record/portal-users/anna"`)
+	sam.Get(at).HasHTML(`href="/record/portal-users/anna"`)
 }
 
 // The list is exported as a CSV file, in which spreadsheets run no formula.

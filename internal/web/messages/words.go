@@ -50,6 +50,7 @@ func statusOf(m messages.Message) string {
 type addressees struct {
 	Groups []string
 	Names  []string // the first of the people chosen one by one
+	IDs    []string // of the people in Names
 	More   int      // the number of people who are not in Names
 }
 
@@ -71,7 +72,7 @@ func (p *Pages) addresseesOf(ctx context.Context, messages []messages.Message, m
 		all[i] = addressees{Groups: m.Groups, More: m.PortalUsers}
 		for _, id := range m.PortalUserIDs[:min(most, len(m.PortalUserIDs))] {
 			if name := names[id]; name != "" {
-				all[i].Names = append(all[i].Names, name)
+				all[i].Names, all[i].IDs = append(all[i].Names, name), append(all[i].IDs, id)
 				all[i].More--
 			}
 		}

@@ -23,7 +23,10 @@ type listed struct {
 	Standing recordState
 	Filter   filter
 	Types    []choice
-	Staff    []choice // to choose from
+	Actors   []choice // to choose from
+	Sorts    []choice
+	Picked   []picked  // what the events are about, of the filter
+	Found    *findings // what is found to pick; nil without a search
 	Rows     []row
 	Exports  []choice
 
@@ -35,21 +38,33 @@ type listed struct {
 type row struct {
 	query.Entry
 	What, By string // in words
+	Person   string // the id of the portal user who is the actor, "" for another actor
 	About    string // the message that it refers to, "" for none
 }
 
-// events searches the record.
+// events searches the record. While the reader looks for a person or a message to pick, it shows
+// what is found, and no events.
 func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
-	l := listed{Filter: filterOf(r), Types: types}
+	l := listed{Filter: filterOf(r), Types: types, Sorts: sorts[1:]}
 	f, errs := l.Filter.chosen()
-	all, err := p.Gate.ListStaff(r.Context())
-	if err != nil {
+	view := page.View{Template: "events.html", Title: "Record", Section: section, Errors: errs, Data: &l}
+	var err error
+	if l.Actors, err = p.actorChoices(r, l.Filter.Actor); err != nil {
 		return err
 	}
-	for _, s := range all {
-		l.Staff = append(l.Staff, choice{s.ID, s.Name})
+	if l.Picked, err = p.picked(r, l.Filter); err != nil {
+		return err
 	}
-	return p.list(w, r, page.View{Template: "events.html", Title: "Record", Errors: errs}, &l, f, filter.href, &l)
+	if l.Found, err = p.find(r, l.Filter); err != nil {
+		return err
+	}
+	if l.Found != nil {
+		if l.Standing, err = p.recordState(r); err != nil {
+			return err
+		}
+		return p.Render(w, r, set, view)
+	}
+	return p.list(w, r, view, &l, f, filter.href, &l)
 }
 
 // list fills l and shows data, which contains l.
@@ -93,6 +108,9 @@ func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
 	rows := make([]row, len(found))
 	for i, e := range found {
 		rows[i] = row{Entry: e, What: e.Type.Label(), By: names[e.Actor]}
+		if id, is := strings.CutPrefix(e.Actor, "portal_user:"); is && isID.MatchString(id) {
+			rows[i].Person = id
+		}
 		if e.MessageID != uuid.Nil {
 			rows[i].About = e.MessageID.String()
 		}
@@ -159,24 +177,11 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	}
 	t := timeline{ID: id.String(), Back: "/messages/" + id.String()}
 	path := "/record/messages/" + id.String()
-	t.Filter.Order = filterOf(r).Order
-	return p.list(w, r, page.View{Template: "message.html", Title: "Timeline of a message"}, &t.listed, query.Filter{MessageID: id, OldestFirst: t.Filter.Oldest()},
-		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
-}
-
-// portalUser shows the timeline of a portal user.
-func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
-	t, found, err := p.person(r)
-	if err != nil {
-		return err
+	if f := filterOf(r); f.ByTime() {
+		t.Filter.Sort = f.Sort
 	}
-	if !found {
-		return p.NotFound(w, r)
-	}
-	path := "/record/portal-users/" + t.ID
-	t.Filter.Order = filterOf(r).Order
-	return p.list(w, r, page.View{Template: "portal_user.html", Title: "Timeline"}, &t.listed, query.Filter{PortalUserID: t.ID, OldestFirst: t.Filter.Oldest()},
-		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
+	return p.list(w, r, page.View{Template: "message.html", Title: "Timeline of a message"}, &t.listed, query.Filter{MessageID: id, Ascending: t.Filter.Oldest()},
+		func(f filter, before string) string { return address(path, "sort", f.Sort, "before", before) }, &t)
 }
 
 // person finds the portal user in the address.

@@ -18,36 +18,52 @@ import (
 
 // filter is the filter of a list of events, as it is in the address.
 type filter struct {
-	Message, PortalUser, Patient, Staff, Actor, Type string
-	From, Until                                      string // days, both included
-	Order                                            string // "oldest": oldest first; else newest first
+	Message, PortalUser, Patient, Actor, Type string
+	From, Until                               string // days, both included
+	Sort                                      string // a value of sorts
 }
 
-// Oldest reports whether the oldest event comes first.
-func (f filter) Oldest() bool { return f.Order == "oldest" }
+// oldestFirst is the order of time, from the oldest event on.
+const oldestFirst = "time"
 
+// sorts are the orders of a list of events. The first, "", is the order of a list without one.
+var sorts = []choice{{"", "Newest first"}, {oldestFirst, "Oldest first"}, {"type", "Event, A to Z"}, {"-type", "Event, Z to A"}, {"actor", "Who did it, A to Z"}, {"-actor", "Who did it, Z to A"}}
+
+// Oldest reports whether the list is in order of time and the oldest event comes first.
+func (f filter) Oldest() bool { return f.Sort == oldestFirst }
+
+// ByTime reports whether the list is in order of time.
+func (f filter) ByTime() bool { return f.Sort == "" || f.Oldest() }
+
+// filterOf reads the filter. Addresses of earlier versions have the parameters staff and order.
 func filterOf(r *http.Request) filter {
 	read := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
-	f := filter{read("message"), read("portal-user"), read("patient"), read("staff"), read("actor"), read("type"), read("from"), read("until"), read("order")}
-	if !f.Oldest() {
-		f.Order = ""
+	f := filter{read("message"), read("portal-user"), read("patient"), read("actor"), read("type"), read("from"), read("until"), read("sort")}
+	if staff := read("staff"); staff != "" && f.Actor == "" {
+		f.Actor = "staff:" + staff
+	}
+	if read("order") == "oldest" && f.Sort == "" {
+		f.Sort = oldestFirst
+	}
+	if !slices.ContainsFunc(sorts, func(s choice) bool { return s.Value == f.Sort }) {
+		f.Sort = ""
 	}
 	return f
 }
 
 // Chosen reports whether the filter leaves out any event.
-func (f filter) Chosen() bool { return f != filter{Order: f.Order} }
+func (f filter) Chosen() bool { return f != filter{Sort: f.Sort} }
 
-// turned returns the same filter in the other order.
+// turned returns the same filter in the other order of time.
 func (f filter) turned() filter {
-	f.Order = map[string]string{"": "oldest"}[f.Order]
+	f.Sort = map[string]string{"": oldestFirst}[f.Sort]
 	return f
 }
 
 // href returns the address of the list from a position on.
 func (f filter) href(before string) string {
-	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "patient", f.Patient, "staff", f.Staff,
-		"actor", f.Actor, "type", f.Type, "from", f.From, "until", f.Until, "order", f.Order, "before", before)
+	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "patient", f.Patient,
+		"actor", f.Actor, "type", f.Type, "from", f.From, "until", f.Until, "sort", f.Sort, "before", before)
 }
 
 // address returns a path with the pairs that have a value as its query.
@@ -95,28 +111,26 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	if f.Message != "" {
 		var err error
 		if c.MessageID, err = uuid.Parse(f.Message); err != nil {
-			wrong("message", "Enter the id of a message. It is in the address of the message’s page")
+			wrong("find", "There is no such message. Find it again")
 		}
 	}
 	if f.PortalUser != "" && !isID.MatchString(f.PortalUser) {
-		wrong("portal-user", "Enter an id as the directory has it")
+		wrong("find", "There is no such person. Find them again")
 	}
 	if f.Patient != "" && !isID.MatchString(f.Patient) {
-		wrong("patient", "Enter an id as the directory has it")
+		wrong("find", "There is no such person. Find them again")
 	}
 	if f.Actor != "" && !isActor.MatchString(f.Actor) {
-		wrong("actor", "Enter an actor as portal_user:ID, process:NAME or operator:NAME")
-	}
-	if f.Actor != "" && f.Staff != "" {
-		wrong("actor", "Choose a staff member or enter another actor, not both")
+		wrong("actor", "Choose who did it from the list")
 	}
 	if f.Type != "" && !slices.ContainsFunc(types, func(t choice) bool { return t.Value == f.Type }) {
 		wrong("type", "Choose an event from the list")
 	}
 	c.PortalUserID, c.PatientID, c.Actor, c.Type = f.PortalUser, f.Patient, f.Actor, events.Type(f.Type)
-	c.OldestFirst = f.Oldest()
-	if f.Staff != "" {
-		c.Actor = "staff:" + f.Staff
+	by, descending := strings.CutPrefix(f.Sort, "-")
+	c.Ascending = f.Sort != "" && !descending
+	if !f.ByTime() {
+		c.SortBy = query.SortKey(by)
 	}
 	day := func(field, text string) (at time.Time) {
 		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)

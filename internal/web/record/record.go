@@ -1,6 +1,6 @@
 // Package record is the pages for readers of the record: events by message and person,
-// each event with everything stored, the timeline of a message and of a portal user,
-// disclosures with their authority, erasures, and emergency access with its reviews.
+// each event with everything stored, the timeline of a message, what was sent to a portal
+// user, disclosures with their authority, erasures, and emergency access with its reviews.
 //
 // Every page that shows events counts as a reading of the record. The reading is
 // recorded before the page is shown; package query does that. The state of the record
@@ -24,8 +24,10 @@ import (
 	"postern/internal/messages"
 	"postern/internal/record/accounting"
 	"postern/internal/record/emergency"
+	"postern/internal/record/person"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
+	"postern/internal/search"
 	"postern/internal/web/page"
 )
 
@@ -43,6 +45,8 @@ type Pages struct {
 // Config holds the dependencies of these pages.
 type Config struct {
 	Record      *query.Reader
+	People      *person.Reader
+	Search      *search.Searcher
 	Retention   *retention.Retention
 	Emergencies *emergency.Emergencies
 	Accounts    *accounting.Accounts
@@ -71,11 +75,12 @@ func (p *Pages) Routes() []page.Route {
 	}
 	return append(p.emergencyRoutes(),
 		reads("GET /record", p.events),
+		page.Route{Pattern: "POST /record", Realm: policy.RealmStaff, Actions: read, Handle: p.pick},
 		reads("GET /record/state", p.state),
 		reads("GET /record/{seq}", p.event),
 		reads("GET /record/messages/{id}", p.message),
 		reads("GET /record/messages/{id}/why", p.why),
-		reads("GET /record/portal-users/{id}", p.portalUser),
+		page.Route{Pattern: "GET /record/portal-users/{id}", Realm: policy.RealmStaff, Actions: person.May, Handle: notHead(p.portalUser)},
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),
 		reads("GET /record/patients/{id}/disclosures", p.accounting),

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 type clinic struct {
 	*webtest.Site
 	reader  *webtest.Visitor // has only the permission to read the record
+	sender  *webtest.Visitor // Wendy
 	wendy   policy.Subject
 	pat     *webtest.Visitor
 	message string
@@ -69,7 +70,8 @@ func open(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t)}
 	c.reader = c.Site.Staff(t, "Rita Reader", policy.ReadRecord)
-	c.wendy = c.System.Staff(t, "Wendy Writer", policy.SendPortalMessage)
+	c.sender = c.Site.Staff(t, "Wendy Writer", policy.SendBulkPortalMessage)
+	c.wendy = policy.Subject{Realm: policy.RealmStaff, ID: c.sender.ID, Name: "Wendy Writer", Permissions: []policy.Permission{policy.SendBulkPortalMessage}}
 	c.pat = c.Site.PortalUser(t, "pat")
 	up, err := c.Compose.Upload(t.Context(), c.wendy, "biopsy.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
@@ -121,8 +123,8 @@ func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	rae := c.Site.Staff(t, "Rae", policy.SendPortalMessage, policy.ImportDirectory, policy.ManageLabels)
-	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+	rae := c.Site.Staff(t, "Rae", policy.ImportDirectory, policy.ManageLabels)
+	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message,
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat", "/record/erasures", "/record/erasures/" + uuid.NewString(), "/record/erasures/new"}
 	before := c.count(t, events.TypeRecordRead)
 	for _, path := range paths {
@@ -134,7 +136,7 @@ func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 			t.Errorf("%s: a portal user is redirected to %s", path, pat.URL.Path)
 		}
 	}
-	for _, path := range []string{"/messages", "/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record"} {
+	for _, path := range []string{"/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record", "/search?q=pat"} {
 		rae.Get(path).Is(http.StatusOK).LacksHTML(`href="/record`)
 	}
 	for _, post := range []string{"/record/erasures", "/record/erasures/" + uuid.NewString() + "/approve", "/record/erasures/" + uuid.NewString() + "/withdraw"} {
@@ -168,7 +170,7 @@ func TestSearch(t *testing.T) {
 		{"from=" + today + "&until=" + today, []string{sent}, nil},
 		{"patient=pt-pat", []string{sent, opened}, []string{"Staff created event", "Signed in event"}},
 		{"actor=portal_user:pat", []string{opened, "Signed in event"}, []string{"Message sent event"}},
-		{"actor=process:fanout-worker&order=oldest", []string{"Deliveries recorded", "Oldest first. Newest first"}, []string{"Message sent event"}},
+		{"actor=process:fanout-worker&sort=time", []string{"Deliveries recorded", "Oldest first"}, []string{"Message sent event"}},
 		{"from=" + tomorrow, []string{"No event matches"}, []string{"Message sent event"}},
 		{"type=message.sent&staff=" + c.reader.ID, []string{"No event matches"}, nil},
 	} {
@@ -180,8 +182,8 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	for query, message := range map[string]string{
-		"message=x": "the id of a message", "portal-user=a%20b": "an id as the directory", "type=fly": "from the list",
-		"patient=a%20b": "an id as the directory", "actor=pat": "portal_user:ID", "actor=process:api&staff=" + c.wendy.ID: "not both",
+		"message=x": "no such message", "portal-user=a%20b": "no such person", "type=fly": "from the list",
+		"patient=a%20b": "no such person", "actor=pat": "Choose who did it from the list",
 		"from=yesterday": "year, month and day", "from=2026-02-01&until=2026-01-01": "must not be before", "before=x": "not complete",
 	} {
 		c.reader.Get("/record?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", message)
@@ -285,7 +287,7 @@ func TestDisclosures(t *testing.T) {
 		t.Errorf("%d disclosures are listed, want 3", n)
 	}
 	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").HasHTML(shared, later)
-	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").LacksHTML(c.message)
+	c.reader.Get("/record?portal-user=rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").LacksHTML(c.message)
 	for _, path := range []string{"/record/patients/unknown", "/record/portal-users/unknown", "/record/portal-users/unknown/disclosures"} {
 		c.reader.Get(path).Is(http.StatusNotFound)
 	}
@@ -315,7 +317,7 @@ func TestWhySomebodyGotAMessage(t *testing.T) {
 func TestReadingTheRecordIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message,
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat"} {
 		before := c.count(t, events.TypeRecordRead)
 		c.reader.Head(path).Is(http.StatusMethodNotAllowed)
@@ -324,8 +326,12 @@ func TestReadingTheRecordIsRecorded(t *testing.T) {
 			t.Errorf("%s: %d readings were recorded although nothing was shown", path, n)
 		}
 		c.reader.Get(path).Is(http.StatusOK)
-		if n := c.count(t, events.TypeRecordRead) - before; n != 1 {
-			t.Errorf("%s: %d readings were recorded, want 1", path, n)
+		want := 1
+		if path == "/record/portal-users/pat" {
+			want = 2 // the messages, and the events about the account
+		}
+		if n := c.count(t, events.TypeRecordRead) - before; n != want {
+			t.Errorf("%s: %d readings were recorded, want %d", path, n, want)
 		}
 	}
 	c.reader.Get("/record").Says("Record read", "Rita Reader")
@@ -416,5 +422,78 @@ func (c *clinic) holds(t *testing.T) {
 		if !table.Same() {
 			t.Errorf("a rebuild gives another %s", table.Table)
 		}
+	}
+}
+
+// A reader picks people and messages by words, without scripts and with them, and never types an id.
+// Finding people is recorded, and so is the list of events afterwards.
+func TestPickingPeopleAndMessages(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.reader.Get("/record").HasHTML(`<input dir="auto" class="govuk-input" id="find" name="q" type="search"`, ">Wendy Writer</option>", ">fanout-worker (process)</option>").
+		LacksHTML("(id)", "kind:id")
+	before := c.count(t, events.TypeRecordRead)
+	got := c.reader.Post("/record", url.Values{"q": {"name pat"}, "type": {"delivery.opened"}}).Is(http.StatusOK).
+		Says("Portal Users", "Name of pat", "Given Family", "Back to the events").
+		HasHTML(`href="/record?portal-user=pat&amp;type=delivery.opened"`, `href="/record?actor=portal_user%3Apat&amp;type=delivery.opened"`)
+	if strings.Contains(got.URL.String(), "pat") {
+		t.Errorf("the address is %s, and has the words", got.URL)
+	}
+	if n := c.count(t, events.TypeRecordRead) - before; n != 1 {
+		t.Errorf("%d readings were recorded, want 1", n)
+	}
+	c.reader.PostFragment("/record", url.Values{"q": {"given family"}}).Is(http.StatusOK).Says("Patients").
+		HasHTML(`href="/record?patient=pt-pat"`).LacksHTML("<html")
+	for _, words := range []string{"biopsy", "wendy", c.Clock.Now().Format(time.DateOnly), c.Clock.Now().Format("2 January 2006")} {
+		c.reader.Post("/record", url.Values{"q": {words}}).Is(http.StatusOK).Says("Messages", secret, "by Wendy Writer").HasHTML(`href="/record?message=` + c.message + `"`)
+	}
+	before = c.count(t, events.TypeRecordRead)
+	c.reader.Post("/record", url.Values{"q": {"zebra"}}).Is(http.StatusOK).Says("No one and no message matches")
+	if n := c.count(t, events.TypeRecordRead) - before; n != 0 {
+		t.Errorf("%d readings were recorded, and nothing was shown", n)
+	}
+	c.sender.Post("/record", url.Values{"q": {"name pat"}}).Is(http.StatusForbidden).LacksHTML("Name of pat")
+
+	picked := c.reader.Get("/record?portal-user=pat&patient=pt-pat&message="+c.message).Is(http.StatusOK).
+		Says("Portal User: Name of pat", "Patient: Given Family", "Message: sent", "by Wendy Writer").
+		HasHTML(`href="/record?message=`+c.message+`&amp;patient=pt-pat">Remove`, `<input type="hidden" name="portal-user" value="pat">`)
+	if !strings.Contains(picked.Text(), "Message opened") {
+		t.Errorf("the list says %s", picked.Text())
+	}
+	c.reader.Get("/record?actor=portal_user:pat").HasHTML(`selected>Name of pat</option>`)
+}
+
+// Lists in order of type or actor have no gap and no duplicate, in both directions.
+func TestSortedPagesOfTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for i := range 70 {
+		c.Record(t, "operator:o"+strconv.Itoa(i%7), events.StaffCreated{StaffID: "s" + strconv.Itoa(i), Name: "S"}, events.LabelChanged{Change: uuid.New(), Label: "patient", One: "Client", Many: "Clients"})
+	}
+	all := c.count(t, events.TypeStaffCreated)
+	for _, filter := range []string{"sort=actor", "sort=-actor", "sort=type", "sort=-type", "sort=time"} {
+		seen := map[string]bool{}
+		for path := "/record?from=2001-01-01&" + filter; path != ""; {
+			got := c.reader.Get(path).Is(http.StatusOK)
+			for _, m := range regexp.MustCompile(`href="/record/(\d+)">Staff created<`).FindAllStringSubmatch(got.Body, -1) {
+				if seen[m[1]] {
+					t.Errorf("%s: event %s is listed twice", filter, m[1])
+				}
+				seen[m[1]] = true
+			}
+			path = ""
+			if m := regexp.MustCompile(`href="(/record\?[^"]*before=[^"]*)" rel="next"`).FindStringSubmatch(got.Body); m != nil {
+				path = strings.ReplaceAll(m[1], "&amp;", "&")
+			}
+		}
+		if len(seen) != all {
+			t.Errorf("%s: %d events are listed, want %d", filter, len(seen), all)
+		}
+	}
+	first := func(sort string) string {
+		return regexp.MustCompile(`href="/record/\d+">([^<]+)<`).FindStringSubmatch(c.reader.Get("/record?sort=" + sort).Body)[1]
+	}
+	if first("-actor") == first("actor") || first("type") == first("-type") {
+		t.Error("the first event is the same in both directions")
 	}
 }

@@ -21,16 +21,46 @@ func TestSearchRespectsPermissions(t *testing.T) {
 	administrator.Get("/search").Is(http.StatusOK).Says("Type what you are looking for")
 	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
 		HasHTML(`href="/administration/labels"`)
-	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").HasHTML(`href="/directory/portal-users/ada"`)
+	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").HasHTML(`href="/record/portal-users/ada"`)
 	administrator.Get("/search?q=zebra").Is(http.StatusOK).Says("Nothing found for “zebra”")
 
 	receptionist := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
 	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").LacksHTML("/administration/labels")
 	// Staff who can send messages find portal users.
-	receptionist.Get("/search?q=ada").Is(http.StatusOK).HasHTML(`href="/directory/portal-users/ada"`)
+	receptionist.Get("/search?q=ada").Is(http.StatusOK).HasHTML(`href="/record/portal-users/ada"`)
+	// Staff who can only see the directory find their page there.
+	s.Staff(t, "Ina Import", policy.ImportDirectory).Get("/search?q=ada").Is(http.StatusOK).HasHTML(`href="/directory/portal-users/ada"`)
 
 	s.Staff(t, "Ned Plain").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
-	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").LacksHTML("/directory/portal-users/ada")
+	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").LacksHTML("portal-users/ada")
+}
+
+// Staff who can read the record find portal users by name. Each search that finds someone is
+// recorded, without the name. Searches of staff who may search the directory anyway are not.
+func TestASearchByAReaderOfTheRecordIsRecorded(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ada")
+	reader := s.Staff(t, "Rita Reader", policy.ReadRecord)
+	count := func() (n int) {
+		t.Helper()
+		s.Settle(t)
+		if err := s.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.events WHERE type = 'record.read'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	reader.Get("/search?q=ada").Is(http.StatusOK).Says("Name of ada", "Portal Users").HasHTML(`href="/record/portal-users/ada"`)
+	if n := count(); n != 1 {
+		t.Errorf("%d readings were recorded, want 1", n)
+	}
+	reader.Fragment("/search?q=ada").Is(http.StatusOK).HasHTML(`href="/record/portal-users/ada"`)
+	reader.Get("/search?q=zebra").Is(http.StatusOK).Says("Nothing found")
+	s.Staff(t, "Sue Sender", policy.SendPortalMessage).Get("/search?q=ada").Is(http.StatusOK)
+	if n := count(); n != 2 {
+		t.Errorf("%d readings were recorded, want 2", n)
+	}
+	reader.Get("/record?type=record.read").Says("Rita Reader found 1 person by name").LacksHTML("ada")
 }
 
 // The fragment below the field has only the list, and is empty for an empty query.

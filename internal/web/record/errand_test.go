@@ -1,0 +1,116 @@
+package record_test
+
+import (
+	"testing"
+
+	"postern/internal/access/policy"
+	"postern/internal/compose"
+	"postern/internal/directory/audience"
+	"postern/internal/web/webtest"
+)
+
+// asked is a clinic in which Pat has opened a message and saved its document, has not opened
+// another, and was left out of a third.
+func asked(t *testing.T) *clinic {
+	t.Helper()
+	c := open(t)
+	c.PortalUser(t, "rob")
+	c.Exec(t, `UPDATE app.links SET valid_from = '2020-01-31', valid_until = '2021-02-28' WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'pat')`)
+	c.send(t, compose.Request{Subject: "New opening hours", Body: "Hello.", Recipients: audience.Selection{PortalUserIDs: []string{"pat"}}})
+	c.send(t, compose.Request{Subject: "Flu vaccination", Body: "Hello.", Recipients: audience.Selection{Groups: []audience.Group{audience.ActivePatients}}, UndoSeconds: new(int)})
+	return c
+}
+
+// A reviewer is asked whether Pat got it: the search for the name and one result say so.
+func TestErrandDidSheGetIt(t *testing.T) {
+	t.Parallel()
+	c := asked(t)
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	e.Search("name pat")
+	e.Click("Name of pat")
+	e.Sees(secret, "Accepted by the e-mail service", "downloaded", "New opening hours", "Not opened",
+		"Flu vaccination", "Not sent to them: the link to the patient had ended", "began on 31 January 2020, ended on 28 February 2021",
+		"Password set", "set the password of portal user pat")
+	e.SeesNot("biopsy.pdf", "call us")
+	e.Accessible()
+	e.Screenshot("person-reviewer")
+	e.Done()
+}
+
+// Another sender gets the same answer, without the subjects of others.
+func TestErrandDidMyPatientGetIt(t *testing.T) {
+	t.Parallel()
+	c := asked(t)
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Sam Sender", policy.SendPortalMessage))
+	e.Search("name pat")
+	e.Click("Name of pat")
+	e.Sees("Message from Wendy Writer", "Accepted by the e-mail service", "downloaded", "Not opened", "Not sent to them: the link to the patient had ended")
+	e.SeesNot(secret, "New opening hours", "Flu vaccination", "Receipt")
+	e.Accessible()
+	e.Screenshot("person-sender")
+	e.Done()
+}
+
+// A reviewer narrows a person's messages to those that were not opened.
+func TestErrandWhatSheHasNotOpened(t *testing.T) {
+	t.Parallel()
+	c := asked(t)
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	e.Search("name pat")
+	e.Click("Name of pat")
+	e.Choose("show", "Sent and not opened")
+	e.Click("Apply filters")
+	e.Sees("New opening hours")
+	e.SeesNot(secret, "Flu vaccination")
+	e.Done()
+}
+
+// A reviewer finds the events about a person by name.
+func TestErrandEventsAboutAPerson(t *testing.T) {
+	t.Parallel()
+	c := asked(t)
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	e.Click("Record")
+	e.Type("#find", "name pat")
+	e.Click("Find")
+	e.Sees("Only what they did", "Messages")
+	e.Accessible()
+	e.Screenshot("record-find")
+	e.Click("Name of pat")
+	e.Sees("Message opened", "Document downloaded", "Deliveries recorded", "Portal User: Name of pat")
+	e.SeesNot("Staff created event")
+	e.Accessible()
+	e.Screenshot("record-picked")
+	e.Done()
+}
+
+// A reviewer finds the events of a message by words of its subject, in order of who did what.
+func TestErrandEventsOfAMessage(t *testing.T) {
+	t.Parallel()
+	c := asked(t)
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	e.Click("Record")
+	e.Type("#find", "biopsy")
+	e.Click("Find")
+	e.Click(secret)
+	e.Choose("sort", "Who did it, A to Z")
+	e.Click("Apply filters")
+	e.Sees("Message opened", "Message sent", "by Wendy Writer")
+	e.SeesNot("Staff created event")
+	e.Done()
+}
+
+// With scripts, what is found comes while the reader types, and one click picks it.
+func TestPickingWhileTyping(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	b := webtest.OpenBrowser(t, c.Site)
+	b.SignIn(c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	b.Open("/record?type=delivery.opened")
+	b.Type("#find", "name pat")
+	b.Sees("Only what they did")
+	b.AccessibleInAllViews()
+	b.Click("Name of pat")
+	b.Sees("Portal User: Name of pat", "Message opened")
+	b.SeesNot("Message sent event")
+}
