@@ -125,6 +125,33 @@ func (rs *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Rep
 	return all, rs.addProgress(ctx, all)
 }
 
+// Failing is a message with failed or unknown alerts.
+type Failing struct {
+	ID              uuid.UUID
+	SentAt          time.Time
+	SenderID        string
+	Failed, Unknown int
+}
+
+// failingFor is how long ago the messages of [Replays.Failing] were sent at most.
+const failingFor = 90 * 24 * time.Hour
+
+// Failing returns the newest messages of the last 90 days with failed or unknown alerts, up to
+// limit. Recalled messages are left out: their alerts are not repeated.
+func (rs *Replays) Failing(ctx context.Context, limit int) ([]Failing, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT message_id, sent_at, sender_id, alert_failed, alert_unknown FROM record.messages
+		WHERE alert_failed + alert_unknown > 0 AND status <> 'recalled' AND sent_at > $1 ORDER BY message_id DESC LIMIT $2`,
+		rs.cfg.Facts.Now().Add(-failingFor), limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages with failed alerts: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Failing])
+	if err != nil {
+		return nil, fmt.Errorf("listing messages with failed alerts: %w", err)
+	}
+	return all, nil
+}
+
 func scan(row pgx.CollectableRow) (Replay, error) {
 	r, err := pgx.RowToStructByPos[Replay](row)
 	r.PlannedAt = r.PlannedAt.UTC()

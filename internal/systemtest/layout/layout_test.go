@@ -167,7 +167,7 @@ var imports = map[string]string{
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem web/page",
 	"web/receipt":      "access/policy messages proof/receipt proof/receipt/issuer web/page",
 	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory events inbox/delivered messages problem record/emergency record/query record/retention web/page",
-	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state web/page text/zone",
+	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state text/number text/zone web/page",
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",

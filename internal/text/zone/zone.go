@@ -49,12 +49,12 @@ func Clinic() *time.Location { return time.Local }
 // not tell the name of its zone, it is the abbreviation at the time t.
 func Name(t time.Time) string {
 	if name := time.Local.String(); name != "Local" {
-		return name
+		return strings.TrimPrefix(name, "Etc/")
 	}
 	if target, err := os.Readlink("/etc/localtime"); err == nil {
 		_, name, _ := strings.Cut(target, "zoneinfo/")
 		if in, err := time.LoadLocation(name); err == nil && name != "" && same(in, time.Local, t.Year()) {
-			return name
+			return strings.TrimPrefix(name, "Etc/")
 		}
 	}
 	return abbreviation(t.Local())

@@ -3,6 +3,7 @@ package messages
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"postern/internal/events"
@@ -13,6 +14,7 @@ import (
 // chosen is the filter of a list of recipients, as it is in the address.
 type chosen struct {
 	Q, Alert, Opened string
+	Reason           string // of the alert, word for word; the page of the message links to it
 	after            int32
 	before           int    // number of recipients on the pages before this one; 0: not known
 	words            string // Q, sealed for addresses: see page.Renderer.Words
@@ -20,7 +22,10 @@ type chosen struct {
 
 func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
 	q, sealed, err := p.Words(r)
-	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
+	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened"), Reason: r.FormValue("reason")}
+	if c.Alert == "" || c.Alert == noAddress {
+		c.Reason = "" // it is the reason of a state
+	}
 	if c.Alert != "" && !among(alertChoices, c.Alert) {
 		errs = append(errs, page.Error{Field: "alert", Message: "Choose a state of the alert from the list"})
 	}
@@ -48,6 +53,9 @@ func (c chosen) filter() messages.Filter {
 	if c.Alert == noAddress {
 		f = messages.NoAddress
 	}
+	if c.Reason != "" {
+		f.Reason = c.Reason
+	}
 	if c.Opened != "" {
 		opened := c.Opened == "true"
 		f.Opened = &opened
@@ -62,7 +70,7 @@ func (c chosen) href(path string, after int32, before int) string {
 	if after > 0 {
 		from, listed = strconv.Itoa(int(after)), strconv.Itoa(before)
 	}
-	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from, "before": listed})
+	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "reason": c.Reason, "opened": c.Opened, "after": from, "before": listed})
 }
 
 // received is the data of the page of a message's recipients.
@@ -89,6 +97,16 @@ func (r received) From() int {
 func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
 type recipient struct{ messages.Delivery }
+
+// Repeatable reports whether a replay can repeat the alert.
+func (r recipient) Repeatable() bool {
+	return r.AlertState == string(events.AlertFailed) || r.AlertState == string(events.AlertUnknown)
+}
+
+// Repeatable reports whether a replay can repeat an alert of the page.
+func (r received) Repeatable() bool {
+	return r.Status != "recalled" && slices.ContainsFunc(r.Rows, recipient.Repeatable)
+}
 
 // Alert returns the state of the alert in words.
 func (r recipient) Alert() string { return called(alerts, r.AlertState) }
