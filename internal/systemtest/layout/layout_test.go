@@ -142,7 +142,7 @@ var imports = map[string]string{
 	"text/zone":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked events notify/pause recorder/position store",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number",
 	"telemetry": "events health",
 
 	// Pages, API and command line.

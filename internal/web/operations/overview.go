@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/access/policy"
 	"postern/internal/health"
 	"postern/internal/notify/pause"
+	"postern/internal/text/number"
 	"postern/internal/web/page"
 )
 
@@ -52,6 +54,31 @@ func (o overview) AllPaused() *pause.Pause { return pause.Of(o.Pauses, uuid.Nil)
 // Read reports whether a part of the state could be read. A part that could not be read
 // is not shown as zero.
 func (o overview) Read(part string) bool { return o.Unread[health.Part(part)] == nil }
+
+// MayOpen reports whether the reader may open a page that an entry of stuck work names.
+func (o overview) MayOpen(path string, f page.Frame) bool {
+	switch {
+	case strings.HasPrefix(path, "/directory/"):
+		return f.May(policy.Invite)
+	case path == "/emergency":
+		return f.May(policy.ReviewEmergency)
+	}
+	return true // the pages of operations
+}
+
+// Age returns how long ago a time was, in the largest unit: "3 hours".
+func (o overview) Age(since *time.Time) string {
+	switch age := max(o.At.Sub(*since), 0); {
+	case age < time.Minute:
+		return number.Of(int(age.Seconds()), "second", "seconds")
+	case age < time.Hour:
+		return number.Of(int(age.Minutes()), "minute", "minutes")
+	case age < 48*time.Hour:
+		return number.Of(int(age.Hours()), "hour", "hours")
+	default:
+		return number.Of(int(age.Hours()/24), "day", "days")
+	}
+}
 
 // Hour and Minute return the address of the alerts in the hour or minute from at.
 func (o overview) Hour(at time.Time) string   { return periodHref(at, time.Hour) }
