@@ -128,6 +128,7 @@ type State struct {
 	Unsettled   bool              `json:"promotion_unsettled" doc:"Postgres was promoted or restored, and alerts wait until what that may have lost is recorded."`
 	Content     Content           `json:"content"`
 	Emergencies Emergencies       `json:"emergencies"`
+	Series      []Bar             `json:"series" nullable:"false" doc:"What happened over time, the earliest first: the last day by the hour, or what span says."`
 	Stuck       []Stuck           `json:"stuck" nullable:"false" doc:"Work that does not go on by itself, or takes too long: since when, and what to do."`
 
 	// Unread has an error for each part that was asked for and could not be read.

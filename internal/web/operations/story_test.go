@@ -234,7 +234,7 @@ func TestAMessageIsPausedAutomatically(t *testing.T) {
 	if n := c.Mails.Count(); n != 4001 {
 		t.Errorf("%d alerts were taken, want 4001", n)
 	}
-	c.olga.Get("/operations").Says("Alerts in the last day", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").HasHTML("<svg", `href="/operations/messages?from=`)
+	c.olga.Get("/operations").Says("Alerts by state", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").HasHTML("<svg", `href="/operations/messages?from=`)
 	c.same(t)
 }
 
