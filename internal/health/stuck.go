@@ -61,8 +61,13 @@ var stuckKinds = []stuckKind{
 	{kind: "alerts_unknown", one: "alert whose result is unknown", many: "alerts whose result is unknown", after: 15 * time.Minute,
 		do: "Plan a replay of them.", page: "/operations/replays/new?state=unknown",
 		sql: `SELECT sum(n)::bigint, min(at) FROM (
-			SELECT count(*) AS n, min(at) AS at FROM record.alert_exceptions WHERE state IN ('failed', 'unknown') AND state = 'unknown' AND at < $1
-			UNION ALL SELECT coalesce(sum(deliveries), 0), min(alert_at) FROM record.chunks WHERE alert_state IN ('failed', 'unknown') AND alert_state = 'unknown' AND alert_at < $1) u`},
+			SELECT count(*) AS n, min(x.at) AS at FROM record.alert_exceptions x JOIN record.messages m USING (message_id)
+			WHERE x.state = 'unknown' AND x.at < $1 AND x.at > $1 - interval '30 days' AND m.status <> 'recalled'
+			  AND NOT EXISTS (SELECT FROM record.opens o WHERE o.message_id = x.message_id AND o.portal_user_no = x.portal_user_no)
+			UNION ALL
+			SELECT coalesce(sum(c.deliveries - (SELECT count(*) FROM record.alert_exceptions x WHERE x.message_id = c.message_id AND x.chunk = c.chunk)), 0), min(c.alert_at)
+			FROM record.chunks c JOIN record.messages m USING (message_id)
+			WHERE c.alert_state = 'unknown' AND c.alert_at < $1 AND c.alert_at > $1 - interval '30 days' AND m.status <> 'recalled') u`},
 	{kind: "replays_paused", one: "paused replay", many: "paused replays", after: time.Hour,
 		do: "Resume it, or cancel it.", page: "/operations/replays",
 		sql: `SELECT count(*), min(started_at) FROM record.replays WHERE status = 'paused' AND started_at < $1`},

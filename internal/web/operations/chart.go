@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"net/url"
@@ -92,7 +93,7 @@ func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, wo
 			}
 			high := min(max(int(math.Round(n*chartHigh/most)), 2), floor) // so that one in a million is visible
 			floor -= high
-			c.Bars = append(c.Bars, bar{layers[l], i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), layers[l].Name + ": " + words(n)})
+			c.Bars = append(c.Bars, bar{layers[l], i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), b.From.Local().Format("2 January, 3:04 pm. ") + layers[l].Name + ": " + words(n)})
 		}
 	}
 	return c
@@ -169,6 +170,9 @@ func (o overTime) Each() string {
 // spanWords names the spans.
 var spanWords = map[health.Span]string{health.SpanHour: "Last hour", health.SpanDay: "Last day", health.SpanWeek: "Last week"}
 
+// seriesTimeout bounds the wait for the charts: the rest of the page matters more.
+const seriesTimeout = 5 * time.Second
+
 // overTime reads the charts of the span in the address.
 func (p *Pages) overTime(r *http.Request) overTime {
 	o := overTime{Span: health.Span(r.FormValue("span"))}
@@ -178,7 +182,9 @@ func (p *Pages) overTime(r *http.Request) overTime {
 	for _, s := range health.Spans {
 		o.Spans = append(o.Spans, navigation.Item{Text: spanWords[s], Href: "/operations?span=" + string(s) + "#over-time", Current: s == o.Span})
 	}
-	bars, err := p.Health.Series(r.Context(), o.Span)
+	ctx, cancel := context.WithTimeout(r.Context(), seriesTimeout)
+	defer cancel()
+	bars, err := p.Health.Series(ctx, o.Span)
 	if err != nil {
 		return o // the page says so, and shows the rest
 	}
