@@ -125,6 +125,30 @@ func (rs *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Rep
 	return all, rs.addProgress(ctx, all)
 }
 
+// Open is a replay that is not over, and how many alerts of one message it has.
+type Open struct {
+	ID     uuid.UUID
+	Status state.Replay
+	Alerts int
+}
+
+// Of returns the replays with alerts of a message that are not over, the newest first, up to
+// limit.
+func (rs *Replays) Of(ctx context.Context, message uuid.UUID, limit int) ([]Open, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT r.replay_id, r.status, sum(cardinality(s.recipients))::bigint
+		FROM record.replays r JOIN app.replay_sets s USING (replay_id)
+		WHERE r.status IN ('planned', 'running', 'paused') AND s.message_id = $1
+		GROUP BY r.replay_id, r.status ORDER BY r.replay_id DESC LIMIT $2`, message, limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays of message %s: %w", message, err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Open])
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays of message %s: %w", message, err)
+	}
+	return all, nil
+}
+
 // Failing is a message with failed or unknown alerts.
 type Failing struct {
 	ID              uuid.UUID

@@ -161,7 +161,7 @@ var imports = map[string]string{
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy web/page",
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page text/zone",
-	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page text/zone",
+	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause notify/replay record/export record/retention search navigation web/page text/zone",
 	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
 	"web/page":         "access/policy inbound labels limits problem problem/document text/number text/size navigation web/static text/zone",
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem web/page",

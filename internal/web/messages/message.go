@@ -16,6 +16,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
@@ -29,6 +30,9 @@ type shown struct {
 	ByPost messages.Total // recipients without an e-mail address
 	// Failures are the reasons for which alerts failed or are unknown.
 	Failures []failure
+	// Replays are those that are not over and have alerts of the message. Staff who may replay see
+	// them.
+	Replays []replay.Open
 
 	// The rest is for the sender and Staff Bcc only.
 	Content bool
@@ -43,6 +47,9 @@ func (s shown) Missing() bool { return s.Condition == message.Missing }
 
 // named is how many of the people chosen one by one the page of a message names.
 const named = 20
+
+// mostReplays is how many replays the page of a message names.
+const mostReplays = 10
 
 func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.visible(r)
@@ -79,6 +86,11 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 	if m.Progress.AlertFailed+m.Progress.AlertUnknown > 0 {
 		if s.Failures, err = p.failures(r.Context(), m); err != nil {
 			return err
+		}
+		if policy.Allow(page.Subject(r), policy.Replay) == nil {
+			if s.Replays, err = p.Replays.Of(r.Context(), m.ID, mostReplays); err != nil {
+				return err
+			}
 		}
 	}
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s

@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/messages"
+	"postern/internal/notify/pause"
 	"postern/internal/web/page"
 )
 
@@ -82,6 +83,7 @@ type received struct {
 	First, Next, CSV string // addresses
 	Partly           bool   // see messages.Recipients
 	Total            messages.Total
+	Pause            *pause.Pause // the pause that holds waiting alerts, nil for none
 }
 
 // From returns the number of the page's first recipient among all, counted from 1; 0 if
@@ -122,6 +124,13 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	}
 	path := at(m) + "/recipients"
 	data := received{Message: m, Chosen: c, Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
+	pauses, err := p.Pauses.Pauses(r.Context())
+	if err != nil {
+		return err
+	}
+	if p := m.Progress; p.Delivered > p.Alerted+p.AlertFailed+p.AlertSkipped+p.AlertUnknown {
+		data.Pause = pause.Of(pauses, m.ID)
+	}
 	if len(errs) == 0 {
 		found, err := p.Messages.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
 		if err != nil {

@@ -113,6 +113,20 @@ func TestErrandReplayAReason(t *testing.T) {
 	e.Done()
 }
 
+// The page of a message names the replays that have its alerts, to staff who may replay.
+func TestAMessageNamesItsReplays(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 4)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries, policy.ReadRecord)
+	plan := olga.Post("/operations/replays", url.Values{"message": {id}, "why": {"again"}}).Is(http.StatusOK)
+	olga.Get("/messages/" + id).Is(http.StatusOK).Says("2 alerts are in a planned replay").HasHTML(`href="` + plan.URL.Path + `"`)
+	rui := s.Staff(t, "Rui Reviewer", policy.ReadRecord)
+	rui.Get("/messages/"+id).Is(http.StatusOK).Says("Why alerts failed").LacksHTML(plan.URL.Path, "Plan a replay")
+	olga.Post(plan.URL.Path, url.Values{"do": {"cancel"}}).Is(http.StatusOK)
+	olga.Get("/messages/" + id).LacksHTML(plan.URL.Path)
+}
+
 // An operator ticks two recipients of a message, and plans a replay of their alerts. The counts
 // follow what is ticked.
 func TestErrandReplayRecipients(t *testing.T) {
