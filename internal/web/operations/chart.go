@@ -87,13 +87,15 @@ func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, wo
 	each := chartWide / len(bars)
 	for i, b := range bars {
 		floor := chartHigh
-		for l, n := range of(b) {
-			if n == 0 {
+		numbers := of(b)
+		for l, one := range layers {
+			if l >= len(numbers) || numbers[l] == 0 {
 				continue
 			}
+			n := numbers[l]
 			high := min(max(int(math.Round(n*chartHigh/most)), 2), floor) // so that one in a million is visible
 			floor -= high
-			c.Bars = append(c.Bars, bar{layers[l], i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), b.From.Local().Format("2 January, 3:04 pm. ") + layers[l].Name + ": " + words(n)})
+			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), b.From.Local().Format("2 January, 3:04 pm. ") + one.Name + ": " + words(n)})
 		}
 	}
 	return c
