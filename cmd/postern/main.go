@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	process.UseTimeZone()
 	process.LimitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

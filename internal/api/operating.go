@@ -18,8 +18,16 @@ func (g StateOperations) register(a *API) {
 		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
 		summary: "The state of the system: consumers, the recorder, SendGrid's answers, alerts.",
 		actions: []policy.Action{policy.Replay},
-	}, func(ctx context.Context, _ *struct{}) (*body[health.State], error) {
+	}, func(ctx context.Context, in *operationsInput) (*body[health.State], error) {
 		state, err := g.Health.State(ctx)
-		return answerWith(state), err // an error, not zero, for a part that can't be read
+		if err != nil {
+			return nil, err // not zero, for a part that can't be read
+		}
+		state.Series, err = g.Health.Series(ctx, in.Span)
+		return answerWith(state), err
 	})
+}
+
+type operationsInput struct {
+	Span health.Span `query:"span" enum:"hour,day,week" default:"day" doc:"What series counts: the last hour by five minutes, the last day by the hour, or the last week by the day."`
 }

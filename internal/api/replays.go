@@ -16,12 +16,15 @@ import (
 
 // ReplayFilter selects alerts whose last outcome was failed or unknown.
 type ReplayFilter struct {
-	MessageID string     `json:"message_id,omitempty" doc:"Only alerts of this message."`
-	State     []string   `json:"state,omitempty" enum:"failed,unknown" maxItems:"10" doc:"Only alerts in these states; without it, both."`
-	Reason    string     `json:"reason,omitempty" doc:"Only alerts with exactly this reason."`
-	From      *time.Time `json:"from,omitempty" doc:"Only alerts with an outcome at or after this time."`
-	To        *time.Time `json:"to,omitempty" doc:"Only alerts with an outcome before this time."`
-	Domain    string     `json:"domain,omitempty" doc:"Only alerts to addresses at this domain."`
+	MessageID     string     `json:"message_id,omitempty" doc:"Only alerts of this message."`
+	State         []string   `json:"state,omitempty" enum:"failed,unknown" maxItems:"10" doc:"Only alerts in these states; without it, both."`
+	Reason        string     `json:"reason,omitempty" doc:"Only alerts with exactly this reason."`
+	Reasons       []string   `json:"reasons,omitempty" maxItems:"100" doc:"Only alerts with one of these reasons, in place of reason."`
+	From          *time.Time `json:"from,omitempty" doc:"Only alerts with an outcome at or after this time."`
+	To            *time.Time `json:"to,omitempty" doc:"Only alerts with an outcome before this time."`
+	Domain        string     `json:"domain,omitempty" doc:"Only alerts to addresses at this domain."`
+	PortalUserIDs []string   `json:"portal_user_ids,omitempty" maxItems:"5000" doc:"Only alerts of these portal users. They are in the frozen set, which the digest covers. The record and answers have their number alone, in portal_users."`
+	PortalUsers   int        `json:"portal_users,omitempty" readOnly:"true" doc:"The number of portal users that portal_user_ids named."`
 }
 
 // Replay is a plan to repeat alerts, and its progress.
@@ -58,7 +61,7 @@ type Replay struct {
 }
 
 func replayOf(r replay.Replay) Replay {
-	f := ReplayFilter{Reason: r.Filter.Reason, From: r.Filter.From, To: r.Filter.To, Domain: r.Filter.Domain}
+	f := ReplayFilter{Reason: r.Filter.Reason, Reasons: r.Filter.Reasons, PortalUsers: r.Filter.PortalUsers, From: r.Filter.From, To: r.Filter.To, Domain: r.Filter.Domain}
 	if r.Filter.MessageID != nil {
 		f.MessageID = r.Filter.MessageID.String()
 	}
@@ -145,7 +148,7 @@ func (g ReplayOperations) register(a *API) {
 
 func (g ReplayOperations) planReplay(ctx context.Context, in *planInput) (*body[Replay], error) {
 	wanted := in.Body.Filter
-	f := replay.Filter{Reason: wanted.Reason, From: wanted.From, To: wanted.To, Domain: wanted.Domain}
+	f := replay.Filter{Reason: wanted.Reason, Reasons: wanted.Reasons, PortalUserIDs: wanted.PortalUserIDs, From: wanted.From, To: wanted.To, Domain: wanted.Domain}
 	if wanted.MessageID != "" {
 		id, err := uuid.Parse(wanted.MessageID)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +26,19 @@ import (
 	"postern/internal/problem/document"
 	"postern/internal/process"
 	"postern/internal/store/storetest"
+	"postern/internal/text/zone"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+// The clinic is not in UTC, and the API is: every answer is checked for that.
+func TestMain(m *testing.M) {
+	if err := zone.Use("Asia/Kathmandu"); err != nil {
+		panic(err)
+	}
+	storetest.Main(m)
+}
+
+// local is a time that is not in UTC.
+var local = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+[+-]\d\d:\d\d"`)
 
 // system is a system that is reached through real HTTP.
 type system struct {
@@ -162,6 +173,9 @@ func (c *client) do(method, path string, body io.Reader, header ...string) *repl
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if at := local.Find(data); at != nil && path != "/openapi.json" {
+		c.t.Errorf("%s %s: the time %s is not in UTC", method, path, at)
 	}
 	return &reply{c.t, method + " " + path, res.StatusCode, res.Header, data}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/config"
+	"postern/internal/text/zone"
 )
 
 // Exit statuses.
@@ -117,9 +118,14 @@ func (env *environment) root() *cobra.Command {
 // processes read it.
 type setting string
 
-func (s setting) Set(value string) error { return os.Setenv(string(s), value) }
-func (s setting) String() string         { return "" }
-func (s setting) Type() string           { return "string" }
+func (s setting) Set(value string) error {
+	if s == "TIME_ZONE" {
+		_ = zone.Use(value) // main has set that of the environment; verbs refuse a wrong one
+	}
+	return os.Setenv(string(s), value)
+}
+func (s setting) String() string { return "" }
+func (s setting) Type() string   { return "string" }
 
 // wrapArgs makes errors in the arguments of all verbs usage errors.
 func wrapArgs(cmd *cobra.Command) {

@@ -30,6 +30,7 @@ import (
 	"postern/internal/notify/sendgrid"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/text/address"
+	"postern/internal/text/zone"
 )
 
 // Config holds every setting of every process; each reads what it needs.
@@ -141,6 +142,11 @@ type Config struct {
 	// verifies receipts; or commitment, which is the key and, each hour, the digest of a signed
 	// checkpoint, without the number of events.
 	PublicProof string `env:"PUBLIC_PROOF" envDefault:"commitment"`
+	// TimeZone is the clinic's time zone, as an IANA name: Europe/Berlin. Pages, e-mails and prints
+	// have their times in it, typed times are read in it, and the day on which a link to a patient
+	// begins or ends is a day there. All processes must have the same one. Empty: the zone of this
+	// machine. The API and the exports have UTC.
+	TimeZone string `env:"TIME_ZONE"`
 	// SignInSourceBits says how much of a client's address is recorded where a sign-in fails: the
 	// numbers of bits of an IPv4 and of an IPv6 address. 0,0 records nothing of it.
 	SignInSourceBits string `env:"SIGN_IN_SOURCE_BITS" envDefault:"24,48"`
@@ -286,6 +292,9 @@ func (c *Config) Check(p Process) error {
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("  "+format, args...)) }
+	if err := checkZone(c.TimeZone); err != nil {
+		fault("%w", err)
+	}
 	c.checkStores(p, fault)
 	c.checkServing(p, fault)
 	c.checkTransport(p, fault)
@@ -338,9 +347,20 @@ func checkReplicas(n int) error {
 	return nil
 }
 
+func checkZone(name string) error {
+	if _, err := zone.Load(name); err != nil {
+		return fmt.Errorf("TIME_ZONE: %w. Use an IANA name, such as Europe/Berlin or America/New_York, or leave it out for the zone of this machine", err)
+	}
+	return nil
+}
+
 // Stores reads the settings of the stores alone: DATABASE_URL and those that begin with NATS_.
+// It refuses a wrong TIME_ZONE too, because verbs use the clinic's day.
 func Stores(environ []string) (Config, error) {
 	values := env.ToMap(environ)
+	if err := checkZone(values["TIME_ZONE"]); err != nil {
+		return Config{}, err
+	}
 	maps.DeleteFunc(values, func(name, _ string) bool {
 		return name != "DATABASE_URL" && name != InFile("DATABASE_URL") && !strings.HasPrefix(name, "NATS_")
 	})
@@ -361,6 +381,10 @@ func Replicas(environ []string) (n int, given bool, err error) {
 	}
 	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
+
+// UseTimeZone makes TIME_ZONE the zone of this process; see [zone.Use]. Call it in main. A wrong name
+// changes nothing: what reads settings refuses it, with their other faults.
+func UseTimeZone() { _ = zone.Use(os.Getenv("TIME_ZONE")) }
 
 // ClinicName reads CLINIC_NAME alone.
 func ClinicName(environ []string) string { return env.ToMap(environ)["CLINIC_NAME"] }

@@ -8,11 +8,11 @@ import (
 )
 
 func TestEveryFaultIsNamedAtOnce(t *testing.T) {
-	_, err := Load(Notify, nil, []string{"RECORD_REPLICAS=2", "LISTEN_ADDR=nowhere", "ALERT_FROM=clinic"}, io.Discard)
+	_, err := Load(Notify, nil, []string{"RECORD_REPLICAS=2", "LISTEN_ADDR=nowhere", "ALERT_FROM=clinic", "TIME_ZONE=Berlin"}, io.Discard)
 	if err == nil {
 		t.Fatal("wrong settings were taken")
 	}
-	for _, name := range []string{"DATABASE_URL", "NATS_URL", "RECORD_REPLICAS", "LISTEN_ADDR", "PUBLIC_URL", "SENDGRID_API_KEY", "ALERT_FROM"} {
+	for _, name := range []string{"DATABASE_URL", "NATS_URL", "RECORD_REPLICAS", "LISTEN_ADDR", "PUBLIC_URL", "SENDGRID_API_KEY", "ALERT_FROM", "TIME_ZONE"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not name %s:\n%v", name, err)
 		}

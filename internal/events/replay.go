@@ -58,6 +58,8 @@ type ReplayFilter struct {
 	State     []AlertState `json:"state"`
 	// Reason is the reason of the outcome, word for word.
 	Reason string `json:"reason,omitempty"`
+	// Reasons are reasons of the outcome, word for word: any of them.
+	Reasons []string `json:"reasons,omitempty"`
 	// From and To limit the time of the outcome: not before From, and before To.
 	From *time.Time `json:"from,omitempty"`
 	To   *time.Time `json:"to,omitempty"`
@@ -65,6 +67,11 @@ type ReplayFilter struct {
 	Attempt int `json:"attempt,omitempty"`
 	// Domain is the part of the recipient's address after the @.
 	Domain string `json:"domain,omitempty"`
+	// PortalUsers is the number of portal users of whom the alerts are; 0 selects all. The digest
+	// of the plan covers them. The event does not name them.
+	PortalUsers int `json:"portal_users,omitempty"`
+	// PortalUserIDs are these portal users. They are not recorded.
+	PortalUserIDs []string `json:"-"`
 }
 
 // ReplayPlanned says that a set of failed alerts was frozen, to be sent again. Digest

@@ -79,6 +79,7 @@ const (
 	PartPromotion   Part = "promotion"
 	PartContent     Part = "content"
 	PartEmergencies Part = "emergencies"
+	PartStuck       Part = "stuck"
 
 	// These two are only in warnings.
 	PartScanner     Part = "scanner"
@@ -87,7 +88,7 @@ const (
 
 // AllParts has the parts that [Status.State] reads where no part is named.
 var AllParts = []Part{PartRecord, PartRecorder, PartConsumers, PartSpace, PartParked, PartWaiting, PartPauses,
-	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent, PartEmergencies}
+	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent, PartEmergencies, PartStuck}
 
 var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartPostgres:    (*Status).ping,
@@ -106,6 +107,7 @@ var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartPromotion:   (*Status).promotion,
 	PartContent:     (*Status).content,
 	PartEmergencies: (*Status).emergencies,
+	PartStuck:       (*Status).stuck,
 }
 
 // State is the state of the system at one moment. Its JSON is the answer of /v1/operations.
@@ -126,6 +128,8 @@ type State struct {
 	Unsettled   bool              `json:"promotion_unsettled" doc:"Postgres was promoted or restored, and alerts wait until what that may have lost is recorded."`
 	Content     Content           `json:"content"`
 	Emergencies Emergencies       `json:"emergencies"`
+	Series      []Bar             `json:"series" nullable:"false" doc:"What happened over time, the earliest first: the last day by the hour, or what span says."`
+	Stuck       []Stuck           `json:"stuck" nullable:"false" doc:"Work that does not go on by itself, or takes too long: since when, and what to do."`
 
 	// Unread has an error for each part that was asked for and could not be read.
 	Unread map[Part]error `json:"-"`
@@ -169,6 +173,9 @@ func (h *Status) State(ctx context.Context, parts ...Part) (State, error) {
 		})
 	}
 	all.Wait()
+	if slices.Contains(parts, PartStuck) {
+		s.addStuck()
+	}
 	return s, errors.Join(slices.Collect(maps.Values(s.Unread))...)
 }
 

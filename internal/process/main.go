@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/telemetry"
+	"postern/internal/text/zone"
 )
 
 // Main is the main function of a process with one role: it reads the settings, runs until
@@ -19,6 +20,10 @@ func Main(p config.Process, run func(context.Context, config.Config, *telemetry.
 	settings := config.FromEnvironment(p)
 	LimitMemory()
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := zone.Use(settings.TimeZone); err != nil { // FromEnvironment has checked it
+		logger.Error("ended", "error", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	tell, err := telemetry.Start(ctx, string(p), settings.OTLPEndpoint)
@@ -33,6 +38,9 @@ func Main(p config.Process, run func(context.Context, config.Config, *telemetry.
 		os.Exit(1)
 	}
 }
+
+// UseTimeZone makes TIME_ZONE the zone of this process. Call it once, in main, first.
+func UseTimeZone() { config.UseTimeZone() }
 
 // CloseTelemetry sends the last traces, with a timeout.
 func CloseTelemetry(tell *telemetry.Telemetry) {

@@ -30,6 +30,7 @@ import (
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/telemetry"
+	"postern/internal/text/zone"
 )
 
 // base has the dependencies that all roles share.
@@ -51,6 +52,7 @@ type base struct {
 func open(ctx context.Context, c config.Config, p config.Process, role store.Role, conns int32, tell *telemetry.Telemetry, logger *slog.Logger) (*base, error) {
 	logger = logger.With("process", string(p))
 	logger.Info("starting", "config", c)
+	LogZone(logger, c)
 	if err := store.TryMigrate(ctx, c.DatabaseURL, logger); err != nil {
 		return nil, err
 	}
@@ -84,6 +86,15 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.facts = facts.Publisher{Send: b.publish, EntryKey: entrykey.Seals(b.pool).Key}
 	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now})
 	return b, nil
+}
+
+// LogZone says at the start which time zone people see.
+func LogZone(logger *slog.Logger, c config.Config) {
+	from := "TIME_ZONE"
+	if c.TimeZone == "" {
+		from = "this machine; set TIME_ZONE if the clinic has another"
+	}
+	logger.Info("times for people are in the clinic's time zone", "zone", zone.Long(time.Now()), "from", from)
 }
 
 // ConnectLog connects to the record by the settings of NATS; see [eventlog.Connect].

@@ -269,7 +269,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		account.New(w.Renderer, account.Config{Gate: gate}),
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
-			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
+			Retention: w.Retention, Pauses: w.Pauses, Replays: w.Replays, Search: searcher, Now: cfg.Now}),
 		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
 			Certificate: certificateOf(certificates, w.Labels)}),
 		webclinic.New(w.Renderer, webclinic.Config{Clinic: w.Clinic}),

@@ -449,6 +449,7 @@ CREATE TABLE record.chunks (
     CONSTRAINT chunks_deliveries_check CHECK ((deliveries > 0))
 ) WITH (fillfactor=50);
 CREATE INDEX chunks_alerted ON record.chunks USING btree (alert_at) WHERE (alert_at IS NOT NULL);
+CREATE INDEX chunks_delivered ON record.chunks USING brin (delivered_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX chunks_unknown ON record.chunks USING btree (message_id, chunk) WHERE (alert_state = 'unknown'::text);
 CREATE INDEX chunks_unsettled ON record.chunks USING btree (alert_at) WHERE (alert_state = ANY (ARRAY['failed'::text, 'unknown'::text]));
 GRANT SELECT ON record.chunks TO postern_api, postern_fanout, postern_notify;
@@ -749,6 +750,7 @@ CREATE TABLE record.opens (
     opened_at timestamp with time zone NOT NULL,
     CONSTRAINT opens_pkey PRIMARY KEY (message_id, portal_user_no)
 );
+CREATE INDEX opens_opened ON record.opens USING brin (opened_at) WITH (pages_per_range='32', autosummarize='on');
 GRANT SELECT ON record.opens TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.opens TO postern_recorder;
 

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/backoff"
@@ -61,7 +63,10 @@ func open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 	}
 	configure(cfg.ConnConfig, role)
 	adjust(cfg.ConnConfig)
-	cfg.AfterConnect = durable
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		inUTC(conn)
+		return durable(ctx, conn)
+	}
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns
 	}
@@ -111,6 +116,12 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("preparing a connection: %w", err)
 	}
 	return nil
+}
+
+// inUTC makes times that are read have UTC, not the zone of the process. Only what people read
+// has the clinic's zone.
+func inUTC(conn *pgx.Conn) {
+	conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 }
 
 // configure sets the parameters of our connections. The role is a parameter of the session's

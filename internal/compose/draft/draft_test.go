@@ -241,7 +241,6 @@ func TestWhen(t *testing.T) {
 		{"3", "2", "2026", "", "", draft.ErrTime},
 		{"31", "2", "2026", "25:00", "", draft.ErrDay},
 		{"31", "2", "2026", "25:00", "", draft.ErrTime},
-		{"28", "3", "2027", "02:30", "", draft.ErrSkipped},
 	} {
 		at, err := draft.When{Later: true, Day: c.day, Month: c.month, Year: c.year, Time: c.clock}.At(berlin)
 		if !errors.Is(err, c.err) || err == nil && at.UTC().Format(time.RFC3339) != c.want {
@@ -296,6 +295,50 @@ func TestCopyOfAtOnce(t *testing.T) {
 	eve := s.Staff(t, "Eve", policy.SendPortalMessage)
 	if _, err := b.CopyOf(t.Context(), eve, message, original); !errors.Is(err, draft.ErrNotFound) {
 		t.Errorf("another's: %v", err)
+	}
+}
+
+// Where the clocks go back, the sender chooses one of two times by its offset. Where they
+// go forward, the error has the next time.
+func TestWhenTheClocksChange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ zone, day, month, year, clock, offset, want string }{
+		{"Europe/Berlin", "25", "10", "2026", "2:30", "", "twice 2026-10-25T02:30:00+02:00 2026-10-25T02:30:00+01:00"},
+		{"Europe/Berlin", "25", "10", "2026", "2:30", "UTC+02:00", "2026-10-25T02:30:00+02:00"},
+		{"Europe/Berlin", "25", "10", "2026", "2:30", "UTC+01:00", "2026-10-25T02:30:00+01:00"},
+		{"Europe/Berlin", "25", "10", "2026", "2:30", "UTC+03:00", "twice 2026-10-25T02:30:00+02:00 2026-10-25T02:30:00+01:00"},
+		{"Europe/Berlin", "25", "10", "2026", "3:30", "UTC+02:00", "2026-10-25T03:30:00+01:00"}, // an earlier choice says nothing about another time
+		{"Europe/Berlin", "28", "3", "2027", "2:30", "", "skipped, then 2027-03-28T03:00:00+02:00"},
+		{"Europe/Berlin", "28", "3", "2027", "3:00", "", "2027-03-28T03:00:00+02:00"},
+		{"America/New_York", "1", "11", "2026", "1:00 am", "", "twice 2026-11-01T01:00:00-04:00 2026-11-01T01:00:00-05:00"},
+		{"America/New_York", "1", "11", "2026", "1:00 am", "UTC-05:00", "2026-11-01T01:00:00-05:00"},
+		{"America/New_York", "1", "11", "2026", "2:00 am", "", "2026-11-01T02:00:00-05:00"},
+		{"America/New_York", "14", "3", "2027", "2:59 am", "", "skipped, then 2027-03-14T03:00:00-04:00"},
+		{"America/New_York", "14", "3", "2027", "1:59 am", "", "2027-03-14T01:59:00-05:00"},
+	} {
+		in, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		when := draft.When{Later: true, Day: c.day, Month: c.month, Year: c.year, Time: c.clock, Offset: c.offset}
+		at, err := when.At(in)
+		twice, skipped, got := new(draft.Twice), new(draft.Skipped), ""
+		switch {
+		case errors.As(err, &twice):
+			got = "twice " + twice.First.Format(time.RFC3339) + " " + twice.Second.Format(time.RFC3339)
+		case errors.As(err, &skipped):
+			got = "skipped, then " + skipped.Next.Format(time.RFC3339)
+		case err != nil:
+			t.Errorf("%v: %v", c, err)
+		default:
+			got = at.Format(time.RFC3339)
+			if again, err := draft.WhenAt(at, in).At(in); err != nil || !again.Equal(*at) {
+				t.Errorf("%v: typed again it is %v, %v", c, again, err)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%v is %s, want %s", c, got, c.want)
+		}
 	}
 }
 

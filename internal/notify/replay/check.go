@@ -36,6 +36,9 @@ func Check(f Filter, reason string) error {
 	return nil
 }
 
+// maxReasons is how many reasons a filter can have.
+const maxReasons = 100
+
 // check completes a filter and names every fault.
 func check(f Filter, reason string) (Filter, string, []problem.Fault) {
 	var faults []problem.Fault
@@ -58,8 +61,27 @@ func check(f Filter, reason string) (Filter, string, []problem.Fault) {
 	if strings.ContainsAny(f.Domain, "@ ") || len(f.Domain) > 253 {
 		fault("body.filter.domain", "is not what follows the @ of an address, as example.org")
 	}
+	f.Reasons = slices.Compact(slices.Sorted(slices.Values(f.Reasons)))
+	if len(f.Reasons) == 1 && f.Reason == "" { // one way to say it
+		f.Reason, f.Reasons = f.Reasons[0], nil
+	}
+	if f.Reason != "" && len(f.Reasons) > 0 {
+		fault("body.filter.reasons", "and reason can't both be given")
+	}
 	if utf8.RuneCountInString(f.Reason) > int(limits.Reason) {
 		fault("body.filter.reason", "is longer than any reason on the record, %s", limits.Reason)
+	}
+	if len(f.Reasons) > maxReasons {
+		fault("body.filter.reasons", "has more than %d reasons", maxReasons)
+	}
+	for i, one := range f.Reasons {
+		if one == "" || utf8.RuneCountInString(one) > int(limits.Reason) || !utf8.ValidString(one) {
+			fault(fmt.Sprintf("body.filter.reasons[%d]", i), "is no reason on the record: it has 1 to %s", limits.Reason)
+		}
+	}
+	f.PortalUserIDs = slices.Compact(slices.Sorted(slices.Values(f.PortalUserIDs)))
+	if f.PortalUsers = len(f.PortalUserIDs); f.PortalUsers > int(limits.Recipients) {
+		fault("body.filter.portal_user_ids", "has more than %s", limits.Recipients)
 	}
 	switch reason = strings.TrimSpace(reason); {
 	case reason == "":

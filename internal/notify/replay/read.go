@@ -125,6 +125,57 @@ func (rs *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Rep
 	return all, rs.addProgress(ctx, all)
 }
 
+// Open is a replay that is not over, and how many alerts of one message it has.
+type Open struct {
+	ID     uuid.UUID
+	Status state.Replay
+	Alerts int
+}
+
+// Of returns the replays with alerts of a message that are not over, the newest first, up to
+// limit.
+func (rs *Replays) Of(ctx context.Context, message uuid.UUID, limit int) ([]Open, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT r.replay_id, r.status, sum(cardinality(s.recipients))::bigint
+		FROM record.replays r JOIN app.replay_sets s USING (replay_id)
+		WHERE r.status IN ('planned', 'running', 'paused') AND s.message_id = $1
+		GROUP BY r.replay_id, r.status ORDER BY r.replay_id DESC LIMIT $2`, message, limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays of message %s: %w", message, err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Open])
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays of message %s: %w", message, err)
+	}
+	return all, nil
+}
+
+// Failing is a message with failed or unknown alerts.
+type Failing struct {
+	ID              uuid.UUID
+	SentAt          time.Time
+	SenderID        string
+	Failed, Unknown int
+}
+
+// failingFor is how long ago the messages of [Replays.Failing] were sent at most.
+const failingFor = 90 * 24 * time.Hour
+
+// Failing returns the newest messages of the last 90 days with failed or unknown alerts, up to
+// limit. Recalled messages are left out: their alerts are not repeated.
+func (rs *Replays) Failing(ctx context.Context, limit int) ([]Failing, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT message_id, sent_at, sender_id, alert_failed, alert_unknown FROM record.messages
+		WHERE alert_failed + alert_unknown > 0 AND status <> 'recalled' AND sent_at > $1 ORDER BY message_id DESC LIMIT $2`,
+		rs.cfg.Facts.Now().Add(-failingFor), limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages with failed alerts: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Failing])
+	if err != nil {
+		return nil, fmt.Errorf("listing messages with failed alerts: %w", err)
+	}
+	return all, nil
+}
+
 func scan(row pgx.CollectableRow) (Replay, error) {
 	r, err := pgx.RowToStructByPos[Replay](row)
 	r.PlannedAt = r.PlannedAt.UTC()

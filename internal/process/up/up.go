@@ -64,6 +64,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	o.Settings.Info("starting", "process", "postern up", "config", settings)
+	process.LogZone(o.Settings, settings)
 	if !o.Demo {
 		if err := stores.checkDemoAccounts(ctx, isLoopback(ctx, settings.ListenAddr, settings.PublicURL), o.Logger); err != nil {
 			return err

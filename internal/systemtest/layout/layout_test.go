@@ -42,7 +42,7 @@ var imports = map[string]string{
 	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
 	"compose/wording":     "access/policy content limits problem text/folding",
-	"compose/draft":       "access/policy content directory/audience",
+	"compose/draft":       "access/policy content directory/audience text/zone",
 	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
 	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid notify/unsubscribe pace proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "eventlog/facts events limits problem",
@@ -149,9 +149,10 @@ var imports = map[string]string{
 	"text/number":    "",
 	"text/qr":        "",
 	"text/size":      "",
+	"text/zone":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked events notify/pause recorder/position store",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number",
 	"telemetry": "events health",
 
 	// Pages, API and command line.
@@ -169,23 +170,23 @@ var imports = map[string]string{
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy text/qr web/page",
-	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
-	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search navigation web/page",
-	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
+	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size text/zone web/page",
+	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
+	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits web/page",
-	"web/page":         "access/policy clinic inbound labels limits problem problem/document text/number text/size navigation web/static",
+	"web/page":         "access/policy clinic inbound labels limits navigation problem problem/document text/number text/size text/zone web/static",
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem web/page",
 	"web/receipt":      "access/policy content/attachment events labels labels/labelstore messages problem proof/receipt proof/receipt/issuer record/bundle record/certificate web/page",
 	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory events inbox/delivered messages problem record/accounting record/emergency record/person record/query record/retention search text/folding web/page",
-	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state web/page",
+	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state text/number text/zone web/page",
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number",
+	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number text/zone",
 
 	// Configuration and processes.
-	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address",
-	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry web web/account web/admin web/clinic web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address text/zone",
+	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry text/zone web web/account web/admin web/clinic web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/migrate recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

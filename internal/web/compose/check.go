@@ -20,6 +20,7 @@ import (
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -51,7 +52,6 @@ type checking struct {
 	Documents []message.Attachment
 	Unscanned bool       // no virus scanner checked the documents
 	At        *time.Time // nil: now
-	Zone      string
 	Undo      int
 	Sent      *uuid.UUID // the message that this draft was sent as
 }
@@ -85,7 +85,7 @@ func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 // requestOf converts a draft to a request of package compose. It parses the typed time,
 // because compose takes a time.
 func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
-	at, err := d.When.At(time.Local)
+	at, err := d.When.At(zone.Clinic())
 	for _, one := range page.Joined(err) {
 		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
 	}
@@ -171,12 +171,7 @@ func (c *checking) words(l labels.Labels) {
 	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
 	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
 	c.ByPost = c.Counts.Warnings[string(audiences.NoAddress)]
-	c.At, _ = c.When.At(time.Local)
-	at := time.Now()
-	if c.At != nil {
-		at = *c.At
-	}
-	c.Zone, _ = at.In(time.Local).Zone()
+	c.At, _ = c.When.At(zone.Clinic())
 }
 
 // member is a recipient of the message.

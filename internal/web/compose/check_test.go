@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
+	"postern/internal/text/zone"
 	"postern/internal/web/webtest"
 )
 
@@ -188,20 +190,69 @@ func TestAMessageIsScheduled(t *testing.T) {
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ann")
 	w := compose(t, sender(t, s))
-	w.page.Says("In the clinic’s time zone, where it is")
+	w.page.Says("In the clinic’s time zone, Europe/Berlin (CE", "where it is now")
 	w.press("add-user:ann", nil)
 	at := time.Now().AddDate(0, 0, 3)
 	later := text("Later", "text")
 	for name, value := range map[string]string{"when": "later", "send-day": at.Format("2"), "send-month": at.Format("1"), "send-year": at.Format("2006"), "send-time": "9:30 am"} {
 		later.Set(name, value)
 	}
-	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am", "the clinic’s time zone", "Schedule message", "cancel it until it goes out")
-	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
+	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am CE", "the clinic’s time zone", "Schedule message", "cancel it until it goes out")
+	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out " + at.Format("2 January 2006") + ", 9:30 am CE")
 	var release time.Time
 	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {
 		t.Fatal(err)
 	}
 	if want := time.Date(at.Year(), at.Month(), at.Day(), 9, 30, 0, 0, time.Local); !release.Equal(want) {
+		t.Errorf("released at %v, want %v", release, want)
+	}
+}
+
+// clockChange returns the next day on which the clocks show 2:30 am so many times: twice in
+// autumn, never in spring.
+func clockChange(t *testing.T, times int) zone.Wall {
+	t.Helper()
+	for at := time.Now().AddDate(0, 0, 1); at.Before(time.Now().AddDate(1, 0, 1)); at = at.AddDate(0, 0, 1) {
+		wall := zone.Wall{Year: at.Year(), Month: at.Month(), Day: at.Day(), Hour: 2, Minute: 30}
+		if len(wall.Times(zone.Clinic())) == times {
+			return wall
+		}
+	}
+	t.Fatal("the clocks do not change")
+	return zone.Wall{}
+}
+
+// Where the clocks go back, the sender says which of the two times is meant. Where they go
+// forward, the page names the next time. Both work without scripts.
+func TestTheClocksChange(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-user:ann", nil)
+	on := func(wall zone.Wall, offset string) url.Values {
+		typed := text("Later", "text")
+		for name, value := range map[string]string{"when": "later", "send-day": strconv.Itoa(wall.Day), "send-month": strconv.Itoa(int(wall.Month)),
+			"send-year": strconv.Itoa(wall.Year), "send-time": "2:30 am", "send-offset": offset} {
+			typed.Set(name, value)
+		}
+		return typed
+	}
+	never, twice := clockChange(t, 0), clockChange(t, 2)
+	w.check(on(never, "")).Is(http.StatusUnprocessableEntity).HasHTML(`href="#send-time"`).
+		Says("The clocks go forward on that day and skip this time: the next one is 3:00 am (UTC+02:00)").LacksHTML("send-offset")
+	w.see(w.Get(w.at))
+	w.check(on(twice, "")).Is(http.StatusUnprocessableEntity).HasHTML(`href="#send-offset"`).
+		Says("show this time twice: choose the first (UTC+02:00) or the second (UTC+01:00)", "The first: 2:30 am CEST (UTC+02:00)", "The second, after the clocks went back: 2:30 am CET (UTC+01:00)")
+	w.see(w.Get(w.at))
+	page := w.check(on(twice, "UTC+01:00")).Is(http.StatusOK).Says("2:30 am CET (UTC+01:00), in the clinic’s time zone, Europe/Berlin")
+	w.Get(w.at).HasHTML(`value="UTC&#43;01:00" checked`)
+	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("2:30 am CET (UTC+01:00)")
+	var release time.Time
+	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {
+		t.Fatal(err)
+	}
+	if want := twice.Times(zone.Clinic())[1]; !release.Equal(want) {
 		t.Errorf("released at %v, want %v", release, want)
 	}
 }

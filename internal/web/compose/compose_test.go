@@ -12,10 +12,17 @@ import (
 	"testing"
 
 	"postern/internal/access/policy"
+	"postern/internal/text/zone"
 	"postern/internal/web/webtest"
 )
 
-func TestMain(m *testing.M) { webtest.Main(m) }
+// The clinic is in Berlin, where the clocks change twice a year.
+func TestMain(m *testing.M) {
+	if err := zone.Use("Europe/Berlin"); err != nil {
+		panic(err)
+	}
+	webtest.Main(m)
+}
 
 var (
 	draftAt = regexp.MustCompile(`action="(/messages/drafts/[0-9a-f-]+)"`)

@@ -17,6 +17,7 @@ import (
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -44,6 +45,7 @@ type editing struct {
 
 	Now            time.Time // in the clinic's time zone
 	Zone           string
+	Twice          *draft.Twice // the two times of which the sender chooses one; nil: there is one
 	Types, Accept  string
 	OpenRecipients bool
 
@@ -54,6 +56,13 @@ type editing struct {
 func (e *editing) SavedToday() bool {
 	return e.SavedAt.Local().Format(time.DateOnly) == e.Now.Format(time.DateOnly)
 }
+
+// Chosen reports whether the draft is to be sent at one of the two times.
+func (e *editing) Chosen(at time.Time) bool { return e.When.Offset == zone.Offset(at) }
+
+// OffsetOf and ZoneOf name the offset and the zone of one of the two times.
+func (e *editing) OffsetOf(at time.Time) string { return zone.Offset(at) }
+func (e *editing) ZoneOf(at time.Time) string   { return zone.Short(at) }
 
 // chip is a chosen person or group.
 type chip struct{ ID, Name, Who string }
@@ -91,7 +100,10 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 		e.Seen = e.Version
 	}
 	e.Now = p.Now().Local()
-	e.Zone, _ = e.Now.Zone()
+	e.Zone = zone.Long(e.Now)
+	if e.When.Later {
+		e.Twice = e.When.Choice(zone.Clinic())
+	}
 	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
 	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients); err != nil {
 		return err

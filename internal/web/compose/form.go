@@ -128,7 +128,7 @@ func (f *form) typed(c *draft.Content) {
 	c.Subject = f.Get("subject")
 	c.Body = strings.ReplaceAll(f.Get("message"), "\r\n", "\n")
 	c.When = draft.When{Later: f.Get("when") == "later", Day: f.Get("send-day"), Month: f.Get("send-month"),
-		Year: f.Get("send-year"), Time: f.Get("send-time")}
+		Year: f.Get("send-year"), Time: f.Get("send-time"), Offset: f.Get("send-offset")}
 }
 
 // change applies the form to a draft.

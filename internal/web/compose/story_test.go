@@ -200,7 +200,7 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.AccessibleInAllViews()
 	b.Type("How many recipients will get this message?", "3")
 	b.Click("Schedule message")
-	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
+	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am CE")
 }
 
 // Two people are added one after the other. The answer for the first arrives while the

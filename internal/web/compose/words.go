@@ -167,10 +167,15 @@ func why(l labels.Labels, reason audiences.Reason) string {
 // sentence makes a sentence of the text of an error.
 func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
-// fieldOf returns the field of an error in the date or the time.
+// fieldOf returns the field of an error in the date, the time or the choice of one of two
+// times.
 func fieldOf(err error) string {
-	if errors.Is(err, draft.ErrDay) {
+	twice := new(draft.Twice)
+	switch {
+	case errors.Is(err, draft.ErrDay):
 		return "send-day"
+	case errors.As(err, &twice):
+		return "send-offset"
 	}
 	return "send-time"
 }
@@ -217,7 +222,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 }
 
 // inOrder are the fields in their order on the page.
-var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time"}
+var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time", "send-offset"}
 
 func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
 	if strings.HasPrefix(fault.Location, "body.recipients") && len(d.Recipients.PortalUserIDs)+len(d.Recipients.Groups) == 0 {

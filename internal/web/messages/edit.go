@@ -3,12 +3,12 @@ package messages
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/message"
 	"postern/internal/events"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -39,7 +39,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	d, err := p.Drafts.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
 		request, err := p.Composer.Copy(r.Context(), me, m.ID)
 		return draft.Content{Subject: request.Subject, Body: request.Body, Recipients: request.Recipients, StaffBcc: request.StaffBcc,
-			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, time.Local)}, err
+			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, zone.Clinic())}, err
 	})
 	switch {
 	case errors.Is(err, message.ErrErased), errors.Is(err, draft.ErrErased):

@@ -16,6 +16,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
@@ -27,6 +28,11 @@ type shown struct {
 	Gone   *gone // the erasure of its content, nil if it was not erased
 	To     addressees
 	ByPost messages.Total // recipients without an e-mail address
+	// Failures are the reasons for which alerts failed or are unknown.
+	Failures []failure
+	// Replays are those that are not over and have alerts of the message. Staff who may replay see
+	// them.
+	Replays []replay.Open
 
 	// The rest is for the sender and Staff Bcc only.
 	Content bool
@@ -41,6 +47,9 @@ func (s shown) Missing() bool { return s.Condition == message.Missing }
 
 // named is how many of the people chosen one by one the page of a message names.
 const named = 20
+
+// mostReplays is how many replays the page of a message names.
+const mostReplays = 10
 
 func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.visible(r)
@@ -74,8 +83,36 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 			return err
 		}
 	}
+	if m.Progress.AlertFailed+m.Progress.AlertUnknown > 0 {
+		if s.Failures, err = p.failures(r.Context(), m); err != nil {
+			return err
+		}
+		if policy.Allow(page.Subject(r), policy.Replay) == nil {
+			if s.Replays, err = p.Replays.Of(r.Context(), m.ID, mostReplays); err != nil {
+				return err
+			}
+		}
+	}
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
 	return p.Render(w, r, set, view)
+}
+
+// failure is a reason for which alerts failed.
+type failure struct {
+	messages.Failure
+	Href string // address of the recipients
+}
+
+// Words returns the state of the alerts in words.
+func (f failure) Words() string { return called(alerts, string(f.State)) }
+
+func (p *Pages) failures(ctx context.Context, m messages.Message) ([]failure, error) {
+	found, err := p.Messages.Failures(ctx, m.ID)
+	all := make([]failure, len(found))
+	for i, f := range found {
+		all[i] = failure{f, address(at(m)+"/recipients", map[string]string{"alert": string(f.State), "reason": f.Reason})}
+	}
+	return all, err
 }
 
 // gone is the erasure of a message's content.

@@ -27,6 +27,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
 	"postern/internal/search"
 	"postern/internal/web/page"
@@ -51,6 +52,7 @@ type Config struct {
 	Messages  *messages.Reader
 	Retention *retention.Retention
 	Pauses    *pause.Pauses
+	Replays   *replay.Replays
 	Search    *search.Searcher
 	Now       func() time.Time
 }

@@ -3,16 +3,19 @@ package messages
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"postern/internal/events"
 	"postern/internal/messages"
+	"postern/internal/notify/pause"
 	"postern/internal/web/page"
 )
 
 // chosen is the filter of a list of recipients, as it is in the address.
 type chosen struct {
 	Q, Alert, Opened string
+	Reason           string // of the alert, word for word; the page of the message links to it
 	after            int32
 	before           int    // number of recipients on the pages before this one; 0: not known
 	words            string // Q, sealed for addresses: see page.Renderer.Words
@@ -20,7 +23,10 @@ type chosen struct {
 
 func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
 	q, sealed, err := p.Words(r)
-	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
+	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened"), Reason: r.FormValue("reason")}
+	if c.Alert == "" || c.Alert == noAddress {
+		c.Reason = "" // it is the reason of a state
+	}
 	if c.Alert != "" && !among(alertChoices, c.Alert) {
 		errs = append(errs, page.Error{Field: "alert", Message: "Choose a state of the alert from the list"})
 	}
@@ -48,6 +54,9 @@ func (c chosen) filter() messages.Filter {
 	if c.Alert == noAddress {
 		f = messages.NoAddress
 	}
+	if c.Reason != "" {
+		f.Reason = c.Reason
+	}
 	if c.Opened != "" {
 		opened := c.Opened == "true"
 		f.Opened = &opened
@@ -62,7 +71,7 @@ func (c chosen) href(path string, after int32, before int) string {
 	if after > 0 {
 		from, listed = strconv.Itoa(int(after)), strconv.Itoa(before)
 	}
-	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from, "before": listed})
+	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "reason": c.Reason, "opened": c.Opened, "after": from, "before": listed})
 }
 
 // received is the data of the page of a message's recipients.
@@ -74,6 +83,7 @@ type received struct {
 	First, Next, CSV string // addresses
 	Partly           bool   // see messages.Recipients
 	Total            messages.Total
+	Pause            *pause.Pause // the pause that holds waiting alerts, nil for none
 }
 
 // From returns the number of the page's first recipient among all, counted from 1; 0 if
@@ -90,6 +100,16 @@ func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
 type recipient struct{ messages.Delivery }
 
+// Repeatable reports whether a replay can repeat the alert.
+func (r recipient) Repeatable() bool {
+	return r.AlertState == string(events.AlertFailed) || r.AlertState == string(events.AlertUnknown)
+}
+
+// Repeatable reports whether a replay can repeat an alert of the page.
+func (r received) Repeatable() bool {
+	return r.Status != "recalled" && slices.ContainsFunc(r.Rows, recipient.Repeatable)
+}
+
 // Alert returns the state of the alert in words.
 func (r recipient) Alert() string { return called(alerts, r.AlertState) }
 
@@ -104,6 +124,13 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	}
 	path := at(m) + "/recipients"
 	data := received{Message: m, Chosen: c, Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
+	pauses, err := p.Pauses.Pauses(r.Context())
+	if err != nil {
+		return err
+	}
+	if p := m.Progress; p.Delivered > p.Alerted+p.AlertFailed+p.AlertSkipped+p.AlertUnknown {
+		data.Pause = pause.Of(pauses, m.ID)
+	}
 	if len(errs) == 0 {
 		found, err := p.Messages.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
 		if err != nil {

@@ -1,48 +1,201 @@
 package operations
 
 import (
+	"context"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
 	"postern/internal/health"
+	"postern/internal/navigation"
+	"postern/internal/text/number"
 )
 
-// The dimensions of the chart, in units of its SVG.
+// The dimensions of a chart, in units of its SVG.
 const (
+	chartWide = 720
 	chartHigh = 120
-	barWide   = 22
-	barApart  = 26
+	barApart  = 4 // between two bars
 )
 
-// chart shows the alerts of each hour as bars. The table below it has the same numbers,
-// so screen readers skip the chart.
+// overTime is the data of the charts: what happened in the parts of a span.
+type overTime struct {
+	Span   health.Span
+	Spans  []navigation.Item
+	Charts []chart
+	Bars   []health.Bar
+	Read   bool // false: it could not be read
+}
+
+// chart shows a number of each part of the span as bars. The table has the same numbers, so
+// screen readers skip the chart.
 type chart struct {
+	ID, Title  string
+	Most       string // the highest bar, in words; "" if there is none
 	Wide, High int
-	Most       int // number of alerts in the busiest hour
 	Bars       []bar
+	Legend     []layer
 }
 
-// bar is the part of one alert state in one hour.
+// layer is a part of a bar. Its pattern differs from the others' as well as its colour.
+type layer struct{ Name, Colour, Pattern string }
+
+// bar is a layer of the bar of a part of the span.
 type bar struct {
-	State            string
+	layer
 	X, Y, Wide, High int
+	Href             string // address of what it counts
+	Title            string
 }
 
-func chartOf(hours []health.Hour) chart {
-	c := chart{Wide: len(hours) * barApart, High: chartHigh}
-	for _, h := range hours {
-		c.Most = max(c.Most, h.Accepted+h.Failed+h.Skipped+h.Unknown)
+// layers are all layers. Every colour has a contrast of 3:1 to the page and to its neighbours' edges.
+var (
+	delivered = layer{"Delivered", "var(--app-accent)", "plain"}
+	opened    = layer{"Opened", "var(--app-accent)", "plain"}
+	accepted  = layer{"Accepted", "var(--app-accent)", "plain"}
+	skipped   = layer{"Skipped", "var(--app-on-grey)", "lines"}
+	unknown   = layer{"Unknown", "var(--app-on-warn)", "dots"}
+	failed    = layer{"Failed", "var(--app-danger)", "slant"}
+	median    = layer{"Half waited no longer", "var(--app-accent)", "plain"}
+	p95       = layer{"95% waited no longer", "var(--app-on-warn)", "lines"}
+)
+
+// figures returns the numbers of the layers of a bar, from the bottom to the top.
+type figures func(health.Bar) []float64
+
+// chartOf draws bars, stacked from the layers. words writes a number.
+func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, words func(float64) string) chart {
+	c := chart{ID: id, Title: title, Wide: chartWide, High: chartHigh}
+	if len(layers) > 1 {
+		c.Legend = layers
 	}
-	for i, h := range hours {
+	most := 0.0
+	for _, b := range bars {
+		total := 0.0
+		for _, n := range of(b) {
+			total += n
+		}
+		most = max(most, total)
+	}
+	if most == 0 {
+		return c
+	}
+	c.Most = words(most)
+	each := chartWide / len(bars)
+	for i, b := range bars {
 		floor := chartHigh
-		for _, part := range []struct {
-			state string
-			n     int
-		}{{"accepted", h.Accepted}, {"skipped", h.Skipped}, {"unknown", h.Unknown}, {"failed", h.Failed}} {
-			if part.n == 0 {
+		numbers := of(b)
+		for l, one := range layers {
+			if l >= len(numbers) || numbers[l] == 0 {
 				continue
 			}
-			high := min(max(part.n*chartHigh/c.Most, 1), floor) // at least one unit, so that one alert in a million is visible
+			n := numbers[l]
+			high := min(max(int(math.Round(n*chartHigh/most)), 2), floor) // so that one in a million is visible
 			floor -= high
-			c.Bars = append(c.Bars, bar{part.state, i * barApart, floor, barWide, high})
+			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), b.From.Local().Format("2 January, 3:04 pm. ") + one.Name + ": " + words(n)})
 		}
 	}
 	return c
+}
+
+// charts are all charts of a span.
+func charts(bars []health.Bar) []chart {
+	whole := func(n float64) string { return number.Text(int(n)) }
+	wait := func(id, title string, of func(health.Bar) health.Wait) chart {
+		return chartOf(id, title, bars, []layer{median, p95}, func(b health.Bar) []float64 {
+			w := of(b)
+			if w.Median == nil {
+				return nil
+			}
+			return []float64{*w.Median, *w.P95 - *w.Median} // up to the 95 percent
+		}, inTime)
+	}
+	return []chart{
+		chartOf("delivered", "Deliveries", bars, []layer{delivered}, func(b health.Bar) []float64 { return []float64{float64(b.Delivered)} }, whole),
+		chartOf("alerts", "Alerts by state", bars, []layer{accepted, skipped, unknown, failed}, func(b health.Bar) []float64 {
+			return []float64{float64(b.Accepted), float64(b.Skipped), float64(b.Unknown), float64(b.Failed)}
+		}, whole),
+		chartOf("opened", "Opened", bars, []layer{opened}, func(b health.Bar) []float64 { return []float64{float64(b.Opened)} }, whole),
+		wait("readable", "From sending to readable", func(b health.Bar) health.Wait { return b.Readable }),
+		wait("alerted", "From sending to alerted", func(b health.Bar) health.Wait { return b.Alerted }),
+	}
+}
+
+// inTime writes a number of seconds.
+func inTime(seconds float64) string {
+	switch {
+	case seconds < 10:
+		return strconv.FormatFloat(seconds, 'f', 1, 64) + " s"
+	case seconds < 120:
+		return number.Text(int(math.Round(seconds))) + " s"
+	case seconds < 2*3600:
+		return number.Text(int(math.Round(seconds/60))) + " min"
+	}
+	return number.Text(int(math.Round(seconds/3600))) + " h"
+}
+
+// Floor is the height of the chart with the line under its bars.
+func (c chart) Floor() int { return c.High + 1 }
+
+// At writes the beginning of a part: a day by its date alone.
+func (o overTime) At(from time.Time) string {
+	if o.Span == health.SpanWeek {
+		return from.Local().Format("Monday, 2 January 2006")
+	}
+	return from.Local().Format("2 January 2006, 3:04\u00a0pm")
+}
+
+// In writes a wait for the table.
+func (o overTime) In(seconds *float64) string {
+	if seconds == nil {
+		return "–"
+	}
+	return inTime(*seconds)
+}
+
+// Any reports whether anything happened in a part of the span.
+func (o overTime) Any(b health.Bar) bool {
+	return b.Delivered+b.Accepted+b.Failed+b.Skipped+b.Unknown+b.Opened > 0
+}
+
+// Href is the address of what a part counts.
+func (o overTime) Href(b health.Bar) string { return period(b.From, b.To) }
+
+// Each names the parts of the span.
+func (o overTime) Each() string {
+	return map[health.Span]string{health.SpanHour: "five minutes", health.SpanDay: "an hour", health.SpanWeek: "a day"}[o.Span]
+}
+
+// spanWords names the spans.
+var spanWords = map[health.Span]string{health.SpanHour: "Last hour", health.SpanDay: "Last day", health.SpanWeek: "Last week"}
+
+// seriesTimeout bounds the wait for the charts: the rest of the page matters more.
+const seriesTimeout = 5 * time.Second
+
+// overTime reads the charts of the span in the address.
+func (p *Pages) overTime(r *http.Request) overTime {
+	o := overTime{Span: health.Span(r.FormValue("span"))}
+	if !slices.Contains(health.Spans, o.Span) {
+		o.Span = health.SpanDay
+	}
+	for _, s := range health.Spans {
+		o.Spans = append(o.Spans, navigation.Item{Text: spanWords[s], Href: "/operations?span=" + string(s) + "#over-time", Current: s == o.Span})
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), seriesTimeout)
+	defer cancel()
+	bars, err := p.Health.Series(ctx, o.Span)
+	if err != nil {
+		return o // the page says so, and shows the rest
+	}
+	o.Read, o.Bars, o.Charts = true, bars, charts(bars)
+	return o
+}
+
+// period is the address of what happened from one time up to another.
+func period(from, to time.Time) string {
+	q := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {to.UTC().Format(time.RFC3339)}}
+	return "/operations/messages?" + q.Encode()
 }

@@ -3,21 +3,22 @@ package operations
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/access/policy"
 	"postern/internal/health"
 	"postern/internal/notify/pause"
+	"postern/internal/text/number"
 	"postern/internal/web/page"
 )
 
 // overview is the data of the overview.
 type overview struct {
 	health.State
-	Chart           chart
+	OverTime        overTime
 	Reason, Message string // as typed, if the form was refused
 	Changed         bool   // the pauses differ from those that the reader has seen
 }
@@ -34,7 +35,7 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	if err := state.Unread[health.PartPauses]; err != nil {
 		return err // the page must not claim that alerting is on
 	}
-	data := overview{State: state, Chart: chartOf(state.Alerts), Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
+	data := overview{State: state, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
 	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
 	if page.IsFragment(r) {
 		seen := r.FormValue("seen")
@@ -42,6 +43,7 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 		view.Data = data
 		return p.Fragment(w, r, set, "live", view)
 	}
+	data.OverTime = p.overTime(r)
 	view.Data = data
 	return p.Render(w, r, set, view)
 }
@@ -53,14 +55,33 @@ func (o overview) AllPaused() *pause.Pause { return pause.Of(o.Pauses, uuid.Nil)
 // is not shown as zero.
 func (o overview) Read(part string) bool { return o.Unread[health.Part(part)] == nil }
 
-// Hour and Minute return the address of the alerts in the hour or minute from at.
-func (o overview) Hour(at time.Time) string   { return periodHref(at, time.Hour) }
-func (o overview) Minute(at time.Time) string { return periodHref(at, time.Minute) }
-
-func periodHref(at time.Time, d time.Duration) string {
-	q := url.Values{"from": {at.UTC().Format(time.RFC3339)}, "to": {at.Add(d).UTC().Format(time.RFC3339)}}
-	return "/operations/messages?" + q.Encode()
+// MayOpen reports whether the reader may open a page that an entry of stuck work names.
+func (o overview) MayOpen(path string, f page.Frame) bool {
+	switch {
+	case strings.HasPrefix(path, "/directory/"):
+		return f.May(policy.Invite)
+	case path == "/emergency":
+		return f.May(policy.ReviewEmergency)
+	}
+	return true // the pages of operations
 }
+
+// Age returns how long ago a time was, in the largest unit: "3 hours".
+func (o overview) Age(since *time.Time) string {
+	switch age := max(o.At.Sub(*since), 0); {
+	case age < time.Minute:
+		return number.Of(int(age.Seconds()), "second", "seconds")
+	case age < time.Hour:
+		return number.Of(int(age.Minutes()), "minute", "minutes")
+	case age < 48*time.Hour:
+		return number.Of(int(age.Hours()), "hour", "hours")
+	default:
+		return number.Of(int(age.Hours()/24), "day", "days")
+	}
+}
+
+// Minute returns the address of what happened in the minute from at.
+func (o overview) Minute(at time.Time) string { return period(at, at.Add(time.Minute)) }
 
 // switchAlerting pauses or resumes the alerts of all messages or of one, and returns to
 // the page of the form.
@@ -120,16 +141,16 @@ func alertingNotice(done string, one, before bool) string {
 	return "You resumed " + what + "."
 }
 
-// period is the data of the page of the alerts in a period.
-type period struct {
+// inPeriod is the data of the page of the alerts in a period.
+type inPeriod struct {
 	From, To time.Time
 	Shares   []health.Share
 }
 
-// messages shows the messages whose alerts fall in an hour or a minute.
+// messages shows the messages with deliveries, openings or alerts in a period.
 func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 	now := p.Now()
-	s := period{From: now.Add(-time.Hour), To: now}
+	s := inPeriod{From: now.Add(-time.Hour), To: now}
 	for name, at := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
 		if t, err := time.Parse(time.RFC3339, r.FormValue(name)); err == nil {
 			*at = t
@@ -139,5 +160,5 @@ func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 	if s.Shares, err = p.Health.Messages(r.Context(), s.From, s.To); err != nil {
 		return err
 	}
-	return p.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts in a period", Section: section, Data: s})
+	return p.Render(w, r, set, page.View{Template: "messages.html", Title: "What happened in a period", Section: section, Data: s})
 }

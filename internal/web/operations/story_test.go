@@ -203,6 +203,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 	c.until(t, "chunks that are paused", 1, waitingChunks) // the retry finds the pause
 	both.Fragment("/messages/"+first.String()+"/progress?seen=sent-4-true").Says("The alerts of this message are paused", "wrong list").
 		HasHTML(`id="pause" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `id="notices" hx-swap-oob="true"`)
+	both.Get("/messages/"+first.String()+"/recipients").Says("Waiting alerts are held by a pause, since", "wrong list").HasHTML(`href="/messages/` + first.String() + `">Go to where`)
 	second := c.send(t, audience.Selection{PortalUserIDs: []string{"p2"}})
 	c.until(t, "alerts of the other message", 1, settledAlerts, second)
 	both.Post("/operations/alerting/resume", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"right after all"}}).
@@ -234,7 +235,7 @@ func TestAMessageIsPausedAutomatically(t *testing.T) {
 	if n := c.Mails.Count(); n != 4001 {
 		t.Errorf("%d alerts were taken, want 4001", n)
 	}
-	c.olga.Get("/operations").Says("Alerts in the last day", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").HasHTML("<svg", `href="/operations/messages?from=`)
+	c.olga.Get("/operations").Says("Alerts by state", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").HasHTML("<svg", `href="/operations/messages?from=`)
 	c.same(t)
 }
 

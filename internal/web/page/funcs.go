@@ -13,6 +13,7 @@ import (
 	"postern/internal/limits"
 	"postern/internal/text/number"
 	"postern/internal/text/size"
+	"postern/internal/text/zone"
 	"postern/internal/web/static"
 )
 
@@ -28,6 +29,9 @@ var funcs = template.FuncMap{
 	"of":        of,
 	"bytes":     size.Text,
 	"time":      clock,
+	"zoned":     zoned,
+	"exact":     exact,
+	"zone":      func() string { return zone.Name(time.Now()) },
 	"when":      func(t any) template.HTML { return recent(t, time.Now()) },
 	"day":       day,
 	"hour":      hour,
@@ -57,11 +61,19 @@ func dialled(telephone string) string {
 // of returns "1 portal user" or "3 portal users", with the clinic's label.
 func of(n int, l *labels.Label) string { return number.Of(n, Lower(l.One), Lower(l.Many)) }
 
-// clock writes a date and time for people, in the server's time zone, which is the
-// clinic's. The tooltip has the zone and UTC.
+// clock writes a date and time for people, in the clinic's time zone, which the foot of
+// every page names. The tooltip has the zone and UTC.
 func clock(t any) template.HTML {
 	return moment(t, "2 January 2006, 3:04\u00a0pm")
 }
+
+// zoned is clock with the zone: for a time on which people act.
+func zoned(t any) template.HTML { return moment(t, "2 January 2006, 3:04\u00a0pm", withZone) }
+
+// exact is clock with seconds and the zone: for a time that is evidence.
+func exact(t any) template.HTML { return moment(t, "2 January 2006, 3:04:05\u00a0pm", withZone) }
+
+func withZone(t time.Time) string { return " " + strings.ReplaceAll(zone.Short(t), " ", "\u00a0") }
 
 // recent writes a time in short form for lists: "Today, 2:03 pm". Use clock on pages
 // that are kept or printed.
@@ -104,14 +116,19 @@ func midnight(t time.Time) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
 }
 
-func moment(v any, layout string) template.HTML {
+// moment writes a time in the clinic's time zone, and what each of more says of it.
+func moment(v any, layout string, more ...func(time.Time) string) template.HTML {
 	t := instant(v)
 	if t.IsZero() {
 		return ""
 	}
 	local := t.Local()
+	said := local.Format(layout)
+	for _, f := range more {
+		said += f(t)
+	}
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s (%s UTC)">%s</time>`, // #nosec G203 -- digits and names of months and zones
-		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), local.Format(layout)))
+		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), said))
 }
 
 // dict makes the dot of a shared template: dict "Field" "subject" "Frame" $.

@@ -5,40 +5,28 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
-
-	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/notify/replay"
 	"postern/internal/problem"
 	"postern/internal/web/page"
 )
 
-// form is the typed form of a plan.
-type form struct {
-	Message, State, Because, From, To, Domain, Why string
-	States                                         []choice
-}
-
-type choice struct{ Value, Text string }
-
-var states = []choice{{"failed", "Failed"}, {"unknown", "Unknown"}}
-
-func formOf(r *http.Request) form {
-	get := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
-	return form{Message: get("message"), State: get("state"), Because: get("because"), From: get("from"), To: get("to"),
-		Domain: get("domain"), Why: r.FormValue("why"), States: states}
-}
-
-// ask shows the form. A link on the page of a message fills it in.
+// ask shows the form, with what a plan of it would have. Links and ticks on the pages of a
+// message fill it in. With scripts, each change of a field asks again for the counts.
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	return p.showForm(w, r, formOf(r), nil)
 }
 
 func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs page.Errors) error {
-	return p.Render(w, r, set, page.View{Template: "new.html", Title: "Plan a replay", Section: section, Data: f, Errors: errs})
+	if err := p.complete(r, &f); err != nil {
+		return err
+	}
+	view := page.View{Template: "new.html", Title: "Plan a replay", Section: section, Data: f, Errors: errs}
+	if page.IsFragment(r) {
+		return p.Fragment(w, r, set, "counted", view)
+	}
+	return p.Render(w, r, set, view)
 }
 
 // plan makes a plan of the alerts that match the form. The plan does not change afterwards.
@@ -51,6 +39,9 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 		return p.showForm(w, r, typed, errs)
 	}
 	made, err := p.Replays.Plan(r.Context(), page.Subject(r).Actor(), f, typed.Why)
+	if invalid := faultsOf(err); len(invalid) > 0 {
+		return p.showForm(w, r, typed, invalid)
+	}
 	if err != nil {
 		return err
 	}
@@ -58,7 +49,7 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 }
 
 // inOrder are the fields in the order of the form.
-var inOrder = []string{"message", "state", "because", "domain", "from", "to", "why"}
+var inOrder = []string{"message", "people", "state", "domain", "from", "to", "because", "why"}
 
 // faultsOf converts the faults that replay.Check found to errors of the form.
 func faultsOf(err error) (errs page.Errors) {
@@ -78,44 +69,10 @@ func pageError(f problem.Fault) page.Error {
 		return page.Error{Field: "domain", Message: "The domain " + f.Message}
 	case strings.HasSuffix(f.Location, ".to"):
 		return page.Error{Field: "to", Message: "The end " + f.Message}
+	case strings.HasSuffix(f.Location, ".portal_user_ids"):
+		return page.Error{Field: "people", Message: "One of the ticked recipients is no longer in the directory. Remove them"}
 	case f.Location == "body.reason":
 		return page.Error{Field: "why", Message: limits.Fill("Enter why you are repeating the alerts, in 1 to {Reason}")}
 	}
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
-}
-
-// filter converts the form to a filter, without the fields that can't be read, and
-// returns the errors of these.
-func (f form) filter() (filter replay.Filter, errs page.Errors) {
-	filter = replay.Filter{Reason: f.Because, Domain: f.Domain}
-	if f.Message != "" {
-		id, err := uuid.Parse(f.Message)
-		if err != nil {
-			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message. It is in the address of the message’s page"})
-		} else {
-			filter.MessageID = &id
-		}
-	}
-	switch f.State {
-	case "":
-	case "failed", "unknown":
-		filter.State = []events.AlertState{events.AlertState(f.State)}
-	default:
-		errs = append(errs, page.Error{Field: "state", Message: "Choose a state of the alert from the list"})
-	}
-	for _, one := range []struct {
-		field, text string
-		at          **time.Time
-	}{{"from", f.From, &filter.From}, {"to", f.To, &filter.To}} {
-		if one.text == "" {
-			continue
-		}
-		at, err := time.ParseInLocation("2006-01-02T15:04", one.text, time.Local)
-		if err != nil {
-			errs = append(errs, page.Error{Field: one.field, Message: "Enter a date and a time"})
-			continue
-		}
-		*one.at = &at
-	}
-	return filter, errs
 }

@@ -56,6 +56,7 @@ func (p *Pages) Routes() []page.Route {
 	return []page.Route{
 		route("GET "+root, p.list),
 		route("GET "+root+"/new", p.ask),
+		route("POST "+root+"/new", p.ask),
 		route("POST "+root, p.plan),
 		route("GET "+root+"/{id}", p.show),
 		route("POST "+root+"/{id}", p.control),
@@ -115,6 +116,13 @@ func (p *Pages) showReplay(w http.ResponseWriter, r *http.Request, found replay.
 		return err
 	}
 	all[0].TypedRate = r.PostFormValue("rate")
+	if found.Status == replay.Planned && found.Excluded[replay.Repeated] > 0 {
+		now, err := p.Replays.Preview(r.Context(), found.Filter)
+		if err != nil {
+			return err
+		}
+		all[0].RepeatedBy = now.RepeatedBy
+	}
 	view.Template, view.Title, view.Section, view.Data = "replay.html", "Replay", section, all[0]
 	return p.Render(w, r, set, view)
 }

@@ -87,6 +87,74 @@ func TestStoryRepeatFailedAlerts(t *testing.T) {
 	b.SeesNot("Resend failed alerts")
 }
 
+// An operator sees on the page of a message why alerts failed, ticks a reason, and plans and
+// starts a replay of it.
+func TestErrandReplayAReason(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	blast(t, s, 6)
+	s.Refuse(func(string) string { return "" })
+	e := webtest.StaffErrand(t, s, s.NewStaff(t, "Olga Operator", policy.ReplayDeliveries, policy.ReadRecord))
+	e.Click("Messages")
+	e.Click("We move")
+	e.Sees("Why alerts failed", "The mailbox is full.")
+	e.Screenshot("message-failures")
+	e.Accessible()
+	e.Click("The mailbox is full.")
+	e.Click("Plan a replay of the ticked reasons")
+	e.Sees("3 alerts would be repeated.", "by Sam Sender: 3 failed, 0 unknown")
+	e.Screenshot("replay-new")
+	e.Accessible()
+	e.Type("Why are you repeating these alerts?", "Their provider was down")
+	e.Click("Make the plan")
+	e.Sees("3 alerts would be repeated")
+	e.Click("Start the replay")
+	e.Sees("Done", "3 of 3 (100%)")
+	e.Done()
+}
+
+// The page of a message names the replays that have its alerts, to staff who may replay.
+func TestAMessageNamesItsReplays(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 4)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries, policy.ReadRecord)
+	plan := olga.Post("/operations/replays", url.Values{"message": {id}, "why": {"again"}}).Is(http.StatusOK)
+	olga.Get("/messages/" + id).Is(http.StatusOK).Says("2 alerts are in a planned replay").HasHTML(`href="` + plan.URL.Path + `"`)
+	rui := s.Staff(t, "Rui Reviewer", policy.ReadRecord)
+	rui.Get("/messages/"+id).Is(http.StatusOK).Says("Why alerts failed").LacksHTML(plan.URL.Path, "Plan a replay")
+	olga.Post(plan.URL.Path, url.Values{"do": {"cancel"}}).Is(http.StatusOK)
+	olga.Get("/messages/" + id).LacksHTML(plan.URL.Path)
+}
+
+// An operator ticks two recipients of a message, and plans a replay of their alerts. The counts
+// follow what is ticked.
+func TestErrandReplayRecipients(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	blast(t, s, 6)
+	s.Refuse(func(string) string { return "" })
+	e := webtest.StaffErrand(t, s, s.NewStaff(t, "Olga Operator", policy.ReplayDeliveries, policy.ReadRecord))
+	e.Click("Messages")
+	e.Click("We move")
+	e.Click(".app-stack a")
+	e.Click("#tick-pu-0 + label")
+	e.Click("#tick-pu-2 + label")
+	e.Screenshot("recipients-ticked")
+	e.Accessible()
+	e.Click("Plan a replay of those who are ticked")
+	e.Sees("2 alerts would be repeated.")
+	e.Click("#user-pu-0 + label")
+	e.Sees("1 alert would be repeated.")
+	e.Accessible()
+	e.Type("Why are you repeating these alerts?", "Only this one")
+	e.Click("Make the plan")
+	e.Sees("1 alert would be repeated", "of 1 chosen recipient")
+	e.Click("Start the replay")
+	e.Sees("1 of 1 (100%)")
+	e.Done()
+}
+
 // Errors in a plan are at their fields, and nothing is planned. Staff without the permission
 // can't open the pages.
 func TestWrongPlans(t *testing.T) {
@@ -105,7 +173,7 @@ func TestWrongPlans(t *testing.T) {
 	all := olga.Post("/operations/replays", url.Values{"message": {"17"}, "state": {"accepted"}, "because": {strings.Repeat("x", 501)}, "domain": {"a@b.test"},
 		"from": {"noon"}, "to": {"midnight"}, "why": {" "}}).Is(http.StatusUnprocessableEntity)
 	at := -1
-	for _, field := range []string{"message", "state", "because", "domain", "from", "to", "why"} {
+	for _, field := range []string{"message", "state", "domain", "from", "to", "because", "why"} {
 		next := strings.Index(all.Body, `href="#`+field+`"`)
 		if next <= at {
 			t.Errorf("the error of %s is missing or out of order", field)

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"postern/internal/notify/replay"
 	"postern/internal/recorder/state"
+	"postern/internal/text/number"
 )
 
 // shown is a replay with the texts that pages show.
@@ -17,6 +20,8 @@ type shown struct {
 	Planner, Starter, Ender string // by name
 	TypedRate               string
 	Before                  string // the value of Seen on the reader's page
+	// RepeatedBy are the replays that hold alerts back which the plan left out.
+	RepeatedBy []uuid.UUID
 }
 
 // shownOf adds the names of the people who planned, started and ended replays.
@@ -170,6 +175,12 @@ func (s shown) Chosen() []string {
 	said = append(said, "Alerts that are "+strings.Join(states, " or "))
 	if f.Reason != "" {
 		said = append(said, "with the reason “"+f.Reason+"”")
+	}
+	if len(f.Reasons) > 0 {
+		said = append(said, "with one of the reasons “"+strings.Join(f.Reasons, "”, “")+"”")
+	}
+	if f.PortalUsers > 0 {
+		said = append(said, "of "+number.Of(f.PortalUsers, "chosen recipient", "chosen recipients"))
 	}
 	if f.Domain != "" {
 		said = append(said, "to addresses at "+f.Domain)

@@ -92,6 +92,7 @@ async function show (status, redirect, html, data = new FormData()) {
   for (const part of fresh.content.querySelectorAll('[data-part]')) {
     const old = parts(part.dataset.part)
     if (part.dataset.part.startsWith('found-') && data.get(old.dataset.asks) !== form.elements[old.dataset.asks].value) continue // results of an outdated query
+    if (part.dataset.part === 'which-time' && old?.contains(document.activeElement)) continue // the choice that is being made
     // Unchanged parts stay, so that screen readers don't read them again.
     if (old && old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes)
   }
