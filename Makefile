@@ -16,7 +16,7 @@ WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|health|layout|routes|s
 GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto
+.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets docs-lint screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), at fu
 
 assets: ## update the pages' style and scripts from npm (the only target that needs Node)
 	cd assets && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
+
+docs-lint: ## check openapi.json with redocly lint, as `make check` does without Node by TestDescriptionRules
+	cd assets && npm ci --ignore-scripts --no-audit --no-fund && node_modules/.bin/redocly lint ../schemas/openapi.json
 
 screenshots: setup ## take the pictures in docs/screenshots again
 	go test ./internal/web -run TestScreenshots -count 1 -screenshots "$(CURDIR)/docs/screenshots"

@@ -287,6 +287,7 @@ var operations = []rule{
 	{route: "GET /readyz", needs: everyone},
 	{route: "GET /metrics", needs: everyone},
 	{route: "GET /docs", needs: everyone},
+	{route: "GET /docs/plain", needs: everyone},
 	{route: "GET /docs/style.css", needs: everyone},
 	{route: "GET /problems/{name}", needs: everyone, at: "/problems/forbidden"},
 	{route: "GET /openapi.json", needs: everyone},
