@@ -12,8 +12,8 @@ SLOWEST   := ./internal/systemtest/torture ./internal/access
 # Pages, the command line and whole programs: their tests spend most of the time in browsers and in
 # programs that they start. `make check` tests them without the race detector, which costs more
 # time there than it finds. Everything that they call is tested with it.
-WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|health|layout|routes|secrets)))(/|$$)
-GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md docs/cli.md
+WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|client|health|layout|routes|secrets)))(/|$$)
+GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md docs/cli.md client
 
 .DEFAULT_GOAL := help
 .PHONY: help setup postgres build man run test check compiler generated format lint bench bench-pages bench-record torture assets docs-lint screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto

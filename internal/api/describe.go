@@ -64,14 +64,10 @@ func (a *API) describeOperation(op *huma.Operation) {
 	if ok {
 		op.Tags = []string{t.name}
 	}
-	if op.Description == "" {
-		op.Description = op.Summary
-	} else if !strings.HasPrefix(op.Description, op.Summary) {
-		op.Description = op.Summary + "\n\n" + op.Description
-	}
 	// The summary is the heading, so it is the first sentence alone.
 	if first, rest, more := strings.Cut(op.Summary, ". "); more && rest != "" {
 		op.Summary = first + "."
+		op.Description = strings.TrimSuffix(rest+"\n\n"+op.Description, "\n\n")
 	}
 	if op.Security == nil {
 		op.Security = []map[string][]string{}

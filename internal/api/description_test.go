@@ -104,7 +104,7 @@ func TestEverythingIsDescribed(t *testing.T) {
 		}
 	}
 	d.each(func(call string, op describedOperation) {
-		if op.Summary == "" || op.Description == "" {
+		if op.Summary == "" {
 			t.Errorf("%s has no description", call)
 		}
 		if len(op.Tags) != 1 || !topics[op.Tags[0]] {
