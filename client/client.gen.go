@@ -345,6 +345,24 @@ func (e LinkedPatientStatus) Valid() bool {
 	}
 }
 
+// Defines values for LinkedPortalUserRelationship.
+const (
+	LinkedPortalUserRelationshipRepresentative LinkedPortalUserRelationship = "representative"
+	LinkedPortalUserRelationshipSelf           LinkedPortalUserRelationship = "self"
+)
+
+// Valid indicates whether the value is a known member of the LinkedPortalUserRelationship enum.
+func (e LinkedPortalUserRelationship) Valid() bool {
+	switch e {
+	case LinkedPortalUserRelationshipRepresentative:
+		return true
+	case LinkedPortalUserRelationshipSelf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MadeTokenScope.
 const (
 	MadeTokenScopeListed MadeTokenScope = "listed"
@@ -576,6 +594,24 @@ func (e ParkedInFullState) Valid() bool {
 	case ParkedInFullStateParked:
 		return true
 	case ParkedInFullStateRetrying:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PatientStatus.
+const (
+	PatientStatusActive     PatientStatus = "active"
+	PatientStatusDischarged PatientStatus = "discharged"
+)
+
+// Valid indicates whether the value is a known member of the PatientStatus enum.
+func (e PatientStatus) Valid() bool {
+	switch e {
+	case PatientStatusActive:
+		return true
+	case PatientStatusDischarged:
 		return true
 	default:
 		return false
@@ -852,13 +888,41 @@ func (e TokenState) Valid() bool {
 	}
 }
 
+// Defines values for ListMessagesParamsStatus.
+const (
+	ListMessagesParamsStatusCancelled ListMessagesParamsStatus = "cancelled"
+	ListMessagesParamsStatusRecalled  ListMessagesParamsStatus = "recalled"
+	ListMessagesParamsStatusScheduled ListMessagesParamsStatus = "scheduled"
+	ListMessagesParamsStatusSending   ListMessagesParamsStatus = "sending"
+	ListMessagesParamsStatusSent      ListMessagesParamsStatus = "sent"
+)
+
+// Valid indicates whether the value is a known member of the ListMessagesParamsStatus enum.
+func (e ListMessagesParamsStatus) Valid() bool {
+	switch e {
+	case ListMessagesParamsStatusCancelled:
+		return true
+	case ListMessagesParamsStatusRecalled:
+		return true
+	case ListMessagesParamsStatusScheduled:
+		return true
+	case ListMessagesParamsStatusSending:
+		return true
+	case ListMessagesParamsStatusSent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDeliveriesParamsAlert.
 const (
-	ListDeliveriesParamsAlertAccepted ListDeliveriesParamsAlert = "accepted"
-	ListDeliveriesParamsAlertFailed   ListDeliveriesParamsAlert = "failed"
-	ListDeliveriesParamsAlertPending  ListDeliveriesParamsAlert = "pending"
-	ListDeliveriesParamsAlertSkipped  ListDeliveriesParamsAlert = "skipped"
-	ListDeliveriesParamsAlertUnknown  ListDeliveriesParamsAlert = "unknown"
+	ListDeliveriesParamsAlertAccepted  ListDeliveriesParamsAlert = "accepted"
+	ListDeliveriesParamsAlertFailed    ListDeliveriesParamsAlert = "failed"
+	ListDeliveriesParamsAlertNoAddress ListDeliveriesParamsAlert = "no_address"
+	ListDeliveriesParamsAlertPending   ListDeliveriesParamsAlert = "pending"
+	ListDeliveriesParamsAlertSkipped   ListDeliveriesParamsAlert = "skipped"
+	ListDeliveriesParamsAlertUnknown   ListDeliveriesParamsAlert = "unknown"
 )
 
 // Valid indicates whether the value is a known member of the ListDeliveriesParamsAlert enum.
@@ -867,6 +931,8 @@ func (e ListDeliveriesParamsAlert) Valid() bool {
 	case ListDeliveriesParamsAlertAccepted:
 		return true
 	case ListDeliveriesParamsAlertFailed:
+		return true
+	case ListDeliveriesParamsAlertNoAddress:
 		return true
 	case ListDeliveriesParamsAlertPending:
 		return true
@@ -1839,6 +1905,40 @@ type LinkedPatientRelationship string
 // Examples: active
 type LinkedPatientStatus string
 
+// LinkedPortalUser A portal user that is linked to a patient.
+type LinkedPortalUser struct {
+	// Active Whether the account is active. Only active portal users get messages.
+	//
+	// Examples: true
+	Active bool `json:"active"`
+
+	// From A date, or empty.
+	//
+	// Examples: 2026-01-15
+	From string `json:"from"`
+
+	// Name The name of the portal user.
+	//
+	// Examples: Denis Schmitt
+	Name string `json:"name"`
+
+	// PortalUserId The id of the portal user, from the system that the directory is imported from.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+
+	// Relationship self: the portal user is the patient. representative: the portal user represents the patient.
+	Relationship LinkedPortalUserRelationship `json:"relationship"`
+
+	// Until A date, or empty.
+	//
+	// Examples: 2026-12-31
+	Until string `json:"until"`
+}
+
+// LinkedPortalUserRelationship self: the portal user is the patient. representative: the portal user represents the patient.
+type LinkedPortalUserRelationship string
+
 // ListDelivery A page of a list of Delivery.
 type ListDelivery struct {
 	// Items The items of this page, in the order of the list.
@@ -1927,10 +2027,32 @@ type ListInboxMessage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ListInvitations A page of a list of Invitations.
+type ListInvitations struct {
+	// Items The items of this page, in the order of the list.
+	Items []Invitations `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
 // ListMessage A page of a list of Message.
 type ListMessage struct {
 	// Items The items of this page, in the order of the list.
 	Items []Message `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListPatient A page of a list of Patient.
+type ListPatient struct {
+	// Items The items of this page, in the order of the list.
+	Items []Patient `json:"items"`
 
 	// NextCursor The cursor of the next page; null if there is none.
 	//
@@ -1982,6 +2104,17 @@ type ListSession struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ListShare A page of a list of Share.
+type ListShare struct {
+	// Items The items of this page, in the order of the list.
+	Items []Share `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
 // ListStaffMember A page of a list of StaffMember.
 type ListStaffMember struct {
 	// Items The items of this page, in the order of the list.
@@ -1997,6 +2130,28 @@ type ListStaffMember struct {
 type ListToken struct {
 	// Items The items of this page, in the order of the list.
 	Items []Token `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListUnreachable A page of a list of Unreachable.
+type ListUnreachable struct {
+	// Items The items of this page, in the order of the list.
+	Items []Unreachable `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListUnreadDelivery A page of a list of UnreadDelivery.
+type ListUnreadDelivery struct {
+	// Items The items of this page, in the order of the list.
+	Items []UnreadDelivery `json:"items"`
 
 	// NextCursor The cursor of the next page; null if there is none.
 	//
@@ -2440,6 +2595,36 @@ type PasswordInputBody struct {
 	// Examples: copper-lantern-meadow
 	New string `json:"new"`
 }
+
+// Patient A patient of the directory.
+type Patient struct {
+	// BirthDate A date; empty if it is not known.
+	//
+	// Examples: 1980-04-03
+	BirthDate string `json:"birth_date"`
+
+	// Deceased Whether the patient has died.
+	Deceased bool `json:"deceased"`
+
+	// Name The name of the patient.
+	//
+	// Examples: Amina Diallo
+	Name string `json:"name"`
+
+	// PatientId The id of the patient, from the system that the directory is imported from.
+	//
+	// Examples: amina-diallo
+	PatientId string `json:"patient_id"`
+
+	// PortalUsers The portal users that are linked to the patient, also by links that have ended or not begun.
+	PortalUsers []LinkedPortalUser `json:"portal_users"`
+
+	// Status Whether the patient receives services now.
+	Status PatientStatus `json:"status"`
+}
+
+// PatientStatus Whether the patient receives services now.
+type PatientStatus string
 
 // Pause A pause of alerts.
 type Pause struct {
@@ -3130,6 +3315,40 @@ type Session struct {
 // SessionMethod How the person signed in.
 type SessionMethod string
 
+// Share The part that a message has in the alerts of a period.
+type Share struct {
+	// Alerts The number of alerts in these chunks.
+	//
+	// Examples: 250
+	Alerts int64 `json:"alerts"`
+
+	// Chunks The number of chunks that got an outcome in the period.
+	//
+	// Examples: 2
+	Chunks int64 `json:"chunks"`
+
+	// Failed The number of failed alerts of the message in total.
+	//
+	// Examples: 4
+	Failed int64 `json:"failed"`
+
+	// MessageId The id of the message.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	MessageId openapi_types.UUID `json:"message_id"`
+
+	// Requests The number of requests that SendGrid answered in the period.
+	//
+	// Examples: 2
+	Requests int64 `json:"requests"`
+
+	// SentAt When the message was sent.
+	SentAt time.Time `json:"sent_at"`
+
+	// Unknown The number of unknown alerts of the message in total.
+	Unknown int64 `json:"unknown"`
+}
+
 // SignInInputBody The credentials of an account.
 type SignInInputBody struct {
 	// Email The e-mail address of the account.
@@ -3339,6 +3558,59 @@ type UnlinkInputBody struct {
 	Password string `json:"password"`
 }
 
+// Unreachable An active portal user without a working e-mail address.
+type Unreachable struct {
+	// Name The name of the portal user.
+	//
+	// Examples: Denis Schmitt
+	Name string `json:"name"`
+
+	// PortalUserId The id of the portal user, from the system that the directory is imported from.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+
+	// Reason SendGrid's reason why the address does not work; empty if there is none.
+	//
+	// Examples:
+	Reason string `json:"reason"`
+
+	// Since Since when the address does not work; null: the directory has none.
+	Since *time.Time `json:"since"`
+}
+
+// UnreadDelivery A delivery that its recipient has not opened.
+type UnreadDelivery struct {
+	// Alert The e-mail that tells a portal user about a new message.
+	Alert Alert `json:"alert"`
+
+	// DeliveredAt When it could first be read in the portal.
+	DeliveredAt time.Time `json:"delivered_at"`
+
+	// MessageId The id of the message.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	MessageId openapi_types.UUID `json:"message_id"`
+
+	// Name The name of the portal user.
+	//
+	// Examples: Denis Schmitt
+	Name string `json:"name"`
+
+	// OpenedAt When the recipient first opened it; null: not yet.
+	OpenedAt *time.Time `json:"opened_at"`
+
+	// PortalUserId The id of the portal user, from the system that the directory is imported from.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+
+	// Subject Empty if the content is not kept.
+	//
+	// Examples: Your care plan
+	Subject string `json:"subject"`
+}
+
 // Waiting Alerts that wait, and why.
 type Waiting struct {
 	// Alerts The number of alerts.
@@ -3384,6 +3656,15 @@ type ListBccParams struct {
 
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Only messages whose subject has these words.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// From Only messages sent at or after this time.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only messages sent before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
 }
 
 // ListEmergenciesParams defines parameters for ListEmergencies.
@@ -3413,6 +3694,15 @@ type ListGrantsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListInvitationsParams defines parameters for ListInvitations.
+type ListInvitationsParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
 	// Limit The most items to return.
@@ -3420,7 +3710,25 @@ type ListMessagesParams struct {
 
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Only messages whose subject has these words.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// From Only messages sent at or after this time.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only messages sent before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Status Only messages with this status.
+	Status *ListMessagesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Mine Only messages that I sent, also for readers of the record.
+	Mine *bool `form:"mine,omitempty" json:"mine,omitempty"`
 }
+
+// ListMessagesParamsStatus defines parameters for ListMessages.
+type ListMessagesParamsStatus string
 
 // SendMessageParams defines parameters for SendMessage.
 type SendMessageParams struct {
@@ -3436,7 +3744,10 @@ type ListDeliveriesParams struct {
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Alert Only deliveries whose alert is in this state.
+	// Q Only deliveries to recipients whose name has words that begin with these. It looks at a few thousand deliveries.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Alert Only deliveries whose alert is in this state. no_address: it was skipped because the portal user has no e-mail address.
 	Alert *ListDeliveriesParamsAlert `form:"alert,omitempty" json:"alert,omitempty"`
 
 	// Opened Only deliveries that were opened, or only those that were not.
@@ -3459,6 +3770,15 @@ type GetReceipt200JSONResponseBody struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
+// ListAlertingMessagesParams defines parameters for ListAlertingMessages.
+type ListAlertingMessagesParams struct {
+	// From The beginning of the period.
+	From time.Time `form:"from" json:"from"`
+
+	// To The end of the period.
+	To time.Time `form:"to" json:"to"`
+}
+
 // ListParkedParams defines parameters for ListParked.
 type ListParkedParams struct {
 	// Limit The most items to return.
@@ -3475,6 +3795,18 @@ type ListParkedParams struct {
 
 	// Consumer Only events of this consumer.
 	Consumer *string `form:"consumer,omitempty" json:"consumer,omitempty"`
+}
+
+// SearchPatientsParams defines parameters for SearchPatients.
+type SearchPatientsParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q The beginnings of the words of a name, or the beginning of an id.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // SearchPortalUsersParams defines parameters for SearchPortalUsers.
@@ -3668,6 +4000,9 @@ type ListStaffParams struct {
 
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Only staff whose name or e-mail address has these words.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // ListStaffTokensParams defines parameters for ListStaffTokens.
@@ -3686,6 +4021,27 @@ type ListTokensParams struct {
 
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListNoEmailParams defines parameters for ListNoEmail.
+type ListNoEmailParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListUnreadParams defines parameters for ListUnread.
+type ListUnreadParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Days Only deliveries that are older than these days.
+	Days *int64 `form:"days,omitempty" json:"days,omitempty"`
 }
 
 // ReportAlertsJSONBody defines parameters for ReportAlerts.
@@ -4396,6 +4752,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/grants/{id}/withdraw (the `WithdrawGrant` operationId).
 	WithdrawGrant(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListInvitations Runs of invitations, newest first.
+	//
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
+	ListInvitations(ctx context.Context, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StartInvitationsWithBody Send portal users without an account an e-mail with a link to choose a first password, one after the other.
 	//
 	// Needs the permission import_directory (Import the Directory).
@@ -4459,7 +4822,7 @@ type ClientInterface interface {
 
 	// ListMessages My messages, newest first.
 	//
-	// With read_record, the messages of all staff.
+	// With read_record, the messages of all staff. A search by words looks at a thousand messages: its page may be empty and still have a next page.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
 	//
@@ -4553,6 +4916,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/operations (the `GetOperations` operationId).
 	GetOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAlertingMessages Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+	//
+	// Needs the permission replay_deliveries (Replay Failed Deliveries).
+	//
+	// Corresponds with GET /v1/operations/messages (the `ListAlertingMessages` operationId).
+	ListAlertingMessages(ctx context.Context, params *ListAlertingMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListParked Parked events: events that a worker could not handle.
 	//
 	// Newest first.
@@ -4596,9 +4966,16 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/parked/{id}/retry (the `RetryParked` operationId).
 	RetryParked(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SearchPortalUsers Find portal users to send to.
+	// SearchPatients Find patients, with the portal users that are linked to each.
 	//
-	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
+	SearchPatients(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchPortalUsers Find portal users.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
 	//
 	// Corresponds with GET /v1/portal-users (the `SearchPortalUsers` operationId).
 	SearchPortalUsers(ctx context.Context, params *SearchPortalUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5120,6 +5497,22 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tokens/{id} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListNoEmail Active portal users without a working e-mail address.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
+	//
+	// Corresponds with GET /v1/worklists/no-email (the `ListNoEmail` operationId).
+	ListNoEmail(ctx context.Context, params *ListNoEmailParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUnread Deliveries of my messages that were not opened, the latest messages first.
+	//
+	// A page may have fewer items than its limit and still have a next page.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Corresponds with GET /v1/worklists/unread (the `ListUnread` operationId).
+	ListUnread(ctx context.Context, params *ListUnreadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ReportAlertsWithBody SendGrid's signed event webhook.
 	//
 	// The operation answers 204 after the reports are recorded.
@@ -5610,6 +6003,23 @@ func (c *Client) WithdrawGrant(ctx context.Context, id string, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
+// ListInvitations Runs of invitations, newest first.
+//
+// Needs the permission import_directory (Import the Directory).
+//
+// Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
+func (c *Client) ListInvitations(ctx context.Context, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInvitationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StartInvitationsWithBody Send portal users without an account an e-mail with a link to choose a first password, one after the other.
 //
 // Needs the permission import_directory (Import the Directory).
@@ -5743,7 +6153,7 @@ func (c *Client) ChangeLabels(ctx context.Context, body ChangeLabelsJSONRequestB
 
 // ListMessages My messages, newest first.
 //
-// With read_record, the messages of all staff.
+// With read_record, the messages of all staff. A search by words looks at a thousand messages: its page may be empty and still have a next page.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
 //
@@ -5957,6 +6367,23 @@ func (c *Client) GetOperations(ctx context.Context, reqEditors ...RequestEditorF
 	return c.Client.Do(req)
 }
 
+// ListAlertingMessages Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+//
+// Needs the permission replay_deliveries (Replay Failed Deliveries).
+//
+// Corresponds with GET /v1/operations/messages (the `ListAlertingMessages` operationId).
+func (c *Client) ListAlertingMessages(ctx context.Context, params *ListAlertingMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAlertingMessagesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListParked Parked events: events that a worker could not handle.
 //
 // Newest first.
@@ -6050,9 +6477,26 @@ func (c *Client) RetryParked(ctx context.Context, id openapi_types.UUID, reqEdit
 	return c.Client.Do(req)
 }
 
-// SearchPortalUsers Find portal users to send to.
+// SearchPatients Find patients, with the portal users that are linked to each.
 //
-// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+// Needs the permission import_directory (Import the Directory).
+//
+// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
+func (c *Client) SearchPatients(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchPatientsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchPortalUsers Find portal users.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
 //
 // Corresponds with GET /v1/portal-users (the `SearchPortalUsers` operationId).
 func (c *Client) SearchPortalUsers(ctx context.Context, params *SearchPortalUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7234,6 +7678,42 @@ func (c *Client) RevokeToken(ctx context.Context, id openapi_types.UUID, reqEdit
 	return c.Client.Do(req)
 }
 
+// ListNoEmail Active portal users without a working e-mail address.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
+//
+// Corresponds with GET /v1/worklists/no-email (the `ListNoEmail` operationId).
+func (c *Client) ListNoEmail(ctx context.Context, params *ListNoEmailParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNoEmailRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUnread Deliveries of my messages that were not opened, the latest messages first.
+//
+// A page may have fewer items than its limit and still have a next page.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Corresponds with GET /v1/worklists/unread (the `ListUnread` operationId).
+func (c *Client) ListUnread(ctx context.Context, params *ListUnreadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUnreadRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ReportAlertsWithBody SendGrid's signed event webhook.
 //
 // The operation answers 204 after the reports are recorded.
@@ -7451,6 +7931,42 @@ func NewListBccRequest(server string, params *ListBccParams) (*http.Request, err
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -8112,6 +8628,72 @@ func NewWithdrawGrantRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListInvitationsRequest constructs an http.Request for the ListInvitations method
+func NewListInvitationsRequest(server string, params *ListInvitationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invitations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewStartInvitationsRequest calls the generic StartInvitations builder with application/json body
 func NewStartInvitationsRequest(server string, body StartInvitationsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -8330,6 +8912,66 @@ func NewListMessagesRequest(server string, params *ListMessagesParams) (*http.Re
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mine != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "mine", *params.Mine, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -8574,6 +9216,18 @@ func NewListDeliveriesRequest(server string, id openapi_types.UUID, params *List
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Alert != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "alert", *params.Alert, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -8751,6 +9405,64 @@ func NewGetOperationsRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAlertingMessagesRequest constructs an http.Request for the ListAlertingMessages method
+func NewListAlertingMessagesRequest(server string, params *ListAlertingMessagesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/messages")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -8971,6 +9683,84 @@ func NewRetryParkedRequest(server string, id openapi_types.UUID) (*http.Request,
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSearchPatientsRequest constructs an http.Request for the SearchPatients method
+func NewSearchPatientsRequest(server string, params *SearchPatientsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/patients")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -10968,6 +11758,18 @@ func NewListStaffRequest(server string, params *ListStaffParams) (*http.Request,
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11642,6 +12444,150 @@ func NewRevokeTokenRequest(server string, id openapi_types.UUID) (*http.Request,
 	return req, nil
 }
 
+// NewListNoEmailRequest constructs an http.Request for the ListNoEmail method
+func NewListNoEmailRequest(server string, params *ListNoEmailParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/worklists/no-email")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListUnreadRequest constructs an http.Request for the ListUnread method
+func NewListUnreadRequest(server string, params *ListUnreadParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/worklists/unread")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Days != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "days", *params.Days, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewReportAlertsRequest calls the generic ReportAlerts builder with application/json body
 func NewReportAlertsRequest(server string, body ReportAlertsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -11975,6 +12921,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/grants/{id}/withdraw (the `WithdrawGrant` operationId).
 	WithdrawGrantWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*WithdrawGrantResponse, error)
 
+	// ListInvitationsWithResponse Runs of invitations, newest first.
+	//
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
+	ListInvitationsWithResponse(ctx context.Context, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*ListInvitationsResponse, error)
+
 	// StartInvitationsWithBodyWithResponse Send portal users without an account an e-mail with a link to choose a first password, one after the other.
 	//
 	// Needs the permission import_directory (Import the Directory).
@@ -12044,7 +12999,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListMessagesWithResponse My messages, newest first.
 	//
-	// With read_record, the messages of all staff.
+	// With read_record, the messages of all staff. A search by words looks at a thousand messages: its page may be empty and still have a next page.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
 	//
@@ -12154,6 +13109,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/operations (the `GetOperations` operationId).
 	GetOperationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOperationsResponse, error)
 
+	// ListAlertingMessagesWithResponse Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+	//
+	// Needs the permission replay_deliveries (Replay Failed Deliveries).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/messages (the `ListAlertingMessages` operationId).
+	ListAlertingMessagesWithResponse(ctx context.Context, params *ListAlertingMessagesParams, reqEditors ...RequestEditorFn) (*ListAlertingMessagesResponse, error)
+
 	// ListParkedWithResponse Parked events: events that a worker could not handle.
 	//
 	// Newest first.
@@ -12203,9 +13167,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/parked/{id}/retry (the `RetryParked` operationId).
 	RetryParkedWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryParkedResponse, error)
 
-	// SearchPortalUsersWithResponse Find portal users to send to.
+	// SearchPatientsWithResponse Find patients, with the portal users that are linked to each.
 	//
-	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
+	SearchPatientsWithResponse(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*SearchPatientsResponse, error)
+
+	// SearchPortalUsersWithResponse Find portal users.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12814,6 +13787,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/tokens/{id} (the `RevokeToken` operationId).
 	RevokeTokenWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+
+	// ListNoEmailWithResponse Active portal users without a working e-mail address.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/worklists/no-email (the `ListNoEmail` operationId).
+	ListNoEmailWithResponse(ctx context.Context, params *ListNoEmailParams, reqEditors ...RequestEditorFn) (*ListNoEmailResponse, error)
+
+	// ListUnreadWithResponse Deliveries of my messages that were not opened, the latest messages first.
+	//
+	// A page may have fewer items than its limit and still have a next page.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/worklists/unread (the `ListUnread` operationId).
+	ListUnreadWithResponse(ctx context.Context, params *ListUnreadParams, reqEditors ...RequestEditorFn) (*ListUnreadResponse, error)
 
 	// ReportAlertsWithBodyWithResponse SendGrid's signed event webhook.
 	//
@@ -13787,6 +14780,54 @@ func (r WithdrawGrantResponse) ContentType() string {
 	return ""
 }
 
+type ListInvitationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListInvitations
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListInvitationsResponse) GetJSON200() *ListInvitations {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListInvitationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListInvitationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInvitationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInvitationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListInvitationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type StartInvitationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14500,6 +15541,54 @@ func (r GetOperationsResponse) ContentType() string {
 	return ""
 }
 
+type ListAlertingMessagesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListShare
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAlertingMessagesResponse) GetJSON200() *ListShare {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAlertingMessagesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAlertingMessagesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAlertingMessagesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAlertingMessagesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAlertingMessagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListParkedResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14686,6 +15775,54 @@ func (r RetryParkedResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RetryParkedResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchPatientsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListPatient
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchPatientsResponse) GetJSON200() *ListPatient {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SearchPatientsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchPatientsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchPatientsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchPatientsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchPatientsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17199,6 +18336,102 @@ func (r RevokeTokenResponse) ContentType() string {
 	return ""
 }
 
+type ListNoEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListUnreachable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNoEmailResponse) GetJSON200() *ListUnreachable {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListNoEmailResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNoEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNoEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNoEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNoEmailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListUnreadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListUnreadDelivery
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListUnreadResponse) GetJSON200() *ListUnreadDelivery {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListUnreadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListUnreadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUnreadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUnreadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListUnreadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ReportAlertsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17639,6 +18872,21 @@ func (c *ClientWithResponses) WithdrawGrantWithResponse(ctx context.Context, id 
 	return ParseWithdrawGrantResponse(rsp)
 }
 
+// ListInvitationsWithResponse Runs of invitations, newest first.
+//
+// Needs the permission import_directory (Import the Directory).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
+func (c *ClientWithResponses) ListInvitationsWithResponse(ctx context.Context, params *ListInvitationsParams, reqEditors ...RequestEditorFn) (*ListInvitationsResponse, error) {
+	rsp, err := c.ListInvitations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInvitationsResponse(rsp)
+}
+
 // StartInvitationsWithBodyWithResponse Send portal users without an account an e-mail with a link to choose a first password, one after the other.
 //
 // Needs the permission import_directory (Import the Directory).
@@ -17750,7 +18998,7 @@ func (c *ClientWithResponses) ChangeLabelsWithResponse(ctx context.Context, body
 
 // ListMessagesWithResponse My messages, newest first.
 //
-// With read_record, the messages of all staff.
+// With read_record, the messages of all staff. A search by words looks at a thousand messages: its page may be empty and still have a next page.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
 //
@@ -17932,6 +19180,21 @@ func (c *ClientWithResponses) GetOperationsWithResponse(ctx context.Context, req
 	return ParseGetOperationsResponse(rsp)
 }
 
+// ListAlertingMessagesWithResponse Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+//
+// Needs the permission replay_deliveries (Replay Failed Deliveries).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/messages (the `ListAlertingMessages` operationId).
+func (c *ClientWithResponses) ListAlertingMessagesWithResponse(ctx context.Context, params *ListAlertingMessagesParams, reqEditors ...RequestEditorFn) (*ListAlertingMessagesResponse, error) {
+	rsp, err := c.ListAlertingMessages(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAlertingMessagesResponse(rsp)
+}
+
 // ListParkedWithResponse Parked events: events that a worker could not handle.
 //
 // Newest first.
@@ -18011,9 +19274,24 @@ func (c *ClientWithResponses) RetryParkedWithResponse(ctx context.Context, id op
 	return ParseRetryParkedResponse(rsp)
 }
 
-// SearchPortalUsersWithResponse Find portal users to send to.
+// SearchPatientsWithResponse Find patients, with the portal users that are linked to each.
 //
-// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+// Needs the permission import_directory (Import the Directory).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
+func (c *ClientWithResponses) SearchPatientsWithResponse(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*SearchPatientsResponse, error) {
+	rsp, err := c.SearchPatients(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchPatientsResponse(rsp)
+}
+
+// SearchPortalUsersWithResponse Find portal users.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19019,6 +20297,38 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, id op
 	return ParseRevokeTokenResponse(rsp)
 }
 
+// ListNoEmailWithResponse Active portal users without a working e-mail address.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/worklists/no-email (the `ListNoEmail` operationId).
+func (c *ClientWithResponses) ListNoEmailWithResponse(ctx context.Context, params *ListNoEmailParams, reqEditors ...RequestEditorFn) (*ListNoEmailResponse, error) {
+	rsp, err := c.ListNoEmail(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNoEmailResponse(rsp)
+}
+
+// ListUnreadWithResponse Deliveries of my messages that were not opened, the latest messages first.
+//
+// A page may have fewer items than its limit and still have a next page.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/worklists/unread (the `ListUnread` operationId).
+func (c *ClientWithResponses) ListUnreadWithResponse(ctx context.Context, params *ListUnreadParams, reqEditors ...RequestEditorFn) (*ListUnreadResponse, error) {
+	rsp, err := c.ListUnread(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUnreadResponse(rsp)
+}
+
 // ReportAlertsWithBodyWithResponse SendGrid's signed event webhook.
 //
 // The operation answers 204 after the reports are recorded.
@@ -19702,6 +21012,39 @@ func ParseWithdrawGrantResponse(rsp *http.Response) (*WithdrawGrantResponse, err
 	return response, nil
 }
 
+// ParseListInvitationsResponse parses an HTTP response from a ListInvitationsWithResponse call
+func ParseListInvitationsResponse(rsp *http.Response) (*ListInvitationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInvitationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListInvitations
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseStartInvitationsResponse parses an HTTP response from a StartInvitationsWithResponse call
 func ParseStartInvitationsResponse(rsp *http.Response) (*StartInvitationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -20196,6 +21539,39 @@ func ParseGetOperationsResponse(rsp *http.Response) (*GetOperationsResponse, err
 	return response, nil
 }
 
+// ParseListAlertingMessagesResponse parses an HTTP response from a ListAlertingMessagesWithResponse call
+func ParseListAlertingMessagesResponse(rsp *http.Response) (*ListAlertingMessagesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAlertingMessagesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListShare
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListParkedResponse parses an HTTP response from a ListParkedWithResponse call
 func ParseListParkedResponse(rsp *http.Response) (*ListParkedResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -20311,6 +21687,39 @@ func ParseRetryParkedResponse(rsp *http.Response) (*RetryParkedResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Event
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSearchPatientsResponse parses an HTTP response from a SearchPatientsWithResponse call
+func ParseSearchPatientsResponse(rsp *http.Response) (*SearchPatientsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchPatientsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListPatient
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -22063,6 +23472,72 @@ func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) 
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListNoEmailResponse parses an HTTP response from a ListNoEmailWithResponse call
+func ParseListNoEmailResponse(rsp *http.Response) (*ListNoEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNoEmailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListUnreachable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListUnreadResponse parses an HTTP response from a ListUnreadWithResponse call
+func ParseListUnreadResponse(rsp *http.Response) (*ListUnreadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUnreadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListUnreadDelivery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -308,6 +308,10 @@ var fields = map[string]field{
 	"Token.name":                       {example: "reporting script"},
 	"MadeToken.name":                   {example: "reporting script"},
 	"NewToken.name":                    {example: "reporting script"},
+	"UnreadDelivery.name":              {doc: "The name of the portal user."},
+	"UnreadDelivery.alert":             {doc: "The e-mail that told the portal user about the message."},
+	"Unreachable.reason":               {example: ""},
+	"Patient.name":                     {example: "Amina Diallo"},
 	"Waiting.reason":                   {doc: "Why the alerts wait.", example: "retry"},
 	"Waiting.pause_reason":             {example: ""},
 	"Waiting.paused_message_id":        {null: true},
@@ -403,6 +407,11 @@ var schemaDocs = map[string]string{
 	"Stream":               "The size of the record.",
 	"Token":                "An API token, without the token itself.",
 	"UnlinkInputBody":      "The password of the account.",
+	"UnreadDelivery":       "A delivery that its recipient has not opened.",
+	"Unreachable":          "An active portal user without a working e-mail address.",
+	"Share":                "The part that a message has in the alerts of a period.",
+	"Patient":              "A patient of the directory.",
+	"LinkedPortalUser":     "A portal user that is linked to a patient.",
 	"Waiting":              "Alerts that wait, and why.",
 }
 

@@ -13,7 +13,9 @@ var topics = []topic{
 	{"/v1/messages", "Messages", "message"},
 	{"/v1/attachments", "Messages", "document"},
 	{"/v1/bcc", "Messages", "message"},
+	{"/v1/worklists", "Messages", ""},
 	{"/v1/recipients", "Recipients", ""},
+	{"/v1/patients", "Recipients", "patient"},
 	{"/v1/portal-users", "Recipients", "portal user"},
 	{"/v1/portal", "Portal", ""},
 	{"/v1/portal/messages", "Portal", "message"},
@@ -40,7 +42,7 @@ var topics = []topic{
 // topicDocs describes the groups of operations.
 var topicDocs = map[string]string{
 	"Messages":            "Upload documents, send messages, follow, cancel and recall them.",
-	"Recipients":          "Find portal users, and count the recipients of a message before it is sent.",
+	"Recipients":          "Find portal users and patients, and count the recipients of a message before it is sent.",
 	"Portal":              "What a portal user does: sign in, read messages, download documents.",
 	"Replays":             "Send alerts again that failed, after a plan.",
 	"Operations":          "The state of the system, pauses of alerts, and events that no worker could handle.",

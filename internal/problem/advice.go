@@ -5,7 +5,7 @@ package problem
 func (k Kind) Advice() string { return advice[k.Name] }
 
 // advice maps the names of kinds to what a client does about them. A test fails for a kind without.
-var advice = map[string]string{
+var advice = map[string]string{ // #nosec G101 -- sentences
 	"bad-request":            "Send valid HTTP and JSON in UTF-8. `errors` says where the request can't be read.",
 	"cross-origin":           "Call the API from the clinic's own pages, or with an API token.",
 	"not-encrypted":          "Call the API by https.",

@@ -155,7 +155,7 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation text/folding",
-	"api":              "access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry web/static",
+	"api":              "access access/factor access/letter access/passwords access/policy access/session compose content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/emergency record/export record/query record/retention search telemetry text/folding web/static",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
