@@ -71,6 +71,8 @@ var fields = map[string]field{
 	"staff_bcc":       {example: []any{exampleOtherID}},
 	"attachment_ids":  {example: []any{exampleID}},
 
+	"Idempotency-Key": {example: "care-plans-2026-03-02"},
+
 	// When.
 	"at":           {doc: "When it happened."},
 	"time":         {doc: "When it happened."},
@@ -331,7 +333,7 @@ func exampleLinks(id string) map[string]any {
 }
 
 // schemaDocs describes schemas whose fields do not say enough together.
-var schemaDocs = map[string]string{
+var schemaDocs = map[string]string{ // #nosec G101 -- sentences
 	"AddedStaffMember":     "A staff member who was just added.",
 	"Alert":                "The e-mail that tells a portal user about a new message.",
 	"AlertingInputBody":    "Which alerts to pause or resume, and why.",

@@ -40,7 +40,7 @@ var topics = []topic{
 }
 
 // topicDocs describes the groups of operations.
-var topicDocs = map[string]string{
+var topicDocs = map[string]string{ // #nosec G101 -- sentences
 	"Messages":            "Upload documents, send messages, follow, cancel and recall them.",
 	"Recipients":          "Find portal users and patients, and count the recipients of a message before it is sent.",
 	"Portal":              "What a portal user does: sign in, read messages, download documents.",
