@@ -12,11 +12,11 @@ SLOWEST   := ./internal/systemtest/torture ./internal/access
 # Pages, the command line and whole programs: their tests spend most of the time in browsers and in
 # programs that they start. `make check` tests them without the race detector, which costs more
 # time there than it finds. Everything that they call is tested with it.
-WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|health|layout|routes|secrets)))(/|$$)
-GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
+WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|client|health|layout|routes|secrets)))(/|$$)
+GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md docs/cli.md client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto
+.PHONY: help setup postgres build man run test check compiler generated format lint bench bench-pages bench-record torture assets docs-lint screenshots sbom licences supply bench-export bench-poison bench-webhook bench-onto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ postgres:
 
 build: ## build bin/postern and the four processes
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+man: build ## write a man page for each verb of postern to bin/man
+	bin/postern man bin/man
 
 run: postgres build ## the whole system with demo data at http://127.0.0.1:8080, data in ./data
 	@exec bin/postern up --demo --data ./data
@@ -108,6 +111,9 @@ bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), at fu
 
 assets: ## update the pages' style and scripts from npm (the only target that needs Node)
 	cd assets && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
+
+docs-lint: ## check openapi.json with redocly lint, as `make check` does without Node by TestDescriptionRules
+	cd assets && npm ci --ignore-scripts --no-audit --no-fund && node_modules/.bin/redocly lint ../schemas/openapi.json
 
 screenshots: setup ## take the pictures in docs/screenshots again
 	go test ./internal/web -run TestScreenshots -count 1 -screenshots "$(CURDIR)/docs/screenshots"

@@ -31,6 +31,13 @@ for part in PDFJS_JBIG2 JBIG2 PDFJS_OPENJPEG OPENJPEG; do
 done
 cp $pdfjs/LICENSE "$static/vendor/pdfjs/LICENSE.txt"
 
+# The reference of the API, for /docs alone.
+elements=node_modules/@stoplight/elements
+cp "$elements/web-components.min.js" "$static/vendor/elements.min.js"
+cp "$elements/styles.min.css" "$static/vendor/elements.min.css"
+cp "$elements/LICENSE" "$static/vendor/elements.LICENSE.txt"
+cp "$elements/web-components.min.js.LICENSE.txt" "$static/vendor/elements.NOTICES.txt" # of what is bundled with it
+
 cp node_modules/axe-core/axe.min.js "$axe/axe.min.js"
 cp node_modules/axe-core/LICENSE "$axe/LICENSE.txt"
 cp node_modules/axe-core/LICENSE-3RD-PARTY.txt "$axe/LICENSE-3RD-PARTY.txt"

@@ -81,7 +81,7 @@ func New(cfg Config, groups ...Operations) *API {
 	}
 	a.health()
 	a.docs()
-	a.describeLimits()
+	a.describe()
 	a.chain = a.middleware()
 	return a
 }
@@ -113,7 +113,6 @@ func (a *API) Close() { a.closeOne.Do(func() { close(a.closing) }) }
 // description is the configuration of huma and the start of /openapi.json.
 func description() huma.Config {
 	c := huma.DefaultConfig("Postern", "1")
-	c.Info.Description = "Secure messages with documents, from a clinic's staff to the people who use its patient portal."
 	c.CreateHooks = nil // no $schema in answers
 	c.SchemasPath = ""
 	c.OpenAPIPath, c.DocsPath = "", "" // see docs.go

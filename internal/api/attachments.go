@@ -64,10 +64,10 @@ func (g AttachmentOperations) register(a *API) {
 	}, g.upload)
 	// Described after registration: otherwise huma would read it as JSON.
 	a.huma.OpenAPI().Paths["/v1/attachments"].Post.RequestBody = &huma.RequestBody{
-		Required: true,
+		Required: true, Description: "A form with one file.",
 		Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: &huma.Schema{
 			Type: "object", Required: []string{"file"},
-			Properties: map[string]*huma.Schema{"file": {Type: "string", Format: "binary"}},
+			Properties: map[string]*huma.Schema{"file": {Type: "string", Format: "binary", Description: "The document, with its file name."}},
 		}}},
 	}
 }

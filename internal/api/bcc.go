@@ -8,12 +8,21 @@ import (
 	"postern/internal/messages"
 )
 
+type bccInput struct {
+	Page
+	MessageFilter
+}
+
 // bcc registers the list of messages on which the client is a Staff Bcc.
 func (g MessageOperations) bcc(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
 		summary: "Messages on which I am a Staff Bcc, newest first.", actions: []policy.Action{policy.SeeBcc},
-	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
-		return g.listOf(ctx, messages.Named, in)
+	}, func(ctx context.Context, in *bccInput) (*body[List[Message]], error) {
+		query, err := in.query(messages.Named)
+		if err != nil {
+			return nil, err
+		}
+		return g.listOf(ctx, query, in.Q, in.Page)
 	})
 }

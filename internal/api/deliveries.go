@@ -34,7 +34,8 @@ func deliveryOf(d messages.Delivery) Delivery {
 type deliveriesInput struct {
 	MessagePath
 	Page
-	Alert  string `query:"alert" enum:"pending,accepted,failed,skipped,unknown" doc:"Only deliveries whose alert is in this state."`
+	Q      string `query:"q" maxLength:"200" doc:"Only deliveries to recipients whose name has words that begin with these. It looks at a few thousand deliveries."`
+	Alert  string `query:"alert" enum:"pending,accepted,failed,skipped,unknown,no_address" doc:"Only deliveries whose alert is in this state. no_address: it was skipped because the portal user has no e-mail address."`
 	Opened string `query:"opened" enum:"true,false" doc:"Only deliveries that were opened, or only those that were not."`
 }
 
@@ -52,16 +53,31 @@ func (g MessageOperations) deliveries(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		filter := messages.Filter{Alert: events.AlertState(in.Alert)}
-		if in.Opened != "" {
-			opened := in.Opened == "true"
-			filter.Opened = &opened
-		}
-		found, err := g.Messages.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
+		found, err := g.Messages.Recipients(ctx, m, in.filter(), in.Q, after, in.Limit)
 		if err != nil {
 			return nil, err
 		}
-		return answerWith(page(found, in.Limit, deliveryOf,
-			func(d messages.Delivery) string { return cursorOfNumber(d.PortalUserNo) })), nil
+		l := List[Delivery]{Items: make([]Delivery, len(found.Deliveries))}
+		for i, d := range found.Deliveries {
+			l.Items[i] = deliveryOf(d)
+		}
+		if found.Next > 0 {
+			next := cursorOfNumber(found.Next)
+			l.NextCursor = &next
+		}
+		return answerWith(l), nil
 	})
+}
+
+func (in deliveriesInput) filter() messages.Filter {
+	f := messages.Filter{Alert: events.AlertState(in.Alert)}
+	if in.Alert == "no_address" {
+		f = messages.NoAddress
+	}
+	if in.Opened != "" {
+		opened := in.Opened == "true"
+		f.Opened = &opened
+	}
+	return f
+
 }

@@ -22,7 +22,7 @@ func TestDocsListEveryOperation(t *testing.T) {
 	if err := json.Unmarshal(c.get("/openapi.json").is(http.StatusOK).body, &described); err != nil {
 		t.Fatal(err)
 	}
-	page := string(c.get("/docs").is(http.StatusOK).body)
+	page := string(c.get("/docs/plain").is(http.StatusOK).body)
 	n := 0
 	for path, methods := range described.Paths {
 		for method, op := range methods {

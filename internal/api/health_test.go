@@ -50,7 +50,7 @@ func TestTheDescriptionIsKept(t *testing.T) {
 func TestDocsListEverything(t *testing.T) {
 	s := newSystem(t)
 	c := s.anonymous(t)
-	page := string(c.get("/docs").is(http.StatusOK).body)
+	page := string(c.get("/docs/plain").is(http.StatusOK).body)
 	for _, want := range []string{"POST /v1/messages", "GET /v1/portal/messages/{id}", `id="audience-changed"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not have %s", want)

@@ -43,6 +43,9 @@ type startInvitations struct {
 	}
 }
 
+// mostInvitations is how many runs are listed. Runs are deleted some time after they have ended.
+const mostInvitations = 1000
+
 type invitationsPath struct {
 	ID uuid.UUID `path:"id"`
 }
@@ -72,6 +75,16 @@ func (g InvitationOperations) register(a *API) {
 			return nil, err
 		}
 		return g.get(ctx, id)
+	})
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/invitations", id: "list-invitations", tag: forStaff,
+		summary: "Runs of invitations, newest first.", actions: invite,
+	}, func(ctx context.Context, in *Page) (*body[List[Invitations]], error) {
+		runs, err := g.Gate.InvitationRuns(ctx, mostInvitations)
+		if err != nil {
+			return nil, err
+		}
+		return byPosition(*in, runs, invitationsOf)
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/invitations/{id}", id: "get-invitations", tag: forStaff,

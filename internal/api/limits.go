@@ -16,20 +16,8 @@ func (reason) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// describeLimits puts the limits into the description of the API, where the texts of
-// fields have their names in braces. Call it once all operations are registered.
-func (a *API) describeLimits() {
-	for _, s := range a.huma.OpenAPI().Components.Schemas.Map() {
-		describeLimitsOf(s)
-	}
-	for _, op := range a.operations() {
-		for _, p := range op.Parameters {
-			p.Description = limits.Fill(p.Description)
-			describeLimitsOf(p.Schema)
-		}
-	}
-}
-
+// describeLimitsOf puts the limits into the description of a schema, where the texts of fields
+// have their names in braces.
 func describeLimitsOf(s *huma.Schema) {
 	if s == nil {
 		return

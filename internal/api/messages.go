@@ -16,6 +16,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/messages"
 	"postern/internal/problem"
+	"postern/internal/search"
 )
 
 // maxMessage is the most bytes of a message as JSON: 100,000 characters are up to 1.2 MB if
@@ -112,6 +113,8 @@ type MessageOperations struct {
 	Composer *compose.Composer
 	Reader   *reader.Reader
 	Messages *messages.Reader
+	Search   *search.Searcher
+	Now      func() time.Time
 	// Changed returns a channel that is closed when the recorder has recorded more events.
 	Changed func() <-chan struct{}
 	Await   Await
@@ -126,7 +129,7 @@ func (g MessageOperations) register(a *API) {
 	}, g.send)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages", id: "list-messages", tag: forStaff,
-		summary: "My messages, newest first. With read_record, the messages of all staff.",
+		summary: "My messages, newest first. With read_record, the messages of all staff. A search by words looks at a thousand messages: its page may be empty and still have a next page.",
 		actions: []policy.Action{policy.SeeMessages, policy.ReadTheRecord},
 	}, g.listMessages)
 	handle(a, operation{
@@ -157,6 +160,7 @@ func (g MessageOperations) register(a *API) {
 	g.deliveries(a)
 	g.bcc(a)
 	g.stream(a)
+	g.worklists(a)
 }
 
 func (g MessageOperations) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
@@ -187,35 +191,72 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 	return ids, nil
 }
 
-func (g MessageOperations) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
-	which := messages.Sent
-	if policy.Allow(subjectOf(ctx), policy.ReadTheRecord) == nil {
-		which = messages.All
-	}
-	return g.listOf(ctx, which, in)
+// MessageFilter has the query parameters that select messages of a list.
+type MessageFilter struct {
+	Q    string `query:"q" maxLength:"200" doc:"Only messages whose subject has these words."`
+	From string `query:"from" format:"date-time" doc:"Only messages sent at or after this time."`
+	To   string `query:"to" format:"date-time" doc:"Only messages sent before this time."`
 }
 
-// listOf returns a page of one of the lists of messages.
-func (g MessageOperations) listOf(ctx context.Context, which messages.Which, in *Page) (*body[List[Message]], error) {
-	before, err := in.fromID()
+// query returns the query of a list of messages.
+func (f MessageFilter) query(which messages.Which) (messages.Query, error) {
+	q := messages.Query{Which: which}
+	for _, limit := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"query.from", f.From, &q.From}, {"query.to", f.To, &q.Until}} {
+		if limit.text == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, limit.text)
+		if err != nil {
+			return q, problem.Invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
+		}
+		*limit.to = at
+	}
+	return q, nil
+}
+
+type messagesInput struct {
+	Page
+	MessageFilter
+	Status string `query:"status" enum:"scheduled,sending,sent,cancelled,recalled" doc:"Only messages with this status."`
+	Mine   bool   `query:"mine" doc:"Only messages that I sent, also for readers of the record."`
+}
+
+func (g MessageOperations) listMessages(ctx context.Context, in *messagesInput) (*body[List[Message]], error) {
+	which := messages.Sent
+	if policy.Allow(subjectOf(ctx), policy.ReadTheRecord) == nil && !in.Mine {
+		which = messages.All
+	}
+	query, err := in.query(which)
 	if err != nil {
 		return nil, err
 	}
-	found, err := g.Messages.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
+	query.Status = in.Status
+	return g.listOf(ctx, query, in.Q, in.Page)
+}
+
+// listOf returns a page of one of the lists of messages whose subject has the words of q.
+func (g MessageOperations) listOf(ctx context.Context, query messages.Query, q string, in Page) (*body[List[Message]], error) {
+	var err error
+	if query.Before, err = in.fromID(); err != nil {
+		return nil, err
+	}
+	query.Limit = in.Limit
+	found, err := g.Search.List(ctx, subjectOf(ctx), query, q)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]uuid.UUID, len(found))
-	for i, m := range found {
-		ids[i] = m.ID
+	l := List[Message]{Items: make([]Message, len(found.Messages))}
+	for i, m := range found.Messages {
+		l.Items[i] = messageOf(m, found.Headers[m.ID])
 	}
-	headers, err := g.Reader.Headers(ctx, ids)
-	if err != nil {
-		return nil, err
+	if found.Next != uuid.Nil {
+		next := cursorOfID(found.Next)
+		l.NextCursor = &next
 	}
-	return answerWith(page(found, in.Limit,
-		func(m messages.Message) Message { return messageOf(m, headers[m.ID]) },
-		func(m messages.Message) string { return cursorOfID(m.ID) })), nil
+	return answerWith(l), nil
 }
 
 func (g MessageOperations) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {

@@ -129,8 +129,9 @@ func (g RecipientOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal-users", id: "search-portal-users", tag: forStaff,
-		summary: "Find portal users to send to.", actions: []policy.Action{policy.SendMessage},
+		summary: "Find portal users.", actions: []policy.Action{policy.SendMessage, policy.SeeDirectory},
 	}, g.searchPortalUsers)
+	g.patients(a)
 }
 
 func (g RecipientOperations) searchPortalUsers(ctx context.Context, in *searchInput) (*body[List[PortalUser]], error) {

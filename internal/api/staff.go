@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,6 +16,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/problem"
+	"postern/internal/text/folding"
 )
 
 // StaffMember is a staff member as other staff see them.
@@ -258,22 +261,22 @@ func staffProblem(err error) error {
 	return problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
 }
 
+type listStaffInput struct {
+	Page
+	Q string `query:"q" maxLength:"200" doc:"Only staff whose name or e-mail address has these words."`
+}
+
 // listStaff pages by position. There are few staff; a client that misses one added in
 // between reads the list again.
-func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]], error) {
-	skip, err := in.fromNumber()
-	if err != nil {
-		return nil, err
-	}
+func (g StaffOperations) listStaff(ctx context.Context, in *listStaffInput) (*body[List[StaffMember]], error) {
 	all, err := g.Gate.ListStaff(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rest := all[min(int(skip), len(all)):]
-	next := skip + int32(in.Limit) // #nosec G115 -- a page has at most 500
-	return answerWith(page(rest, in.Limit,
-		g.memberFor(subjectOf(ctx)),
-		func(access.Staff) string { return cursorOfNumber(next) })), nil
+	if strings.TrimSpace(in.Q) != "" {
+		all = slices.DeleteFunc(all, func(s access.Staff) bool { return !folding.Mentions(s.Name+" "+s.Email, in.Q) })
+	}
+	return byPosition(in.Page, all, g.memberFor(subjectOf(ctx)))
 }
 
 func (g StaffOperations) changePermissions(ctx context.Context, in *permissionsInput) (*body[StaffPermissions], error) {

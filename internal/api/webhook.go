@@ -40,9 +40,19 @@ func (g ReportOperations) register(a *API) {
 	}, g.report)
 	// Described after registration: otherwise huma would read and decode it.
 	a.huma.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{
-		Required: true,
+		Required: true, Description: "The events, signed in the headers X-Twilio-Email-Event-Webhook-Signature and -Timestamp.",
 		Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-			Type: "array", Items: &huma.Schema{Type: "object"}, Description: "SendGrid's events."}}},
+			Type: "array", Description: "SendGrid's events.",
+			Items: &huma.Schema{Type: "object", AdditionalProperties: true, Description: "An event, as SendGrid documents it. Other fields are ignored.",
+				Properties: map[string]*huma.Schema{
+					"sg_event_id":   {Type: "string", Description: "The id of the event. An event that comes twice counts once."},
+					"sg_message_id": {Type: "string", Description: "SendGrid's id of the e-mail."},
+					"event":         {Type: "string", Description: "What happened: delivered, bounce, dropped, deferred and others."},
+					"timestamp":     {Type: "integer", Description: "When it happened, in seconds since 1970."},
+					"email":         {Type: "string", Description: "The address of the recipient."},
+					"reason":        {Type: "string", Description: "Why it failed."},
+					"response":      {Type: "string", Description: "The answer of the recipient's mail server."},
+				}}}}},
 	}
 }
 

@@ -58,7 +58,7 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
-	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongPerson(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongDisclosures(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongEverywhere())
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongPerson(), w.wrongErasures(), w.wrongGrants(), w.wrongEmergencies(), w.wrongInvitations(), w.wrongReceipts(), w.wrongDisclosures(), w.wrongOperating(), w.wrongReplays(), w.wrongTokens(), w.wrongSessions(), w.wrongPortal(), w.wrongLists(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
 	for _, c := range requests {
@@ -249,6 +249,29 @@ func numbered(n int) []string {
 		all[i] = uuid.NewString()
 	}
 	return all
+}
+
+func (w world) wrongLists() []wrong {
+	const unread, noEmail, patients, runs, period = "GET /v1/worklists/unread", "GET /v1/worklists/no-email", "GET /v1/patients", "GET /v1/invitations", "GET /v1/operations/messages"
+	return []wrong{
+		{"days below 0", w.staff, unread, "/v1/worklists/unread?days=-1", "", false, nil, 422, "query.days"},
+		{"too many days", w.staff, unread, "/v1/worklists/unread?days=3651", "", false, nil, 422, "query.days"},
+		{"a cursor of another list", w.staff, unread, "/v1/worklists/unread?cursor=AAAAAA", "", false, nil, 422, "query.cursor"},
+		{"no permission", w.bare, unread, "", "", false, nil, 403, ""},
+		{"a cursor of another list", w.staff, noEmail, "/v1/worklists/no-email?cursor=AAAAAAAA", "", false, nil, 422, "query.cursor"},
+		{"no permission", w.bare, noEmail, "", "", false, nil, 403, ""},
+		{"a long search", w.staff, patients, "/v1/patients?q=" + strings.Repeat("x", 201), "", false, nil, 422, "query.q"},
+		{"no permission", w.bare, patients, "/v1/patients?q=a", "", false, nil, 403, ""},
+		{"limit 0", w.staff, runs, "/v1/invitations?limit=0", "", false, nil, 422, "query.limit"},
+		{"no permission", w.bare, runs, "", "", false, nil, 403, ""},
+		{"no period", w.staff, period, "", "", false, nil, 422, "query.from"},
+		{"no time", w.staff, period, "/v1/operations/messages?from=noon&to=2026-03-02T09:30:00Z", "", false, nil, 422, "query.from"},
+		{"no permission", w.bare, period, "/v1/operations/messages?from=2026-03-02T09:30:00Z&to=2026-03-02T10:30:00Z", "", false, nil, 403, ""},
+		{"no status", w.staff, "GET /v1/messages", "/v1/messages?status=lost", "", false, nil, 422, "query.status"},
+		{"no time", w.staff, "GET /v1/messages", "/v1/messages?from=noon", "", false, nil, 422, "query.from"},
+		{"no time", w.staff, "GET /v1/bcc", "/v1/bcc?to=noon", "", false, nil, 422, "query.to"},
+		{"a long search", w.staff, "GET /v1/staff", "/v1/staff?q=" + strings.Repeat("x", 201), "", false, nil, 422, "query.q"},
+	}
 }
 
 func (w world) wrongMessages() []wrong {

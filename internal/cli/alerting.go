@@ -65,7 +65,7 @@ func (env *environment) sayPauses(ctx context.Context, s *pause.Pauses) error {
 		return err
 	}
 	if env.json {
-		return env.say(map[string]any{"paused": len(pauses) > 0 && pauses[0].MessageID == nil, "pauses": pauses}, "")
+		return env.say(alertingJSON{len(pauses) > 0 && pauses[0].MessageID == nil, pauses}, "")
 	}
 	if len(pauses) == 0 {
 		return env.say(nil, "alerts go out")

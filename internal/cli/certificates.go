@@ -30,9 +30,9 @@ func (env *environment) keysCertificatesCommand() *cobra.Command {
 				return err
 			}
 			if !made {
-				return env.say(map[string]bool{"made": false}, "the certificates in %s exist already", args[0])
+				return env.say(madeJSON{false}, "the certificates in %s exist already", args[0])
 			}
-			return env.say(map[string]bool{"made": true}, "made certificates in %s for %s", args[0], strings.Join(args[1:], ", "))
+			return env.say(madeJSON{true}, "made certificates in %s for %s", args[0], strings.Join(args[1:], ", "))
 		}}
 }
 

@@ -13,13 +13,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/user"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +45,7 @@ type environment struct {
 	data    string // --data
 	json    bool   // --json
 	verbose bool
+	verb    string // the verb that runs, as "staff list"
 	in      io.Reader
 	out     io.Writer
 	errs    io.Writer
@@ -72,11 +73,9 @@ func (env *environment) run(ctx context.Context, args []string) int {
 	case errors.Is(err, errDoesNotHold):
 		return exitFailed
 	case errors.As(err, &usage):
-		fmt.Fprintf(env.errs, "postern: %v\nRun `postern help` for the verbs.\n", err)
-		return exitUsage
+		return env.sayFailure(err, exitUsage, "Run `postern help` for the verbs.\n")
 	default:
-		fmt.Fprintf(env.errs, "postern: %v\n", err)
-		return exitFailed
+		return env.sayFailure(err, exitFailed, "")
 	}
 }
 
@@ -88,8 +87,16 @@ func (env *environment) root() *cobra.Command {
 			"Every setting of the environment is also a flag, which overrides it: DATABASE_URL is --database-url.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return wrongVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			env.verb = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "postern"), " ")
+		},
 	}
 	root.PersistentFlags().StringVar(&env.data, "data", "./data", "data folder of the embedded system")
 	root.PersistentFlags().BoolVar(&env.json, "json", false, "answer in JSON")
@@ -103,13 +110,22 @@ func (env *environment) root() *cobra.Command {
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.errs)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
 		env.rebuildCommand(), env.repairCommand(), env.recoverCommand(), env.verifyCommand(), env.receiptCommand(), env.whyCommand(), env.personCommand(), env.healthCommand(),
 		env.migrateCommand(), env.keysCommand(), env.recordCommand(), env.alertingCommand(), env.parkedCommand(),
-		env.replayCommand(), env.erasureCommand(), env.emergencyCommand(),
+		env.replayCommand(), env.erasureCommand(), env.emergencyCommand(), env.manCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			asGroup(c)
+		}
+	}
+	addCompletion(root)
 	wrapArgs(root)
 	return root
 }
@@ -144,23 +160,41 @@ func wrapArgs(cmd *cobra.Command) {
 
 // group returns a command that only has verbs.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usageError{fmt.Errorf("%s has no verb %q", cmd.CommandPath(), args[0])}
-		}
-		return usageError{fmt.Errorf("%s needs a verb", cmd.CommandPath())}
-	}}
+	c := &cobra.Command{Use: use, Short: short}
 	c.AddCommand(verbs...)
+	asGroup(c)
 	return c
 }
 
-// say prints value in JSON with --json, and otherwise text.
-func (env *environment) say(value any, text string, args ...any) error {
-	if env.json {
-		return json.NewEncoder(env.out).Encode(value)
+// onlyVerbs is the annotation of a command that does nothing itself.
+const onlyVerbs = "verbs"
+
+// asGroup makes a command without a verb, or with one that it does not have, wrong use.
+func asGroup(c *cobra.Command) {
+	c.Args, c.Annotations = cobra.ArbitraryArgs, map[string]string{onlyVerbs: "true"}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return wrongVerb(cmd, args[0])
+		}
+		return usageError{fmt.Errorf("%s needs a verb", cmd.CommandPath())}
 	}
-	_, err := fmt.Fprintf(env.out, text+"\n", args...)
-	return err
+}
+
+// helpCommand shows the help of a verb. A verb that does not exist is wrong use.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{Use: "help [VERB]", Short: "Show the help of a verb",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found := cmd.Root()
+			for _, name := range args {
+				next, _, err := found.Find([]string{name})
+				if err != nil || next == found {
+					return wrongVerb(found, name)
+				}
+				found = next
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		}}
 }
 
 func (env *environment) logger() *slog.Logger {

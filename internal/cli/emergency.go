@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +54,7 @@ func (env *environment) emergencyList() *cobra.Command {
 				if env.json {
 					return env.say(out, "")
 				}
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				for _, o := range out {
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\tstaff:%s\t%s\n", o.OpenedAt.UTC().Format(time.DateTime), o.State, o.ID, o.StaffID, o.Reason)
 				}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,7 +90,7 @@ func (env *environment) erasureList() *cobra.Command {
 				if env.json {
 					return env.say(out, "")
 				}
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				for _, e := range out {
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.ID, e.Status, e.MessageID, e.RequestedBy, e.Reason)
 				}

@@ -46,8 +46,9 @@ func acting(t *testing.T) [][]string {
 }
 
 // onNothing are the verbs that act on no system of a data folder: `up`, which makes one,
-// and those that work on files, or on what the environment names.
-var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys certificates", "keys rotate", "keys verifier", "receipt verify"}
+// and those that work on files, or on what the environment names, or on nothing at all.
+var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys certificates", "keys rotate", "keys verifier", "receipt verify",
+	"help", "man", "completion bash", "completion fish", "completion powershell", "completion zsh"}
 
 // Only `postern up` makes a system. Every other verb reports that there is none and where it
 // looked, and changes nothing.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,7 +51,7 @@ func (env *environment) staffGrants() *cobra.Command {
 				if env.json {
 					return env.say(out, "")
 				}
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				for _, r := range out {
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, r.Permission, r.Name, r.RequestedBy)
 				}

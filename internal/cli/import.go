@@ -104,15 +104,13 @@ func (s *system) relayOutbox(ctx context.Context) error {
 
 func (env *environment) saySummary(s imports.Summary, dry bool) error {
 	if env.json {
-		tally := func(c imports.Changes) map[string]int {
-			return map[string]int{"added": c.New, "changed": c.Changed, "unchanged": c.Unchanged}
-		}
+		tally := func(c imports.Changes) changesJSON { return changesJSON{c.New, c.Changed, c.Unchanged} }
 		warnings := []warningJSON{}
 		for _, w := range s.Warnings {
 			warnings = append(warnings, warningJSON{w.File, w.Line, w.Field, w.Reason})
 		}
-		return env.say(map[string]any{"dry_run": dry, "patients": tally(s.Patients), "portal_users": tally(s.PortalUsers),
-			"links": tally(s.Links), "resources": tally(s.Resources), "account_addresses_changed": s.Readdressed, "warnings": warnings, "warning_count": s.WarningCount}, "")
+		return env.say(importedJSON{Readdressed: s.Readdressed, DryRun: dry, Links: tally(s.Links), Patients: tally(s.Patients), PortalUsers: tally(s.PortalUsers),
+			Resources: tally(s.Resources), WarningCount: s.WarningCount, Warnings: warnings}, "")
 	}
 	verb := "Imported"
 	switch {

@@ -21,6 +21,9 @@ import (
 const alone = "POSTERN_TEST_ALONE"
 
 func TestMain(m *testing.M) {
+	if os.Getenv("POSTERN_COMPLETES") != "" { // see TestCompletion
+		os.Exit(Run(context.Background(), os.Args[1:]))
+	}
 	if os.Getenv(alone) == "" {
 		storetest.Main(m)
 	}

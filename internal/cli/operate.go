@@ -103,7 +103,7 @@ func (env *environment) probe(ctx context.Context, url string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not ready: %s", text)
 	}
-	return env.say(map[string]string{"status": "ready"}, "ready")
+	return env.say(readyJSON{"ready"}, "ready")
 }
 
 func (env *environment) migrateCommand() *cobra.Command {
@@ -149,7 +149,7 @@ func (env *environment) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return env.say(map[string]bool{"migrated": true}, "the schema and the stream are up to date")
+			return env.say(migratedJSON{true}, "the schema and the stream are up to date")
 		}}
 	c.Flags().BoolVar(&lower, "lower-replicas", false, "lower the stream's replicas to RECORD_REPLICAS, which leaves fewer copies of the record")
 	return c
@@ -165,7 +165,7 @@ func (env *environment) keysCommand() *cobra.Command {
 			if !created {
 				return fmt.Errorf("%s already exists and was not changed: the content that it encrypted can't be read without it", args[0])
 			}
-			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe place, because no content can be read without it", args[0])
+			return env.say(fileJSON{args[0]}, "made %s: keep a copy in a safe place, because no content can be read without it", args[0])
 		}}
 	return group("keys", "Keys", create, env.keysCheckpointCommand(), env.keysCertificatesCommand(), env.keysRotateCommand(), env.keysVerifierCommand())
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -54,7 +53,7 @@ func (env *environment) sayParked(found []parked.Event) error {
 	if len(found) == 0 {
 		return env.say(nil, "nothing is parked")
 	}
-	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	w := newTable(env.out)
 	for _, e := range found {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\tevent %d\t%s\t%d tries\t%s\n", e.ID, e.State, e.Consumer, e.Seq, e.Type, e.Tries, e.Reason)
 	}
@@ -78,12 +77,7 @@ func (env *environment) parkedShow() *cobra.Command {
 					return err
 				}
 				if env.json {
-					return env.say(struct {
-						parked.Event
-						Subject string              `json:"subject"`
-						Header  map[string][]string `json:"headers"`
-						Body    string              `json:"body"`
-					}{found, stored.Subject, stored.Header, string(stored.Data)}, "")
+					return env.say(parkedEventJSON{found, stored.Subject, stored.Header, string(stored.Data)}, "")
 				}
 				if err := env.sayParked([]parked.Event{found}); err != nil {
 					return err
@@ -165,7 +159,7 @@ func (env *environment) settled(ctx context.Context, s *system, verdict string, 
 	if err := s.wait(ctx, seq); err != nil {
 		return err
 	}
-	return env.say(map[string]int{verdict: n}, "%d %s", n, verdict)
+	return env.say(settledJSON{verdict: n}, "%d %s", n, verdict)
 }
 
 func parseIDs(args []string) ([]uuid.UUID, error) {

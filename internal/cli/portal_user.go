@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +35,7 @@ func (env *environment) portalUserInvite() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return env.say(map[string]string{"token": token}, "%s", token)
+				return env.say(invitationJSON{token}, "%s", token)
 			})
 		}}
 	c.Flags().BoolVar(&all, "all-without-account", false, "invite all active portal users with an e-mail address and without an account")
@@ -53,7 +52,7 @@ func (env *environment) startInvitations(ctx context.Context, who access.Invitee
 		if err != nil {
 			return err
 		}
-		return env.say(map[string]any{"id": run, "people": r.People}, "invitations %s of %d portal users: the api process sends them. Administration › Invitations shows how far it is", run, r.People)
+		return env.say(invitationRunJSON{run, r.People}, "invitations %s of %d portal users: the api process sends them. Administration › Invitations shows how far it is", run, r.People)
 	})
 }
 
@@ -68,7 +67,7 @@ func (env *environment) portalUserConfirmAddress() *cobra.Command {
 				if err := g.ConfirmAddress(cmd.Context(), operator(), args[0], known.AddressVersion); err != nil {
 					return err
 				}
-				return env.say(map[string]string{"portal_user_id": args[0]}, "the e-mail address of %s is confirmed: links to set a password go to it", args[0])
+				return env.say(confirmedJSON{args[0]}, "the e-mail address of %s is confirmed: links to set a password go to it", args[0])
 			})
 		}}
 }
@@ -93,7 +92,7 @@ func (env *environment) portalUserPassword() *cobra.Command {
 				if sharing > 0 {
 					text += fmt.Sprintf("; other accounts with the same e-mail address: %d. At sign-in, the password selects the account", sharing)
 				}
-				return env.say(map[string]any{"portal_user_id": args[0], "sharing_address": sharing}, text, args[0])
+				return env.say(passwordSetJSON{args[0], sharing}, text, args[0])
 			})
 		}}
 	c.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
@@ -120,7 +119,7 @@ func (env *environment) portalUserList() *cobra.Command {
 					return fmt.Errorf("listing portal users: %w", err)
 				}
 				defer rows.Close()
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				// A JSON array like in other lists, but written while it is read, because it
 				// may have a million members.
 				between, opens, ends := "", "[", "]\n"

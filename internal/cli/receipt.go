@@ -60,7 +60,7 @@ func (env *environment) writeReceipt(r *receipt.Receipt, out string) error {
 	if err := os.WriteFile(out, file, 0o600); err != nil {
 		return fmt.Errorf("writing the receipt: %w", err)
 	}
-	return env.say(map[string]string{"file": out, "notice": r.Notice}, "wrote %s. %s", out, r.Notice)
+	return env.say(receiptFileJSON{out, r.Notice}, "wrote %s. %s", out, r.Notice)
 }
 
 // checkpointTimeout is how long to wait for a checkpoint that covers a delivery.

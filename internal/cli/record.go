@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return env.say(map[string]uint64{"position": reached}, "rebuilt from %d events", reached)
+					return env.say(rebuiltJSON{reached}, "rebuilt from %d events", reached)
 				}
 				compared, err := r.Check(ctx)
 				bar.finish()
@@ -51,11 +50,11 @@ func (env *environment) sayCompared(compared []rebuild.Compared) error {
 		same = same && c.Same()
 	}
 	if env.json {
-		if err := env.say(map[string]any{"same": same, "tables": compared}, ""); err != nil {
+		if err := env.say(comparedJSON{same, compared}, ""); err != nil {
 			return err
 		}
 	} else {
-		w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+		w := newTable(env.out)
 		for _, c := range compared {
 			verdict := "same"
 			if !c.Same() {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -167,7 +166,7 @@ func (env *environment) sayReplay(r replay.Replay) error {
 			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut,
 			r.LeftOutBy, append([]pause.Hold{}, r.Held...)}, "")
 	}
-	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	w := newTable(env.out)
 	line := func(name string, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	line("replay", "%s", r.ID)
 	line("status", "%s", r.Status)

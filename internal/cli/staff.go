@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -195,7 +194,7 @@ func (env *environment) staffEdit() *cobra.Command {
 }
 
 func (env *environment) staffChange(use, short string, change func(*access.Gate, context.Context, string, string, ...policy.Permission) error) *cobra.Command {
-	return &cobra.Command{Use: use + " EMAIL|ID PERMISSION…", Short: short, Long: short + "\n\n" + permissionsHelp(), Args: cobra.MinimumNArgs(2),
+	return &cobra.Command{Use: use + " EMAIL|ID PERMISSION…", Short: short, Long: short + "\n\n" + permissionsHelp(), Args: cobra.MinimumNArgs(2), ValidArgsFunction: completePermissions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			permissions, err := parsePermissions(args[1:])
 			if err != nil {
@@ -253,7 +252,7 @@ func (env *environment) staffList() *cobra.Command {
 				if env.json {
 					return env.say(out, "")
 				}
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				for _, s := range out {
 					holds := joined(s.Permissions)
 					if s.Linked {
@@ -302,7 +301,7 @@ func joined(permissions []policy.Permission) string {
 func permissionsHelp() string {
 	var b strings.Builder
 	b.WriteString("Permissions:\n")
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := newTable(&b)
 	for _, grant := range policy.Grants {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\n", grant.Permission, strings.TrimSpace(labels.Default().Fill(grant.Allows+" "+grant.Caution)))
 	}

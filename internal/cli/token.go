@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -137,7 +136,7 @@ func (env *environment) tokenList() *cobra.Command {
 				if env.json {
 					return env.say(out, "")
 				}
-				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				w := newTable(env.out)
 				for _, t := range out {
 					used := "never used"
 					if t.LastUsedAt != nil {

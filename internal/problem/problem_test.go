@@ -49,6 +49,9 @@ func TestKinds(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, k := range problem.Kinds() {
+		if k.Advice() == "" {
+			t.Errorf("%s has no advice: say in advice.go what a client does about it", k.Name)
+		}
 		if seen[k.Name] || k.Title == "" || k.Status < 400 || k.Status > 599 {
 			t.Errorf("%+v", k)
 		}

@@ -237,7 +237,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SessionOperations{Gate: gate},
 		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},
-		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
+		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Search: searcher, Now: cfg.Now, Changed: cfg.Position.Changed, Await: await},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.WordingOperations{Wordings: w.Wordings},

@@ -22,11 +22,13 @@ var embedded = map[string]struct {
 	in      bool
 	licence string
 }{
-	"axe-core":       {false, ""}, // only in tests of pages
-	"sass":           {false, ""}, // makes the style sheet
-	"govuk-frontend": {true, "internal/web/static/app.css.LICENSE.txt"},
-	"htmx.org":       {true, "internal/web/static/vendor/htmx.LICENSE.txt"},
-	"pdfjs-dist":     {true, "internal/web/static/vendor/pdfjs/LICENSE.txt"},
+	"@redocly/cli":        {false, ""}, // only for make docs-lint
+	"axe-core":            {false, ""}, // only in tests of pages
+	"sass":                {false, ""}, // makes the style sheet
+	"@stoplight/elements": {true, "internal/web/static/vendor/elements.LICENSE.txt"},
+	"govuk-frontend":      {true, "internal/web/static/app.css.LICENSE.txt"},
+	"htmx.org":            {true, "internal/web/static/vendor/htmx.LICENSE.txt"},
+	"pdfjs-dist":          {true, "internal/web/static/vendor/pdfjs/LICENSE.txt"},
 }
 
 // assetsOf returns the embedded assets, by name. It fails if package.json names a package of which

@@ -292,6 +292,7 @@ var operations = []rule{
 	{route: "GET /readyz", needs: everyone},
 	{route: "GET /metrics", needs: everyone},
 	{route: "GET /docs", needs: everyone},
+	{route: "GET /docs/plain", needs: everyone},
 	{route: "GET /docs/style.css", needs: everyone},
 	{route: "GET /problems/{name}", needs: everyone, at: "/problems/forbidden"},
 	{route: "GET /openapi.json", needs: everyone},
@@ -333,8 +334,11 @@ var operations = []rule{
 	{route: "POST /v1/attachments", needs: send, body: nothing},
 	{route: "POST /v1/recipients/preview", needs: send, body: `{"recipients":{"portal_user_ids":["ada"]}}`},
 	{route: "POST /v1/recipients/preview", needs: bulk, body: `{"recipients":{"groups":["active_patients"]}}`},
-	{route: "GET /v1/portal-users", needs: send, at: "/v1/portal-users?q=ada"},
+	{route: "GET /v1/portal-users", needs: send + " " + imports, at: "/v1/portal-users?q=ada"},
 	{route: "GET /v1/portal-users/{id}/deliveries", needs: record + " " + send, at: "/v1/portal-users/ada/deliveries"},
+	{route: "GET /v1/patients", needs: imports, at: "/v1/patients?q=ada"},
+	{route: "GET /v1/worklists/unread", needs: send},
+	{route: "GET /v1/worklists/no-email", needs: send + " " + imports},
 	{route: "POST /v1/messages", needs: send, body: `{"subject":"s","body":"b","recipients":{"portal_user_ids":["nobody-of-this-id"]}}`},
 	{route: "POST /v1/messages", needs: bulk, body: `{"subject":"s","body":"b","recipients":{"groups":["discharged_patients"]}}`},
 	{route: "POST /v1/messages", needs: send, body: `{"subject":"s","body":"b","recipients":{"portal_user_ids":["ada"]},"attachment_ids":["{upload}"]}`, owned: nobodyElse, others: "422", once: true},
@@ -348,6 +352,7 @@ var operations = []rule{
 
 	// Operating.
 	{route: "GET /v1/operations", needs: replays},
+	{route: "GET /v1/operations/messages", needs: replays, at: "/v1/operations/messages?from=2026-03-02T09:30:00Z&to=2026-03-02T10:30:00Z"},
 	{route: "GET /v1/alerting", needs: replays},
 	{route: "POST /v1/alerting/pause", needs: replays, body: why},
 	{route: "POST /v1/alerting/resume", needs: replays, body: why},
@@ -400,6 +405,7 @@ var operations = []rule{
 	{route: "DELETE /v1/staff/{id}/tokens/{token_id}", needs: manage, at: "/v1/staff/{staff}/tokens/{token}", owned: noOne}, // the token is Olga's
 	{route: "DELETE /v1/portal-users/{id}/second-factor", needs: imports, at: "/v1/portal-users/cleo/second-factor"},
 	{route: "POST /v1/invitations", needs: imports, body: `{"portal_user_ids":["cleo"]}`},
+	{route: "GET /v1/invitations", needs: imports},
 	{route: "GET /v1/invitations/{id}", needs: imports, at: "/v1/invitations/{invitations}"},
 	{route: "POST /v1/invitations/{id}/cancel", needs: imports, at: "/v1/invitations/{invitations}/cancel"},
 	{route: "DELETE /v1/portal-users/{id}/sessions", needs: imports, at: "/v1/portal-users/cleo/sessions"},
