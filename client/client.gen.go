@@ -84,6 +84,27 @@ func (e AlertState) Valid() bool {
 	}
 }
 
+// Defines values for DoubtKind.
+const (
+	DoubtKindMinorsAddress DoubtKind = "minors_address"
+	DoubtKindSameName      DoubtKind = "same_name"
+	DoubtKindSharedAddress DoubtKind = "shared_address"
+)
+
+// Valid indicates whether the value is a known member of the DoubtKind enum.
+func (e DoubtKind) Valid() bool {
+	switch e {
+	case DoubtKindMinorsAddress:
+		return true
+	case DoubtKindSameName:
+		return true
+	case DoubtKindSharedAddress:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EmergencyState.
 const (
 	EmergencyStateEnded    EmergencyState = "ended"
@@ -267,6 +288,30 @@ func (e GrantState) Valid() bool {
 	}
 }
 
+// Defines values for HandOverInputBodyBasis.
+const (
+	HandOverInputBodyBasisAuthorization HandOverInputBodyBasis = "authorization"
+	HandOverInputBodyBasisOperations    HandOverInputBodyBasis = "operations"
+	HandOverInputBodyBasisOther         HandOverInputBodyBasis = "other"
+	HandOverInputBodyBasisPatient       HandOverInputBodyBasis = "patient"
+)
+
+// Valid indicates whether the value is a known member of the HandOverInputBodyBasis enum.
+func (e HandOverInputBodyBasis) Valid() bool {
+	switch e {
+	case HandOverInputBodyBasisAuthorization:
+		return true
+	case HandOverInputBodyBasisOperations:
+		return true
+	case HandOverInputBodyBasisOther:
+		return true
+	case HandOverInputBodyBasisPatient:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InboxMessageContent.
 const (
 	InboxMessageContentErased  InboxMessageContent = "erased"
@@ -357,6 +402,24 @@ func (e LinkedPortalUserRelationship) Valid() bool {
 	case LinkedPortalUserRelationshipRepresentative:
 		return true
 	case LinkedPortalUserRelationshipSelf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LogoMediaType.
+const (
+	LogoMediaTypeImagepng    LogoMediaType = "image/png"
+	LogoMediaTypeImagesvgXml LogoMediaType = "image/svg+xml"
+)
+
+// Valid indicates whether the value is a known member of the LogoMediaType enum.
+func (e LogoMediaType) Valid() bool {
+	switch e {
+	case LogoMediaTypeImagepng:
+		return true
+	case LogoMediaTypeImagesvgXml:
 		return true
 	default:
 		return false
@@ -503,8 +566,10 @@ const (
 	NewStaffMemberPermissionsEmergencyAccess       NewStaffMemberPermissions = "emergency_access"
 	NewStaffMemberPermissionsEraseContent          NewStaffMemberPermissions = "erase_content"
 	NewStaffMemberPermissionsImportDirectory       NewStaffMemberPermissions = "import_directory"
+	NewStaffMemberPermissionsManageClinic          NewStaffMemberPermissions = "manage_clinic"
 	NewStaffMemberPermissionsManageLabels          NewStaffMemberPermissions = "manage_labels"
 	NewStaffMemberPermissionsManageStaff           NewStaffMemberPermissions = "manage_staff"
+	NewStaffMemberPermissionsPublishWordings       NewStaffMemberPermissions = "publish_wordings"
 	NewStaffMemberPermissionsReadRecord            NewStaffMemberPermissions = "read_record"
 	NewStaffMemberPermissionsReplayDeliveries      NewStaffMemberPermissions = "replay_deliveries"
 	NewStaffMemberPermissionsSendBulkPortalMessage NewStaffMemberPermissions = "send_bulk_portal_message"
@@ -520,9 +585,13 @@ func (e NewStaffMemberPermissions) Valid() bool {
 		return true
 	case NewStaffMemberPermissionsImportDirectory:
 		return true
+	case NewStaffMemberPermissionsManageClinic:
+		return true
 	case NewStaffMemberPermissionsManageLabels:
 		return true
 	case NewStaffMemberPermissionsManageStaff:
+		return true
+	case NewStaffMemberPermissionsPublishWordings:
 		return true
 	case NewStaffMemberPermissionsReadRecord:
 		return true
@@ -542,8 +611,10 @@ const (
 	NewTokenPermissionsEmergencyAccess       NewTokenPermissions = "emergency_access"
 	NewTokenPermissionsEraseContent          NewTokenPermissions = "erase_content"
 	NewTokenPermissionsImportDirectory       NewTokenPermissions = "import_directory"
+	NewTokenPermissionsManageClinic          NewTokenPermissions = "manage_clinic"
 	NewTokenPermissionsManageLabels          NewTokenPermissions = "manage_labels"
 	NewTokenPermissionsManageStaff           NewTokenPermissions = "manage_staff"
+	NewTokenPermissionsPublishWordings       NewTokenPermissions = "publish_wordings"
 	NewTokenPermissionsReadRecord            NewTokenPermissions = "read_record"
 	NewTokenPermissionsReplayDeliveries      NewTokenPermissions = "replay_deliveries"
 	NewTokenPermissionsSendBulkPortalMessage NewTokenPermissions = "send_bulk_portal_message"
@@ -559,9 +630,13 @@ func (e NewTokenPermissions) Valid() bool {
 		return true
 	case NewTokenPermissionsImportDirectory:
 		return true
+	case NewTokenPermissionsManageClinic:
+		return true
 	case NewTokenPermissionsManageLabels:
 		return true
 	case NewTokenPermissionsManageStaff:
+		return true
+	case NewTokenPermissionsPublishWordings:
 		return true
 	case NewTokenPermissionsReadRecord:
 		return true
@@ -623,8 +698,10 @@ const (
 	PermissionsPermissionsEmergencyAccess       PermissionsPermissions = "emergency_access"
 	PermissionsPermissionsEraseContent          PermissionsPermissions = "erase_content"
 	PermissionsPermissionsImportDirectory       PermissionsPermissions = "import_directory"
+	PermissionsPermissionsManageClinic          PermissionsPermissions = "manage_clinic"
 	PermissionsPermissionsManageLabels          PermissionsPermissions = "manage_labels"
 	PermissionsPermissionsManageStaff           PermissionsPermissions = "manage_staff"
+	PermissionsPermissionsPublishWordings       PermissionsPermissions = "publish_wordings"
 	PermissionsPermissionsReadRecord            PermissionsPermissions = "read_record"
 	PermissionsPermissionsReplayDeliveries      PermissionsPermissions = "replay_deliveries"
 	PermissionsPermissionsSendBulkPortalMessage PermissionsPermissions = "send_bulk_portal_message"
@@ -640,9 +717,13 @@ func (e PermissionsPermissions) Valid() bool {
 		return true
 	case PermissionsPermissionsImportDirectory:
 		return true
+	case PermissionsPermissionsManageClinic:
+		return true
 	case PermissionsPermissionsManageLabels:
 		return true
 	case PermissionsPermissionsManageStaff:
+		return true
+	case PermissionsPermissionsPublishWordings:
 		return true
 	case PermissionsPermissionsReadRecord:
 		return true
@@ -651,6 +732,33 @@ func (e PermissionsPermissions) Valid() bool {
 	case PermissionsPermissionsSendBulkPortalMessage:
 		return true
 	case PermissionsPermissionsSendPortalMessage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PersonDeliveryStatus.
+const (
+	PersonDeliveryStatusCancelled PersonDeliveryStatus = "cancelled"
+	PersonDeliveryStatusRecalled  PersonDeliveryStatus = "recalled"
+	PersonDeliveryStatusScheduled PersonDeliveryStatus = "scheduled"
+	PersonDeliveryStatusSending   PersonDeliveryStatus = "sending"
+	PersonDeliveryStatusSent      PersonDeliveryStatus = "sent"
+)
+
+// Valid indicates whether the value is a known member of the PersonDeliveryStatus enum.
+func (e PersonDeliveryStatus) Valid() bool {
+	switch e {
+	case PersonDeliveryStatusCancelled:
+		return true
+	case PersonDeliveryStatusRecalled:
+		return true
+	case PersonDeliveryStatusScheduled:
+		return true
+	case PersonDeliveryStatusSending:
+		return true
+	case PersonDeliveryStatusSent:
 		return true
 	default:
 		return false
@@ -815,8 +923,10 @@ const (
 	StaffPermissionsPermissionsEmergencyAccess       StaffPermissionsPermissions = "emergency_access"
 	StaffPermissionsPermissionsEraseContent          StaffPermissionsPermissions = "erase_content"
 	StaffPermissionsPermissionsImportDirectory       StaffPermissionsPermissions = "import_directory"
+	StaffPermissionsPermissionsManageClinic          StaffPermissionsPermissions = "manage_clinic"
 	StaffPermissionsPermissionsManageLabels          StaffPermissionsPermissions = "manage_labels"
 	StaffPermissionsPermissionsManageStaff           StaffPermissionsPermissions = "manage_staff"
+	StaffPermissionsPermissionsPublishWordings       StaffPermissionsPermissions = "publish_wordings"
 	StaffPermissionsPermissionsReadRecord            StaffPermissionsPermissions = "read_record"
 	StaffPermissionsPermissionsReplayDeliveries      StaffPermissionsPermissions = "replay_deliveries"
 	StaffPermissionsPermissionsSendBulkPortalMessage StaffPermissionsPermissions = "send_bulk_portal_message"
@@ -832,9 +942,13 @@ func (e StaffPermissionsPermissions) Valid() bool {
 		return true
 	case StaffPermissionsPermissionsImportDirectory:
 		return true
+	case StaffPermissionsPermissionsManageClinic:
+		return true
 	case StaffPermissionsPermissionsManageLabels:
 		return true
 	case StaffPermissionsPermissionsManageStaff:
+		return true
+	case StaffPermissionsPermissionsPublishWordings:
 		return true
 	case StaffPermissionsPermissionsReadRecord:
 		return true
@@ -963,6 +1077,51 @@ func (e ListDeliveriesParamsOpened) Valid() bool {
 	}
 }
 
+// Defines values for GetOperationsParamsSpan.
+const (
+	GetOperationsParamsSpanDay  GetOperationsParamsSpan = "day"
+	GetOperationsParamsSpanHour GetOperationsParamsSpan = "hour"
+	GetOperationsParamsSpanWeek GetOperationsParamsSpan = "week"
+)
+
+// Valid indicates whether the value is a known member of the GetOperationsParamsSpan enum.
+func (e GetOperationsParamsSpan) Valid() bool {
+	switch e {
+	case GetOperationsParamsSpanDay:
+		return true
+	case GetOperationsParamsSpanHour:
+		return true
+	case GetOperationsParamsSpanWeek:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDeliveriesToPortalUserParamsShow.
+const (
+	ListDeliveriesToPortalUserParamsShowAll       ListDeliveriesToPortalUserParamsShow = "all"
+	ListDeliveriesToPortalUserParamsShowNotOpened ListDeliveriesToPortalUserParamsShow = "not_opened"
+	ListDeliveriesToPortalUserParamsShowNotSent   ListDeliveriesToPortalUserParamsShow = "not_sent"
+	ListDeliveriesToPortalUserParamsShowSent      ListDeliveriesToPortalUserParamsShow = "sent"
+)
+
+// Valid indicates whether the value is a known member of the ListDeliveriesToPortalUserParamsShow enum.
+func (e ListDeliveriesToPortalUserParamsShow) Valid() bool {
+	switch e {
+	case ListDeliveriesToPortalUserParamsShowAll:
+		return true
+	case ListDeliveriesToPortalUserParamsShowNotOpened:
+		return true
+	case ListDeliveriesToPortalUserParamsShowNotSent:
+		return true
+	case ListDeliveriesToPortalUserParamsShowSent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListRecordParamsOrder.
 const (
 	ListRecordParamsOrderNewest ListRecordParamsOrder = "newest"
@@ -979,6 +1138,103 @@ func (e ListRecordParamsOrder) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Defines values for ListRecordParamsSort.
+const (
+	ListRecordParamsSortActor      ListRecordParamsSort = "actor"
+	ListRecordParamsSortMinusActor ListRecordParamsSort = "-actor"
+	ListRecordParamsSortMinusTime  ListRecordParamsSort = "-time"
+	ListRecordParamsSortMinusType  ListRecordParamsSort = "-type"
+	ListRecordParamsSortTime       ListRecordParamsSort = "time"
+	ListRecordParamsSortType       ListRecordParamsSort = "type"
+)
+
+// Valid indicates whether the value is a known member of the ListRecordParamsSort enum.
+func (e ListRecordParamsSort) Valid() bool {
+	switch e {
+	case ListRecordParamsSortActor:
+		return true
+	case ListRecordParamsSortMinusActor:
+		return true
+	case ListRecordParamsSortMinusTime:
+		return true
+	case ListRecordParamsSortMinusType:
+		return true
+	case ListRecordParamsSortTime:
+		return true
+	case ListRecordParamsSortType:
+		return true
+	default:
+		return false
+	}
+}
+
+// AccountedDisclosure One disclosure: when, to whom, what, and why.
+type AccountedDisclosure struct {
+	// Address Their address; empty if it is not known.
+	//
+	// Examples: 2 Court Street, Springfield
+	Address string `json:"address"`
+
+	// Exempt Why the accounting need not have it; empty if it must.
+	//
+	// Examples:
+	Exempt string `json:"exempt"`
+
+	// MessageId The message that it is about; null if there is none.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	MessageId *openapi_types.UUID `json:"message_id"`
+
+	// Purpose Why it was disclosed.
+	//
+	// Examples: Court order 26-1177
+	Purpose string `json:"purpose"`
+
+	// Seq The sequence of its event.
+	//
+	// Examples: 4711
+	Seq int64 `json:"seq"`
+
+	// Time When it happened.
+	Time time.Time `json:"time"`
+
+	// To The name of who received it.
+	//
+	// Examples: Attorney Jane Roe
+	To string `json:"to"`
+
+	// What A brief description of what was disclosed.
+	//
+	// Examples: The certificate and the receipt of a message
+	What string `json:"what"`
+}
+
+// Accounting The accounting of disclosures of one patient, as 45 CFR 164.528(b) wants it.
+type Accounting struct {
+	// Disclosures The newest first.
+	Disclosures *[]AccountedDisclosure `json:"disclosures"`
+
+	// From The first day, in the clinic's time zone.
+	//
+	// Examples: 2020-03-02
+	From openapi_types.Date `json:"from"`
+
+	// Name The patient's name.
+	//
+	// Examples: Amina Diallo
+	Name string `json:"name"`
+
+	// PatientId The id of the patient, from the system that the directory is imported from.
+	//
+	// Examples: amina-diallo
+	PatientId string `json:"patient_id"`
+
+	// To The last day.
+	//
+	// Examples: 2026-03-02
+	To openapi_types.Date `json:"to"`
 }
 
 // AddedStaffMember A staff member who was just added.
@@ -1119,6 +1375,49 @@ type Attachment struct {
 	Size int64 `json:"size"`
 }
 
+// Bar What happened in one part of a span.
+type Bar struct {
+	// Accepted Alerts that were settled, and are accepted now.
+	//
+	// Examples: 240
+	Accepted int64 `json:"accepted"`
+
+	// Alerted How long something took, of all to whom it happened, in seconds.
+	Alerted Wait `json:"alerted"`
+
+	// Delivered Deliveries that came to be readable.
+	//
+	// Examples: 128
+	Delivered int64 `json:"delivered"`
+
+	// Failed Alerts that were settled, and are failed now.
+	//
+	// Examples: 4
+	Failed int64 `json:"failed"`
+
+	// From The beginning.
+	From time.Time `json:"from"`
+
+	// Opened Deliveries that were opened for the first time.
+	//
+	// Examples: 97
+	Opened int64 `json:"opened"`
+
+	// Readable How long something took, of all to whom it happened, in seconds.
+	Readable Wait `json:"readable"`
+
+	// Skipped Alerts that were settled, and are skipped now.
+	//
+	// Examples: 6
+	Skipped int64 `json:"skipped"`
+
+	// To The end, which does not belong to it.
+	To time.Time `json:"to"`
+
+	// Unknown Alerts that were settled, and are unknown now.
+	Unknown int64 `json:"unknown"`
+}
+
 // Cancelled How many messages were cancelled.
 type Cancelled struct {
 	// Cancelled The number of messages that were cancelled.
@@ -1156,6 +1455,46 @@ type ChosenRecipients struct {
 	//
 	// Examples: 2
 	PortalUsers int64 `json:"portal_users"`
+}
+
+// ClinicDetails What portal users see of the clinic.
+type ClinicDetails struct {
+	// Address The postal address, in lines. 0 to 500 characters.
+	//
+	// Examples: 1 Lake Road
+	// Springfield
+	Address string `json:"address"`
+
+	// Colour The colour of the portal, as #0a5c66; empty for Postern's own. A link in it must have a contrast of 4.5 to 1.
+	//
+	// Examples: #0a5c66
+	Colour string `json:"colour"`
+
+	// Help The page of help of the portal, in the clinic's words. 0 to 10,000 characters.
+	//
+	// Examples: Ask at the desk for help with the portal.
+	Help string `json:"help"`
+
+	// Hours The opening hours, in lines. 0 to 500 characters.
+	//
+	// Examples: Monday to Friday, 8 am to 6 pm
+	Hours string `json:"hours"`
+
+	// Logo The clinic's logo.
+	Logo *Logo `json:"logo,omitempty"`
+
+	// Name The clinic's name. 0 to 100 characters.
+	//
+	// Examples: Lakeside Practice
+	Name string `json:"name"`
+
+	// Telephone As people dial it. 0 to 100 characters.
+	//
+	// Examples: +1 555 0100
+	Telephone string `json:"telephone"`
+
+	// Version The number of the event that changed the details last; 0 if none has. A change names the version that it replaces.
+	Version int64 `json:"version"`
 }
 
 // Consumer A consumer of the record, and how far it is.
@@ -1234,6 +1573,51 @@ type DiscardInputBody struct {
 	//
 	// Examples: The wrong document was attached.
 	Reason string `json:"reason"`
+}
+
+// Doubt A reason to look again before sending to a portal user who was chosen by hand.
+type Doubt struct {
+	// Kind same_name: another portal user has this name. shared_address: another has this e-mail address. minors_address: a patient under 18 whose e-mail address is that of a representative.
+	Kind DoubtKind `json:"kind"`
+
+	// Others The names of the other portal users, at most 5.
+	Others []string `json:"others"`
+
+	// PortalUserId The id of the portal user, from the system that the directory is imported from.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+}
+
+// DoubtKind same_name: another portal user has this name. shared_address: another has this e-mail address. minors_address: a patient under 18 whose e-mail address is that of a representative.
+type DoubtKind string
+
+// Download A download of a document by a portal user.
+type Download struct {
+	// AttachmentId The document.
+	//
+	// Examples: 0197aaaa-0000-7000-8000-000000000002
+	AttachmentId openapi_types.UUID `json:"attachment_id"`
+
+	// DownloadedAt When it was downloaded.
+	//
+	// Examples: 2026-01-31T18:03:40Z
+	DownloadedAt time.Time `json:"downloaded_at"`
+
+	// Name The file name, for the sender and a Staff Bcc; null for others and if the content is not kept.
+	//
+	// Examples: plan.pdf
+	Name *string `json:"name"`
+
+	// Number The number of the document in its message, from 1 on.
+	//
+	// Examples: 1
+	Number int64 `json:"number"`
+
+	// Seq The sequence of the event in the record.
+	//
+	// Examples: 1311
+	Seq int64 `json:"seq"`
 }
 
 // Emergencies How emergency access is used.
@@ -1671,6 +2055,33 @@ type GrantBecause string
 // Examples: requested
 type GrantState string
 
+// HandOverInputBody To whom the evidence goes, and why.
+type HandOverInputBody struct {
+	// Address Their address, if it is known.
+	//
+	// Examples: 2 Court Street, Springfield
+	Address *string `json:"address,omitempty"`
+
+	// Basis The ground: other is the only one that the accounting of disclosures must have.
+	Basis HandOverInputBodyBasis `json:"basis"`
+
+	// Content Include the text and the documents. Only the sender and a Staff Bcc can.
+	Content *bool `json:"content,omitempty"`
+
+	// Purpose Why it is disclosed. It is recorded word for word.
+	//
+	// Examples: Court order 26-1177
+	Purpose string `json:"purpose"`
+
+	// To The person or organization that gets it. It is recorded word for word.
+	//
+	// Examples: Attorney Jane Roe
+	To string `json:"to"`
+}
+
+// HandOverInputBodyBasis The ground: other is the only one that the accounting of disclosures must have.
+type HandOverInputBodyBasis string
+
 // Hold A pause of alerts that delays a replay.
 type Hold struct {
 	// Alerts The number of alerts of the replay that this pause delays.
@@ -1757,6 +2168,9 @@ type InboxMessage struct {
 	//
 	// Examples: Your care plan
 	Subject string `json:"subject"`
+
+	// Unread I have not opened it, or have marked it as unread.
+	Unread bool `json:"unread"`
 }
 
 // InboxMessageContent Whether the content can be read. erased: it was erased, and the record says so. missing: it was not erased but can't be found.
@@ -1865,6 +2279,11 @@ type Lag struct {
 
 // LinkedPatient A patient to whom a portal user is linked.
 type LinkedPatient struct {
+	// BirthDate A date, or empty if it is not known.
+	//
+	// Examples: 1980-02-29
+	BirthDate string `json:"birth_date"`
+
 	// Deceased Whether the patient has died.
 	Deceased bool `json:"deceased"`
 
@@ -2049,10 +2468,32 @@ type ListMessage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ListMyPatient A page of a list of MyPatient.
+type ListMyPatient struct {
+	// Items The items of this page, in the order of the list.
+	Items []MyPatient `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
 // ListPatient A page of a list of Patient.
 type ListPatient struct {
 	// Items The items of this page, in the order of the list.
 	Items []Patient `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListPersonDelivery A page of a list of PersonDelivery.
+type ListPersonDelivery struct {
+	// Items The items of this page, in the order of the list.
+	Items []PersonDelivery `json:"items"`
 
 	// NextCursor The cursor of the next page; null if there is none.
 	//
@@ -2086,6 +2527,17 @@ type ListRecordEvent struct {
 type ListReplay struct {
 	// Items The items of this page, in the order of the list.
 	Items []Replay `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListSavedWording A page of a list of SavedWording.
+type ListSavedWording struct {
+	// Items The items of this page, in the order of the list.
+	Items []SavedWording `json:"items"`
 
 	// NextCursor The cursor of the next page; null if there is none.
 	//
@@ -2158,6 +2610,24 @@ type ListUnreadDelivery struct {
 	// Examples: AZldPGsOfDqfUS1LjmpsEA
 	NextCursor *string `json:"next_cursor"`
 }
+
+// Logo The clinic's logo.
+type Logo struct {
+	// Data The picture, in base64. Scripts, links and metadata are removed.
+	//
+	// Examples: PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciPjwvc3ZnPg==
+	Data []byte `json:"data"`
+
+	// MediaType SVG or PNG.
+	//
+	// Examples: image/svg+xml
+	MediaType LogoMediaType `json:"media_type"`
+}
+
+// LogoMediaType SVG or PNG.
+//
+// Examples: image/svg+xml
+type LogoMediaType string
 
 // MadeToken A new API token, with the token itself, which is shown only once.
 type MadeToken struct {
@@ -2382,6 +2852,20 @@ type Minute struct {
 	Unknown int64 `json:"unknown"`
 }
 
+// MyPatient A patient on whose account a portal user gets messages.
+type MyPatient struct {
+	// Name Empty if the directory has none.
+	//
+	// Examples: Amina Diallo
+	Name string `json:"name"`
+
+	// No The number of the patient, for the filter of the list of messages.
+	No int32 `json:"no"`
+
+	// Own I am the patient.
+	Own bool `json:"own"`
+}
+
 // NewMessage A message to be sent.
 type NewMessage struct {
 	// AttachmentIds Uploads of the sender, at most 20.
@@ -2460,6 +2944,24 @@ type NewToken struct {
 
 // NewTokenPermissions defines model for NewToken.Permissions.
 type NewTokenPermissions string
+
+// NotSent Why a message is not in a portal user's inbox.
+type NotSent struct {
+	// Patients The ids of the patients whose links are the reason.
+	//
+	// Examples: ["pt-17"]
+	Patients []string `json:"patients"`
+
+	// Reason not_yet, cancelled or recalled; or, of a message to groups, the reason of the audience: account_inactive, deceased, link_ended, link_not_begun, in_no_group, not_in_directory and others.
+	//
+	// Examples: link_ended
+	Reason string `json:"reason"`
+
+	// Words The reason in words.
+	//
+	// Examples: the link to the patient had ended
+	Words string `json:"words"`
+}
 
 // OpenEmergencyBody What to open, and why: a message, or a patient.
 type OpenEmergencyBody struct {
@@ -2671,6 +3173,83 @@ type Permissions struct {
 // PermissionsPermissions defines model for Permissions.Permissions.
 type PermissionsPermissions string
 
+// PersonDelivery A message that was sent, or was to be sent, to one portal user, and what became of it.
+type PersonDelivery struct {
+	// Alert The e-mail that tells a portal user about a new message.
+	Alert *Alert `json:"alert,omitempty"`
+
+	// CancelledAt When it was cancelled; null if it was not.
+	//
+	// Examples: 2026-01-31T09:30:05Z
+	CancelledAt *time.Time `json:"cancelled_at"`
+
+	// DeliveredAt Since when the portal user can read it; null if it was not sent to them.
+	//
+	// Examples: 2026-01-31T09:30:01Z
+	DeliveredAt *time.Time `json:"delivered_at"`
+
+	// DeliverySeq The sequence in the record of the event that delivered it.
+	//
+	// Examples: 1207
+	DeliverySeq *int64 `json:"delivery_seq,omitempty"`
+
+	// Downloads The portal user's downloads of its documents, the oldest first: at most a hundred, the newest.
+	Downloads []Download `json:"downloads"`
+
+	// Groups The groups to which the message was sent; empty if its recipients were chosen one by one.
+	//
+	// Examples: ["active_patients"]
+	Groups []string `json:"groups"`
+
+	// MessageId The message.
+	//
+	// Examples: 0197aaaa-0000-7000-8000-000000000001
+	MessageId openapi_types.UUID `json:"message_id"`
+
+	// NotSent Why a message is not in a portal user's inbox.
+	NotSent *NotSent `json:"not_sent,omitempty"`
+
+	// OpenedAt When the portal user first opened it; null if they have not.
+	//
+	// Examples: 2026-01-31T18:02:11Z
+	OpenedAt *time.Time `json:"opened_at"`
+
+	// RecalledAt When it was recalled; null if it was not. From then on it can't be opened.
+	//
+	// Examples: 2026-02-01T08:00:00Z
+	RecalledAt *time.Time `json:"recalled_at"`
+
+	// Sender The sender's name.
+	//
+	// Examples: Wendy Writer
+	Sender string `json:"sender"`
+
+	// SenderId The staff id of the sender.
+	//
+	// Examples: 4c4a7f5e-3a1c-4ed5-9c3e-7f1c2c0b9a11
+	SenderId string `json:"sender_id"`
+
+	// SentAt When the sender sent it.
+	//
+	// Examples: 2026-01-31T09:30:00Z
+	SentAt time.Time `json:"sent_at"`
+
+	// Status The status of the message.
+	//
+	// Examples: sent
+	Status PersonDeliveryStatus `json:"status"`
+
+	// Subject The subject, for the sender, a Staff Bcc and readers of the record; null for others and if the content is not kept.
+	//
+	// Examples: Your next appointment
+	Subject *string `json:"subject"`
+}
+
+// PersonDeliveryStatus The status of the message.
+//
+// Examples: sent
+type PersonDeliveryStatus string
+
 // PlanInputBody Which alerts to repeat, and why.
 type PlanInputBody struct {
 	// Filter The alerts of a replay. A field that is left out does not limit them.
@@ -2719,6 +3298,9 @@ type Preview struct {
 	//
 	// Examples: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 	Digest string `json:"digest"`
+
+	// Doubts Portal users chosen one by one who may be other people than you mean. At most 100.
+	Doubts []Doubt `json:"doubts"`
 
 	// Excluded Portal users left out of a group, by reason: account_inactive, deceased, link_ended, link_not_begun.
 	//
@@ -3226,10 +3808,23 @@ type ReplayFilter struct {
 	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
 	MessageId *string `json:"message_id,omitempty"`
 
+	// PortalUserIds Only alerts of these portal users. They are in the frozen set, which the digest covers. The record and answers have their number alone, in portal_users.
+	//
+	// Examples: ["denis-schmitt","ingrid-berg"]
+	PortalUserIds *[]string `json:"portal_user_ids,omitempty"`
+
+	// PortalUsers The number of portal users that portal_user_ids named.
+	//
+	// Examples: 2
+	PortalUsers *int64 `json:"portal_users,omitempty"`
+
 	// Reason Only alerts with exactly this reason.
 	//
 	// Examples: 550 mailbox unavailable
 	Reason *string `json:"reason,omitempty"`
+
+	// Reasons Only alerts with one of these reasons, in place of reason.
+	Reasons *[]string `json:"reasons,omitempty"`
 
 	// State Only alerts in these states; without it, both.
 	//
@@ -3256,6 +3851,41 @@ type Replication struct {
 	//
 	// Examples: true
 	Synchronous bool `json:"synchronous"`
+}
+
+// SavedWording A text to use again: the caller's own, or the clinic's.
+type SavedWording struct {
+	// Body 1 to 100,000 characters. {recipient's name}, {clinic's name} and {clinic's telephone} are filled in for each reader of a message.
+	//
+	// Examples: Please read it before your next visit.
+	Body string `json:"body"`
+
+	// Id Its id.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	Id openapi_types.UUID `json:"id"`
+
+	// Mine I wrote it.
+	Mine bool `json:"mine"`
+
+	// Name By which it is found. 1 to 100 characters.
+	//
+	// Examples: After a visit
+	Name string `json:"name"`
+
+	// Published It is the clinic's: all staff who send can use it. Needs publish_wordings.
+	Published bool `json:"published"`
+
+	// SavedAt When it was last saved.
+	SavedAt time.Time `json:"saved_at"`
+
+	// Subject 0 to 200 characters.
+	//
+	// Examples: Your care plan
+	Subject string `json:"subject"`
+
+	// Version Counts its changes, from 1. A change and a deletion name the version that they replace.
+	Version int64 `json:"version"`
 }
 
 // Sent The message that was accepted for sending.
@@ -3327,6 +3957,11 @@ type Share struct {
 	// Examples: 2
 	Chunks int64 `json:"chunks"`
 
+	// Delivered The number of deliveries in the period.
+	//
+	// Examples: 1200
+	Delivered int64 `json:"delivered"`
+
 	// Failed The number of failed alerts of the message in total.
 	//
 	// Examples: 4
@@ -3336,6 +3971,11 @@ type Share struct {
 	//
 	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
 	MessageId openapi_types.UUID `json:"message_id"`
+
+	// Opened The number of openings in the period.
+	//
+	// Examples: 310
+	Opened int64 `json:"opened"`
 
 	// Requests The number of requests that SendGrid answered in the period.
 	//
@@ -3488,8 +4128,14 @@ type State struct {
 	// Replication The replicas of Postgres.
 	Replication Replication `json:"replication"`
 
+	// Series What happened over time, the earliest first: the last day by the hour, or what span says.
+	Series []Bar `json:"series"`
+
 	// Stream The size of the record.
 	Stream Stream `json:"stream"`
+
+	// Stuck Work that does not go on by itself, or takes too long: since when, and what to do.
+	Stuck []Stuck `json:"stuck"`
 
 	// Waiting Chunks whose alerts wait, and why.
 	Waiting []Waiting `json:"waiting"`
@@ -3509,6 +4155,37 @@ type Stream struct {
 
 	// Room How many bytes more the server takes; null where it sets no limit.
 	Room *int64 `json:"room"`
+}
+
+// Stuck Work that does not go on by itself.
+type Stuck struct {
+	// Count How many of them; 0 where they are not counted.
+	//
+	// Examples: 128
+	Count int64 `json:"count"`
+
+	// Do What to do.
+	//
+	// Examples: Read why, and retry or discard them.
+	Do string `json:"do"`
+
+	// Kind What does not go on: one of a few names, such as parked_events.
+	//
+	// Examples: parked_events
+	Kind string `json:"kind"`
+
+	// Page The path of the page on which to do it; empty for none.
+	//
+	// Examples: /operations/parked
+	Page string `json:"page"`
+
+	// Since Since when the oldest waits; null where it is not known.
+	Since *time.Time `json:"since"`
+
+	// What What it is, in words.
+	//
+	// Examples: 2 parked events
+	What string `json:"what"`
 }
 
 // Token An API token, without the token itself.
@@ -3611,6 +4288,15 @@ type UnreadDelivery struct {
 	Subject string `json:"subject"`
 }
 
+// Wait How long something took, of all to whom it happened, in seconds.
+type Wait struct {
+	// Median Half of them waited no longer; null where there are none.
+	Median *float64 `json:"median"`
+
+	// P95 95 percent of them waited no longer; null where there are none.
+	P95 *float64 `json:"p95"`
+}
+
 // Waiting Alerts that wait, and why.
 type Waiting struct {
 	// Alerts The number of alerts.
@@ -3641,6 +4327,27 @@ type Waiting struct {
 	//
 	// Examples: retry
 	Reason string `json:"reason"`
+}
+
+// WordingText What a saved wording says, and whose it is.
+type WordingText struct {
+	// Body 1 to 100,000 characters. {recipient's name}, {clinic's name} and {clinic's telephone} are filled in for each reader of a message.
+	//
+	// Examples: Please read it before your next visit.
+	Body string `json:"body"`
+
+	// Name By which it is found. 1 to 100 characters.
+	//
+	// Examples: After a visit
+	Name string `json:"name"`
+
+	// Published It is the clinic's: all staff who send can use it. Needs publish_wordings.
+	Published bool `json:"published"`
+
+	// Subject 0 to 200 characters.
+	//
+	// Examples: Your care plan
+	Subject string `json:"subject"`
 }
 
 // UploadAttachmentMultipartBody defines parameters for UploadAttachment.
@@ -3770,6 +4477,15 @@ type GetReceipt200JSONResponseBody struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
+// GetOperationsParams defines parameters for GetOperations.
+type GetOperationsParams struct {
+	// Span What series counts: the last hour by five minutes, the last day by the hour, or the last week by the day.
+	Span *GetOperationsParamsSpan `form:"span,omitempty" json:"span,omitempty"`
+}
+
+// GetOperationsParamsSpan defines parameters for GetOperations.
+type GetOperationsParamsSpan string
+
 // ListAlertingMessagesParams defines parameters for ListAlertingMessages.
 type ListAlertingMessagesParams struct {
 	// From The beginning of the period.
@@ -3809,6 +4525,24 @@ type SearchPatientsParams struct {
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// AccountForDisclosuresParams defines parameters for AccountForDisclosures.
+type AccountForDisclosuresParams struct {
+	// From The first day, as 2026-01-31. Default: six years before the last, which is the most.
+	From *string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The last day. Default: today.
+	To *string `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// AccountForDisclosuresCsvParams defines parameters for AccountForDisclosuresCsv.
+type AccountForDisclosuresCsvParams struct {
+	// From The first day, as 2026-01-31. Default: six years before the last, which is the most.
+	From *string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The last day. Default: today.
+	To *string `form:"to,omitempty" json:"to,omitempty"`
+}
+
 // SearchPortalUsersParams defines parameters for SearchPortalUsers.
 type SearchPortalUsersParams struct {
 	// Limit The most items to return.
@@ -3821,6 +4555,27 @@ type SearchPortalUsersParams struct {
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// ListDeliveriesToPortalUserParams defines parameters for ListDeliveriesToPortalUser.
+type ListDeliveriesToPortalUserParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Show sent: what was sent to them. not_opened: of that, what they have not opened. not_sent: what they did not get, of messages to groups and of those that were cancelled, recalled or not sent out yet. all: everything.
+	Show *ListDeliveriesToPortalUserParamsShow `form:"show,omitempty" json:"show,omitempty"`
+
+	// From Only messages sent at or after this time.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only messages sent before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ListDeliveriesToPortalUserParamsShow defines parameters for ListDeliveriesToPortalUser.
+type ListDeliveriesToPortalUserParamsShow string
+
 // ListInboxParams defines parameters for ListInbox.
 type ListInboxParams struct {
 	// Limit The most items to return.
@@ -3828,6 +4583,15 @@ type ListInboxParams struct {
 
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Unread Only messages that I have not opened, or have marked as unread.
+	Unread *bool `form:"unread,omitempty" json:"unread,omitempty"`
+
+	// Patient Only messages about this patient: a number of GET /v1/portal/patients.
+	Patient *int32 `form:"patient,omitempty" json:"patient,omitempty"`
+
+	// Q Only messages with these words in the subject, the sender, a patient or the name of a document.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // GetMyReceipt200JSONResponseBody defines parameters for GetMyReceipt.
@@ -3884,12 +4648,18 @@ type ListRecordParams struct {
 	// Cursor The next_cursor of the previous page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Order Which events are first. A cursor continues in the order in which it was made.
+	// Order Which events are first. A cursor continues in the order in which it was made. sort replaces it.
 	Order *ListRecordParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Sort The order: by time, by type or by actor, each with a - in front in descending order. Within a type or an actor, events are in order of time, in the same direction. Sorting by actor with type or message_id, and by type with actor, reads all events that match. A cursor continues only with the sort with which it was made.
+	Sort *ListRecordParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
 }
 
 // ListRecordParamsOrder defines parameters for ListRecord.
 type ListRecordParamsOrder string
+
+// ListRecordParamsSort defines parameters for ListRecord.
+type ListRecordParamsSort string
 
 // ExportRecordCsvParams defines parameters for ExportRecordCsv.
 type ExportRecordCsvParams struct {
@@ -4023,6 +4793,18 @@ type ListTokensParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteWordingParams defines parameters for DeleteWording.
+type DeleteWordingParams struct {
+	// Version The version that is replaced.
+	Version int64 `form:"version" json:"version"`
+}
+
+// ChangeWordingParams defines parameters for ChangeWording.
+type ChangeWordingParams struct {
+	// Version The version that is replaced.
+	Version int64 `form:"version" json:"version"`
+}
+
 // ListNoEmailParams defines parameters for ListNoEmail.
 type ListNoEmailParams struct {
 	// Limit The most items to return.
@@ -4081,6 +4863,9 @@ type ResumeAlertingJSONRequestBody = AlertingInputBody
 // UploadAttachmentMultipartRequestBody defines body for UploadAttachment for multipart/form-data ContentType.
 type UploadAttachmentMultipartRequestBody UploadAttachmentMultipartBody
 
+// ChangeClinicJSONRequestBody defines body for ChangeClinic for application/json ContentType.
+type ChangeClinicJSONRequestBody = ClinicDetails
+
 // OpenEmergencyJSONRequestBody defines body for OpenEmergency for application/json ContentType.
 type OpenEmergencyJSONRequestBody = OpenEmergencyBody
 
@@ -4098,6 +4883,9 @@ type ChangeLabelsJSONRequestBody = Labels
 
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = NewMessage
+
+// HandOverDeliveryJSONRequestBody defines body for HandOverDelivery for application/json ContentType.
+type HandOverDeliveryJSONRequestBody = HandOverInputBody
 
 // RecallMessageJSONRequestBody defines body for RecallMessage for application/json ContentType.
 type RecallMessageJSONRequestBody = RecallInputBody
@@ -4137,6 +4925,12 @@ type ChangePermissionsJSONRequestBody = Permissions
 
 // MakeTokenJSONRequestBody defines body for MakeToken for application/json ContentType.
 type MakeTokenJSONRequestBody = NewToken
+
+// AddWordingJSONRequestBody defines body for AddWording for application/json ContentType.
+type AddWordingJSONRequestBody = WordingText
+
+// ChangeWordingJSONRequestBody defines body for ChangeWording for application/json ContentType.
+type ChangeWordingJSONRequestBody = WordingText
 
 // ReportAlertsJSONRequestBody defines body for ReportAlerts for application/json ContentType.
 type ReportAlertsJSONRequestBody = ReportAlertsJSONBody
@@ -4596,6 +5390,33 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/bcc (the `ListBcc` operationId).
 	ListBcc(ctx context.Context, params *ListBccParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetClinic The clinic's name, logo, address and other details, as portal users see them.
+	//
+	// Corresponds with GET /v1/clinic (the `GetClinic` operationId).
+	GetClinic(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeClinicWithBody Replace the clinic's details.
+	//
+	// The operation returns after the change is recorded.
+	//
+	// Needs the permission manage_clinic (Manage Clinic Details).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+	ChangeClinicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeClinic Replace the clinic's details.
+	//
+	// The operation returns after the change is recorded.
+	//
+	// Needs the permission manage_clinic (Manage Clinic Details).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+	ChangeClinic(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEmergencies Emergency access, newest first: all of it for readers of the record, else your own.
 	//
 	// Needs the permission read_record (Read the Record) or emergency_access (Emergency Access).
@@ -4873,6 +5694,28 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/messages/{id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, id openapi_types.UUID, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// HandOverDeliveryWithBody The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+	//
+	// The disclosure is recorded before the answer.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+	HandOverDeliveryWithBody(ctx context.Context, id openapi_types.UUID, portalUserId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HandOverDelivery The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+	//
+	// The disclosure is recorded before the answer.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+	HandOverDelivery(ctx context.Context, id openapi_types.UUID, portalUserId string, body HandOverDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReceipt The receipt of one delivery, which `postern receipt verify` checks.
 	//
 	// Issuing it is recorded. The operation waits for the checkpoint that covers it.
@@ -4914,9 +5757,9 @@ type ClientInterface interface {
 	// Needs the permission replay_deliveries (Replay Failed Deliveries).
 	//
 	// Corresponds with GET /v1/operations (the `GetOperations` operationId).
-	GetOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOperations(ctx context.Context, params *GetOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAlertingMessages Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+	// ListAlertingMessages Messages with deliveries, openings, requests or outcomes of alerts in a period, the busiest first, at most a hundred.
 	//
 	// Needs the permission replay_deliveries (Replay Failed Deliveries).
 	//
@@ -4973,12 +5816,39 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
 	SearchPatients(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AccountForDisclosures The accounting of disclosures of one patient, at most six years.
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Corresponds with GET /v1/patients/{id}/disclosures (the `AccountForDisclosures` operationId).
+	AccountForDisclosures(ctx context.Context, id string, params *AccountForDisclosuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AccountForDisclosuresCsv The accounting of disclosures of one patient as rows for a spreadsheet (CSV, RFC 4180).
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Corresponds with GET /v1/patients/{id}/disclosures.csv (the `AccountForDisclosuresCsv` operationId).
+	AccountForDisclosuresCsv(ctx context.Context, id string, params *AccountForDisclosuresCsvParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SearchPortalUsers Find portal users.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
 	//
 	// Corresponds with GET /v1/portal-users (the `SearchPortalUsers` operationId).
 	SearchPortalUsers(ctx context.Context, params *SearchPortalUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeliveriesToPortalUser Everything sent to a portal user, newest first, without content.
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
+	//
+	// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
+	ListDeliveriesToPortalUser(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetPortalSecondFactor Remove all second factors of a portal user who has lost them, and end their sessions.
 	//
@@ -4999,6 +5869,8 @@ type ClientInterface interface {
 	EndPortalSessions(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInbox My messages, newest first.
+	//
+	// With a filter, a page may have fewer messages than its limit, or none, and a next_cursor.
 	//
 	// Corresponds with GET /v1/portal/messages (the `ListInbox` operationId).
 	ListInbox(ctx context.Context, params *ListInboxParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5023,6 +5895,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/portal/messages/{id}/receipt (the `GetMyReceipt` operationId).
 	GetMyReceipt(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MarkUnread Mark a message that I opened as unread, until I open it again.
+	//
+	// The record of the first opening stays.
+	//
+	// Corresponds with POST /v1/portal/messages/{id}/unread (the `MarkUnread` operationId).
+	MarkUnread(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListMyPatients The patients on whose account I get messages: myself, and those whom I represent.
+	//
+	// Corresponds with GET /v1/portal/patients (the `ListMyPatients` operationId).
+	ListMyPatients(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignOutPortalUser Sign out.
 	//
@@ -5083,7 +5967,7 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/recipients/preview (the `PreviewRecipients` operationId).
 	PreviewRecipients(ctx context.Context, body PreviewRecipientsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListRecord Events of the record, by time.
+	// ListRecord Events of the record, by time, type or actor.
 	//
 	// Reading them is recorded.
 	//
@@ -5119,9 +6003,9 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/record.ndjson (the `ExportRecordNdjson` operationId).
 	ExportRecordNdjson(ctx context.Context, params *ExportRecordNdjsonParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetCheckpoint The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
+	// GetCheckpoint With the permission read_record, the last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
 	//
-	// Needs the permission read_record (Read the Record).
+	// For everyone else, if the clinic allows it, a commitment to the last one before the full hour: its SHA-256, without the size of the record.
 	//
 	// Corresponds with GET /v1/record/checkpoint (the `GetCheckpoint` operationId).
 	GetCheckpoint(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5135,7 +6019,7 @@ type ClientInterface interface {
 
 	// GetCheckpointKey The keys that verify checkpoints and receipts, as text: the current key first, then earlier ones.
 	//
-	// Public.
+	// Public, unless the clinic has set otherwise.
 	//
 	// Corresponds with GET /v1/record/key (the `GetCheckpointKey` operationId).
 	GetCheckpointKey(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5497,6 +6381,56 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tokens/{id} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListWordings My saved wordings and the clinic's, by name.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Corresponds with GET /v1/wordings (the `ListWordings` operationId).
+	ListWordings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddWordingWithBody Save a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+	AddWordingWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddWording Save a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+	AddWording(ctx context.Context, body AddWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteWording Delete a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Corresponds with DELETE /v1/wordings/{id} (the `DeleteWording` operationId).
+	DeleteWording(ctx context.Context, id openapi_types.UUID, params *DeleteWordingParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeWordingWithBody Replace a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+	ChangeWordingWithBody(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeWording Replace a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+	ChangeWording(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, body ChangeWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListNoEmail Active portal users without a working e-mail address.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -5657,6 +6591,63 @@ func (c *Client) UploadAttachmentWithBody(ctx context.Context, contentType strin
 // Corresponds with GET /v1/bcc (the `ListBcc` operationId).
 func (c *Client) ListBcc(ctx context.Context, params *ListBccParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListBccRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetClinic The clinic's name, logo, address and other details, as portal users see them.
+//
+// Corresponds with GET /v1/clinic (the `GetClinic` operationId).
+func (c *Client) GetClinic(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetClinicRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeClinicWithBody Replace the clinic's details.
+//
+// The operation returns after the change is recorded.
+//
+// Needs the permission manage_clinic (Manage Clinic Details).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+func (c *Client) ChangeClinicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeClinicRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeClinic Replace the clinic's details.
+//
+// The operation returns after the change is recorded.
+//
+// Needs the permission manage_clinic (Manage Clinic Details).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+func (c *Client) ChangeClinic(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeClinicRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6274,6 +7265,48 @@ func (c *Client) ListDeliveries(ctx context.Context, id openapi_types.UUID, para
 	return c.Client.Do(req)
 }
 
+// HandOverDeliveryWithBody The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+//
+// The disclosure is recorded before the answer.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+func (c *Client) HandOverDeliveryWithBody(ctx context.Context, id openapi_types.UUID, portalUserId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHandOverDeliveryRequestWithBody(c.Server, id, portalUserId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HandOverDelivery The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+//
+// The disclosure is recorded before the answer.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+func (c *Client) HandOverDelivery(ctx context.Context, id openapi_types.UUID, portalUserId string, body HandOverDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHandOverDeliveryRequest(c.Server, id, portalUserId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetReceipt The receipt of one delivery, which `postern receipt verify` checks.
 //
 // Issuing it is recorded. The operation waits for the checkpoint that covers it.
@@ -6355,8 +7388,8 @@ func (c *Client) StreamProgress(ctx context.Context, id openapi_types.UUID, reqE
 // Needs the permission replay_deliveries (Replay Failed Deliveries).
 //
 // Corresponds with GET /v1/operations (the `GetOperations` operationId).
-func (c *Client) GetOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOperationsRequest(c.Server)
+func (c *Client) GetOperations(ctx context.Context, params *GetOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperationsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6367,7 +7400,7 @@ func (c *Client) GetOperations(ctx context.Context, reqEditors ...RequestEditorF
 	return c.Client.Do(req)
 }
 
-// ListAlertingMessages Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+// ListAlertingMessages Messages with deliveries, openings, requests or outcomes of alerts in a period, the busiest first, at most a hundred.
 //
 // Needs the permission replay_deliveries (Replay Failed Deliveries).
 //
@@ -6494,6 +7527,44 @@ func (c *Client) SearchPatients(ctx context.Context, params *SearchPatientsParam
 	return c.Client.Do(req)
 }
 
+// AccountForDisclosures The accounting of disclosures of one patient, at most six years.
+//
+// Reading it is recorded.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Corresponds with GET /v1/patients/{id}/disclosures (the `AccountForDisclosures` operationId).
+func (c *Client) AccountForDisclosures(ctx context.Context, id string, params *AccountForDisclosuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAccountForDisclosuresRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AccountForDisclosuresCsv The accounting of disclosures of one patient as rows for a spreadsheet (CSV, RFC 4180).
+//
+// Reading it is recorded.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Corresponds with GET /v1/patients/{id}/disclosures.csv (the `AccountForDisclosuresCsv` operationId).
+func (c *Client) AccountForDisclosuresCsv(ctx context.Context, id string, params *AccountForDisclosuresCsvParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAccountForDisclosuresCsvRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SearchPortalUsers Find portal users.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -6501,6 +7572,25 @@ func (c *Client) SearchPatients(ctx context.Context, params *SearchPatientsParam
 // Corresponds with GET /v1/portal-users (the `SearchPortalUsers` operationId).
 func (c *Client) SearchPortalUsers(ctx context.Context, params *SearchPortalUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSearchPortalUsersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeliveriesToPortalUser Everything sent to a portal user, newest first, without content.
+//
+// Reading it is recorded.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
+//
+// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
+func (c *Client) ListDeliveriesToPortalUser(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeliveriesToPortalUserRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6550,6 +7640,8 @@ func (c *Client) EndPortalSessions(ctx context.Context, id string, reqEditors ..
 }
 
 // ListInbox My messages, newest first.
+//
+// With a filter, a page may have fewer messages than its limit, or none, and a next_cursor.
 //
 // Corresponds with GET /v1/portal/messages (the `ListInbox` operationId).
 func (c *Client) ListInbox(ctx context.Context, params *ListInboxParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6605,6 +7697,38 @@ func (c *Client) DownloadAttachment(ctx context.Context, id openapi_types.UUID, 
 // Corresponds with GET /v1/portal/messages/{id}/receipt (the `GetMyReceipt` operationId).
 func (c *Client) GetMyReceipt(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetMyReceiptRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MarkUnread Mark a message that I opened as unread, until I open it again.
+//
+// The record of the first opening stays.
+//
+// Corresponds with POST /v1/portal/messages/{id}/unread (the `MarkUnread` operationId).
+func (c *Client) MarkUnread(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMarkUnreadRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListMyPatients The patients on whose account I get messages: myself, and those whom I represent.
+//
+// Corresponds with GET /v1/portal/patients (the `ListMyPatients` operationId).
+func (c *Client) ListMyPatients(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMyPatientsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -6764,7 +7888,7 @@ func (c *Client) PreviewRecipients(ctx context.Context, body PreviewRecipientsJS
 	return c.Client.Do(req)
 }
 
-// ListRecord Events of the record, by time.
+// ListRecord Events of the record, by time, type or actor.
 //
 // Reading them is recorded.
 //
@@ -6840,9 +7964,9 @@ func (c *Client) ExportRecordNdjson(ctx context.Context, params *ExportRecordNdj
 	return c.Client.Do(req)
 }
 
-// GetCheckpoint The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
+// GetCheckpoint With the permission read_record, the last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
 //
-// Needs the permission read_record (Read the Record).
+// For everyone else, if the clinic allows it, a commitment to the last one before the full hour: its SHA-256, without the size of the record.
 //
 // Corresponds with GET /v1/record/checkpoint (the `GetCheckpoint` operationId).
 func (c *Client) GetCheckpoint(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6876,7 +8000,7 @@ func (c *Client) GetRecordExport(ctx context.Context, id openapi_types.UUID, req
 
 // GetCheckpointKey The keys that verify checkpoints and receipts, as text: the current key first, then earlier ones.
 //
-// Public.
+// Public, unless the clinic has set otherwise.
 //
 // Corresponds with GET /v1/record/key (the `GetCheckpointKey` operationId).
 func (c *Client) GetCheckpointKey(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7678,6 +8802,116 @@ func (c *Client) RevokeToken(ctx context.Context, id openapi_types.UUID, reqEdit
 	return c.Client.Do(req)
 }
 
+// ListWordings My saved wordings and the clinic's, by name.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Corresponds with GET /v1/wordings (the `ListWordings` operationId).
+func (c *Client) ListWordings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWordingsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddWordingWithBody Save a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+func (c *Client) AddWordingWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddWordingRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddWording Save a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+func (c *Client) AddWording(ctx context.Context, body AddWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddWordingRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteWording Delete a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Corresponds with DELETE /v1/wordings/{id} (the `DeleteWording` operationId).
+func (c *Client) DeleteWording(ctx context.Context, id openapi_types.UUID, params *DeleteWordingParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteWordingRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeWordingWithBody Replace a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+func (c *Client) ChangeWordingWithBody(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeWordingRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeWording Replace a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+func (c *Client) ChangeWording(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, body ChangeWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeWordingRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListNoEmail Active portal users without a working e-mail address.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -7986,6 +9220,73 @@ func NewListBccRequest(server string, params *ListBccParams) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGetClinicRequest constructs an http.Request for the GetClinic method
+func NewGetClinicRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/clinic")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewChangeClinicRequest calls the generic ChangeClinic builder with application/json body
+func NewChangeClinicRequest(server string, body ChangeClinicJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeClinicRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewChangeClinicRequestWithBody constructs an http.Request for the ChangeClinic method, with any body, and a specified content type
+func NewChangeClinicRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/clinic")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9266,6 +10567,60 @@ func NewListDeliveriesRequest(server string, id openapi_types.UUID, params *List
 	return req, nil
 }
 
+// NewHandOverDeliveryRequest calls the generic HandOverDelivery builder with application/json body
+func NewHandOverDeliveryRequest(server string, id openapi_types.UUID, portalUserId string, body HandOverDeliveryJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewHandOverDeliveryRequestWithBody(server, id, portalUserId, "application/json", bodyReader)
+}
+
+// NewHandOverDeliveryRequestWithBody constructs an http.Request for the HandOverDelivery method, with any body, and a specified content type
+func NewHandOverDeliveryRequestWithBody(server string, id openapi_types.UUID, portalUserId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "portal_user_id", portalUserId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/messages/%s/deliveries/%s/bundle", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetReceiptRequest constructs an http.Request for the GetReceipt method
 func NewGetReceiptRequest(server string, id openapi_types.UUID, portalUserId string) (*http.Request, error) {
 	var err error
@@ -9389,7 +10744,7 @@ func NewStreamProgressRequest(server string, id openapi_types.UUID) (*http.Reque
 }
 
 // NewGetOperationsRequest constructs an http.Request for the GetOperations method
-func NewGetOperationsRequest(server string) (*http.Request, error) {
+func NewGetOperationsRequest(server string, params *GetOperationsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -9405,6 +10760,33 @@ func NewGetOperationsRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Span != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "span", *params.Span, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -9768,6 +11150,152 @@ func NewSearchPatientsRequest(server string, params *SearchPatientsParams) (*htt
 	return req, nil
 }
 
+// NewAccountForDisclosuresRequest constructs an http.Request for the AccountForDisclosures method
+func NewAccountForDisclosuresRequest(server string, id string, params *AccountForDisclosuresParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/patients/%s/disclosures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAccountForDisclosuresCsvRequest constructs an http.Request for the AccountForDisclosuresCsv method
+func NewAccountForDisclosuresCsvRequest(server string, id string, params *AccountForDisclosuresCsvParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/patients/%s/disclosures.csv", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSearchPortalUsersRequest constructs an http.Request for the SearchPortalUsers method
 func NewSearchPortalUsersRequest(server string, params *SearchPortalUsersParams) (*http.Request, error) {
 	var err error
@@ -9823,6 +11351,115 @@ func NewSearchPortalUsersRequest(server string, params *SearchPortalUsersParams)
 		if params.Q != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDeliveriesToPortalUserRequest constructs an http.Request for the ListDeliveriesToPortalUser method
+func NewListDeliveriesToPortalUserRequest(server string, id string, params *ListDeliveriesToPortalUserParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-users/%s/deliveries", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Show != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "show", *params.Show, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -9966,6 +11603,42 @@ func NewListInboxRequest(server string, params *ListInboxParams) (*http.Request,
 
 		}
 
+		if params.Unread != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "unread", *params.Unread, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Patient != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "patient", *params.Patient, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -10072,6 +11745,67 @@ func NewGetMyReceiptRequest(server string, id openapi_types.UUID) (*http.Request
 	}
 
 	operationPath := fmt.Sprintf("/v1/portal/messages/%s/receipt", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewMarkUnreadRequest constructs an http.Request for the MarkUnread method
+func NewMarkUnreadRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal/messages/%s/unread", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListMyPatientsRequest constructs an http.Request for the ListMyPatients method
+func NewListMyPatientsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal/patients")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -10516,6 +12250,18 @@ func NewListRecordRequest(server string, params *ListRecordParams) (*http.Reques
 		if params.Order != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -12444,6 +14190,200 @@ func NewRevokeTokenRequest(server string, id openapi_types.UUID) (*http.Request,
 	return req, nil
 }
 
+// NewListWordingsRequest constructs an http.Request for the ListWordings method
+func NewListWordingsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/wordings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddWordingRequest calls the generic AddWording builder with application/json body
+func NewAddWordingRequest(server string, body AddWordingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddWordingRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddWordingRequestWithBody constructs an http.Request for the AddWording method, with any body, and a specified content type
+func NewAddWordingRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/wordings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteWordingRequest constructs an http.Request for the DeleteWording method
+func NewDeleteWordingRequest(server string, id openapi_types.UUID, params *DeleteWordingParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/wordings/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewChangeWordingRequest calls the generic ChangeWording builder with application/json body
+func NewChangeWordingRequest(server string, id openapi_types.UUID, params *ChangeWordingParams, body ChangeWordingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeWordingRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewChangeWordingRequestWithBody constructs an http.Request for the ChangeWording method, with any body, and a specified content type
+func NewChangeWordingRequestWithBody(server string, id openapi_types.UUID, params *ChangeWordingParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/wordings/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListNoEmailRequest constructs an http.Request for the ListNoEmail method
 func NewListNoEmailRequest(server string, params *ListNoEmailParams) (*http.Request, error) {
 	var err error
@@ -12740,6 +14680,35 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/bcc (the `ListBcc` operationId).
 	ListBccWithResponse(ctx context.Context, params *ListBccParams, reqEditors ...RequestEditorFn) (*ListBccResponse, error)
+
+	// GetClinicWithResponse The clinic's name, logo, address and other details, as portal users see them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/clinic (the `GetClinic` operationId).
+	GetClinicWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetClinicResponse, error)
+
+	// ChangeClinicWithBodyWithResponse Replace the clinic's details.
+	//
+	// The operation returns after the change is recorded.
+	//
+	// Needs the permission manage_clinic (Manage Clinic Details).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+	ChangeClinicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeClinicResponse, error)
+
+	// ChangeClinicWithResponse Replace the clinic's details.
+	//
+	// The operation returns after the change is recorded.
+	//
+	// Needs the permission manage_clinic (Manage Clinic Details).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+	ChangeClinicWithResponse(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeClinicResponse, error)
 
 	// ListEmergenciesWithResponse Emergency access, newest first: all of it for readers of the record, else your own.
 	//
@@ -13060,6 +15029,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/messages/{id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveriesWithResponse(ctx context.Context, id openapi_types.UUID, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error)
 
+	// HandOverDeliveryWithBodyWithResponse The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+	//
+	// The disclosure is recorded before the answer.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+	HandOverDeliveryWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, portalUserId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HandOverDeliveryResponse, error)
+
+	// HandOverDeliveryWithResponse The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+	//
+	// The disclosure is recorded before the answer.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+	HandOverDeliveryWithResponse(ctx context.Context, id openapi_types.UUID, portalUserId string, body HandOverDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*HandOverDeliveryResponse, error)
+
 	// GetReceiptWithResponse The receipt of one delivery, which `postern receipt verify` checks.
 	//
 	// Issuing it is recorded. The operation waits for the checkpoint that covers it.
@@ -13107,9 +15098,9 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations (the `GetOperations` operationId).
-	GetOperationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOperationsResponse, error)
+	GetOperationsWithResponse(ctx context.Context, params *GetOperationsParams, reqEditors ...RequestEditorFn) (*GetOperationsResponse, error)
 
-	// ListAlertingMessagesWithResponse Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+	// ListAlertingMessagesWithResponse Messages with deliveries, openings, requests or outcomes of alerts in a period, the busiest first, at most a hundred.
 	//
 	// Needs the permission replay_deliveries (Replay Failed Deliveries).
 	//
@@ -13176,6 +15167,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/patients (the `SearchPatients` operationId).
 	SearchPatientsWithResponse(ctx context.Context, params *SearchPatientsParams, reqEditors ...RequestEditorFn) (*SearchPatientsResponse, error)
 
+	// AccountForDisclosuresWithResponse The accounting of disclosures of one patient, at most six years.
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/patients/{id}/disclosures (the `AccountForDisclosures` operationId).
+	AccountForDisclosuresWithResponse(ctx context.Context, id string, params *AccountForDisclosuresParams, reqEditors ...RequestEditorFn) (*AccountForDisclosuresResponse, error)
+
+	// AccountForDisclosuresCsvWithResponse The accounting of disclosures of one patient as rows for a spreadsheet (CSV, RFC 4180).
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission read_record (Read the Record).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/patients/{id}/disclosures.csv (the `AccountForDisclosuresCsv` operationId).
+	AccountForDisclosuresCsvWithResponse(ctx context.Context, id string, params *AccountForDisclosuresCsvParams, reqEditors ...RequestEditorFn) (*AccountForDisclosuresCsvResponse, error)
+
 	// SearchPortalUsersWithResponse Find portal users.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -13184,6 +15197,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/portal-users (the `SearchPortalUsers` operationId).
 	SearchPortalUsersWithResponse(ctx context.Context, params *SearchPortalUsersParams, reqEditors ...RequestEditorFn) (*SearchPortalUsersResponse, error)
+
+	// ListDeliveriesToPortalUserWithResponse Everything sent to a portal user, newest first, without content.
+	//
+	// Reading it is recorded.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
+	ListDeliveriesToPortalUserWithResponse(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*ListDeliveriesToPortalUserResponse, error)
 
 	// ResetPortalSecondFactorWithResponse Remove all second factors of a portal user who has lost them, and end their sessions.
 	//
@@ -13208,6 +15232,8 @@ type ClientWithResponsesInterface interface {
 	EndPortalSessionsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*EndPortalSessionsResponse, error)
 
 	// ListInboxWithResponse My messages, newest first.
+	//
+	// With a filter, a page may have fewer messages than its limit, or none, and a next_cursor.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13240,6 +15266,22 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/portal/messages/{id}/receipt (the `GetMyReceipt` operationId).
 	GetMyReceiptWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetMyReceiptResponse, error)
+
+	// MarkUnreadWithResponse Mark a message that I opened as unread, until I open it again.
+	//
+	// The record of the first opening stays.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/portal/messages/{id}/unread (the `MarkUnread` operationId).
+	MarkUnreadWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*MarkUnreadResponse, error)
+
+	// ListMyPatientsWithResponse The patients on whose account I get messages: myself, and those whom I represent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/portal/patients (the `ListMyPatients` operationId).
+	ListMyPatientsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMyPatientsResponse, error)
 
 	// SignOutPortalUserWithResponse Sign out.
 	//
@@ -13310,7 +15352,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/recipients/preview (the `PreviewRecipients` operationId).
 	PreviewRecipientsWithResponse(ctx context.Context, body PreviewRecipientsJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewRecipientsResponse, error)
 
-	// ListRecordWithResponse Events of the record, by time.
+	// ListRecordWithResponse Events of the record, by time, type or actor.
 	//
 	// Reading them is recorded.
 	//
@@ -13354,9 +15396,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/record.ndjson (the `ExportRecordNdjson` operationId).
 	ExportRecordNdjsonWithResponse(ctx context.Context, params *ExportRecordNdjsonParams, reqEditors ...RequestEditorFn) (*ExportRecordNdjsonResponse, error)
 
-	// GetCheckpointWithResponse The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
+	// GetCheckpointWithResponse With the permission read_record, the last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
 	//
-	// Needs the permission read_record (Read the Record).
+	// For everyone else, if the clinic allows it, a commitment to the last one before the full hour: its SHA-256, without the size of the record.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13374,7 +15416,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetCheckpointKeyWithResponse The keys that verify checkpoints and receipts, as text: the current key first, then earlier ones.
 	//
-	// Public.
+	// Public, unless the clinic has set otherwise.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13788,6 +15830,60 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/tokens/{id} (the `RevokeToken` operationId).
 	RevokeTokenWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
 
+	// ListWordingsWithResponse My saved wordings and the clinic's, by name.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/wordings (the `ListWordings` operationId).
+	ListWordingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWordingsResponse, error)
+
+	// AddWordingWithBodyWithResponse Save a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+	AddWordingWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddWordingResponse, error)
+
+	// AddWordingWithResponse Save a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+	AddWordingWithResponse(ctx context.Context, body AddWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*AddWordingResponse, error)
+
+	// DeleteWordingWithResponse Delete a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/wordings/{id} (the `DeleteWording` operationId).
+	DeleteWordingWithResponse(ctx context.Context, id openapi_types.UUID, params *DeleteWordingParams, reqEditors ...RequestEditorFn) (*DeleteWordingResponse, error)
+
+	// ChangeWordingWithBodyWithResponse Replace a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+	ChangeWordingWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeWordingResponse, error)
+
+	// ChangeWordingWithResponse Replace a wording.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+	ChangeWordingWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, body ChangeWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeWordingResponse, error)
+
 	// ListNoEmailWithResponse Active portal users without a working e-mail address.
 	//
 	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -14061,6 +16157,102 @@ func (r ListBccResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListBccResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetClinicResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClinicDetails
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetClinicResponse) GetJSON200() *ClinicDetails {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetClinicResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetClinicResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetClinicResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetClinicResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetClinicResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ChangeClinicResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClinicDetails
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeClinicResponse) GetJSON200() *ClinicDetails {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangeClinicResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeClinicResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeClinicResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeClinicResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeClinicResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15349,6 +17541,47 @@ func (r ListDeliveriesResponse) ContentType() string {
 	return ""
 }
 
+type HandOverDeliveryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r HandOverDeliveryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r HandOverDeliveryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HandOverDeliveryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HandOverDeliveryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HandOverDeliveryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetReceiptResponse200Headers the declared response headers of an HTTP 200 response for GetReceipt
 type GetReceiptResponse200Headers struct {
 	ContentType *string
@@ -15829,6 +18062,95 @@ func (r SearchPatientsResponse) ContentType() string {
 	return ""
 }
 
+type AccountForDisclosuresResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Accounting
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AccountForDisclosuresResponse) GetJSON200() *Accounting {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AccountForDisclosuresResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AccountForDisclosuresResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AccountForDisclosuresResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AccountForDisclosuresResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AccountForDisclosuresResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AccountForDisclosuresCsvResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AccountForDisclosuresCsvResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AccountForDisclosuresCsvResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AccountForDisclosuresCsvResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AccountForDisclosuresCsvResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AccountForDisclosuresCsvResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SearchPortalUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15871,6 +18193,54 @@ func (r SearchPortalUsersResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SearchPortalUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeliveriesToPortalUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListPersonDelivery
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeliveriesToPortalUserResponse) GetJSON200() *ListPersonDelivery {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeliveriesToPortalUserResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeliveriesToPortalUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeliveriesToPortalUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeliveriesToPortalUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeliveriesToPortalUserResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16145,6 +18515,95 @@ func (r GetMyReceiptResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetMyReceiptResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MarkUnreadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MarkUnreadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MarkUnreadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MarkUnreadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MarkUnreadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MarkUnreadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListMyPatientsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListMyPatient
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListMyPatientsResponse) GetJSON200() *ListMyPatient {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListMyPatientsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListMyPatientsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListMyPatientsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListMyPatientsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListMyPatientsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18336,6 +20795,191 @@ func (r RevokeTokenResponse) ContentType() string {
 	return ""
 }
 
+type ListWordingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListSavedWording
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListWordingsResponse) GetJSON200() *ListSavedWording {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListWordingsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListWordingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListWordingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListWordingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListWordingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddWordingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *SavedWording
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddWordingResponse) GetJSON201() *SavedWording {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddWordingResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddWordingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddWordingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddWordingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddWordingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteWordingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteWordingResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteWordingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteWordingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteWordingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteWordingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ChangeWordingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SavedWording
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeWordingResponse) GetJSON200() *SavedWording {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangeWordingResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeWordingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeWordingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeWordingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeWordingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListNoEmailResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18582,6 +21226,53 @@ func (c *ClientWithResponses) ListBccWithResponse(ctx context.Context, params *L
 		return nil, err
 	}
 	return ParseListBccResponse(rsp)
+}
+
+// GetClinicWithResponse The clinic's name, logo, address and other details, as portal users see them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/clinic (the `GetClinic` operationId).
+func (c *ClientWithResponses) GetClinicWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetClinicResponse, error) {
+	rsp, err := c.GetClinic(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetClinicResponse(rsp)
+}
+
+// ChangeClinicWithBodyWithResponse Replace the clinic's details.
+//
+// The operation returns after the change is recorded.
+//
+// Needs the permission manage_clinic (Manage Clinic Details).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+func (c *ClientWithResponses) ChangeClinicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeClinicResponse, error) {
+	rsp, err := c.ChangeClinicWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeClinicResponse(rsp)
+}
+
+// ChangeClinicWithResponse Replace the clinic's details.
+//
+// The operation returns after the change is recorded.
+//
+// Needs the permission manage_clinic (Manage Clinic Details).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
+func (c *ClientWithResponses) ChangeClinicWithResponse(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeClinicResponse, error) {
+	rsp, err := c.ChangeClinic(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeClinicResponse(rsp)
 }
 
 // ListEmergenciesWithResponse Emergency access, newest first: all of it for readers of the record, else your own.
@@ -19101,6 +21792,40 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, id
 	return ParseListDeliveriesResponse(rsp)
 }
 
+// HandOverDeliveryWithBodyWithResponse The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+//
+// The disclosure is recorded before the answer.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+func (c *ClientWithResponses) HandOverDeliveryWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, portalUserId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*HandOverDeliveryResponse, error) {
+	rsp, err := c.HandOverDeliveryWithBody(ctx, id, portalUserId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHandOverDeliveryResponse(rsp)
+}
+
+// HandOverDeliveryWithResponse The evidence of one delivery for a person outside the portal, as a ZIP file: certificate, receipt, key, how to check them, and the content where you may read it.
+//
+// The disclosure is recorded before the answer.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/messages/{id}/deliveries/{portal_user_id}/bundle (the `HandOverDelivery` operationId).
+func (c *ClientWithResponses) HandOverDeliveryWithResponse(ctx context.Context, id openapi_types.UUID, portalUserId string, body HandOverDeliveryJSONRequestBody, reqEditors ...RequestEditorFn) (*HandOverDeliveryResponse, error) {
+	rsp, err := c.HandOverDelivery(ctx, id, portalUserId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHandOverDeliveryResponse(rsp)
+}
+
 // GetReceiptWithResponse The receipt of one delivery, which `postern receipt verify` checks.
 //
 // Issuing it is recorded. The operation waits for the checkpoint that covers it.
@@ -19172,15 +21897,15 @@ func (c *ClientWithResponses) StreamProgressWithResponse(ctx context.Context, id
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations (the `GetOperations` operationId).
-func (c *ClientWithResponses) GetOperationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOperationsResponse, error) {
-	rsp, err := c.GetOperations(ctx, reqEditors...)
+func (c *ClientWithResponses) GetOperationsWithResponse(ctx context.Context, params *GetOperationsParams, reqEditors ...RequestEditorFn) (*GetOperationsResponse, error) {
+	rsp, err := c.GetOperations(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetOperationsResponse(rsp)
 }
 
-// ListAlertingMessagesWithResponse Messages with requests or outcomes of alerts in a period, the busiest first, at most a hundred.
+// ListAlertingMessagesWithResponse Messages with deliveries, openings, requests or outcomes of alerts in a period, the busiest first, at most a hundred.
 //
 // Needs the permission replay_deliveries (Replay Failed Deliveries).
 //
@@ -19289,6 +22014,40 @@ func (c *ClientWithResponses) SearchPatientsWithResponse(ctx context.Context, pa
 	return ParseSearchPatientsResponse(rsp)
 }
 
+// AccountForDisclosuresWithResponse The accounting of disclosures of one patient, at most six years.
+//
+// Reading it is recorded.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/patients/{id}/disclosures (the `AccountForDisclosures` operationId).
+func (c *ClientWithResponses) AccountForDisclosuresWithResponse(ctx context.Context, id string, params *AccountForDisclosuresParams, reqEditors ...RequestEditorFn) (*AccountForDisclosuresResponse, error) {
+	rsp, err := c.AccountForDisclosures(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAccountForDisclosuresResponse(rsp)
+}
+
+// AccountForDisclosuresCsvWithResponse The accounting of disclosures of one patient as rows for a spreadsheet (CSV, RFC 4180).
+//
+// Reading it is recorded.
+//
+// Needs the permission read_record (Read the Record).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/patients/{id}/disclosures.csv (the `AccountForDisclosuresCsv` operationId).
+func (c *ClientWithResponses) AccountForDisclosuresCsvWithResponse(ctx context.Context, id string, params *AccountForDisclosuresCsvParams, reqEditors ...RequestEditorFn) (*AccountForDisclosuresCsvResponse, error) {
+	rsp, err := c.AccountForDisclosuresCsv(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAccountForDisclosuresCsvResponse(rsp)
+}
+
 // SearchPortalUsersWithResponse Find portal users.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -19302,6 +22061,23 @@ func (c *ClientWithResponses) SearchPortalUsersWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseSearchPortalUsersResponse(rsp)
+}
+
+// ListDeliveriesToPortalUserWithResponse Everything sent to a portal user, newest first, without content.
+//
+// Reading it is recorded.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or read_record (Read the Record).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
+func (c *ClientWithResponses) ListDeliveriesToPortalUserWithResponse(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*ListDeliveriesToPortalUserResponse, error) {
+	rsp, err := c.ListDeliveriesToPortalUser(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeliveriesToPortalUserResponse(rsp)
 }
 
 // ResetPortalSecondFactorWithResponse Remove all second factors of a portal user who has lost them, and end their sessions.
@@ -19339,6 +22115,8 @@ func (c *ClientWithResponses) EndPortalSessionsWithResponse(ctx context.Context,
 }
 
 // ListInboxWithResponse My messages, newest first.
+//
+// With a filter, a page may have fewer messages than its limit, or none, and a next_cursor.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19394,6 +22172,34 @@ func (c *ClientWithResponses) GetMyReceiptWithResponse(ctx context.Context, id o
 		return nil, err
 	}
 	return ParseGetMyReceiptResponse(rsp)
+}
+
+// MarkUnreadWithResponse Mark a message that I opened as unread, until I open it again.
+//
+// The record of the first opening stays.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/portal/messages/{id}/unread (the `MarkUnread` operationId).
+func (c *ClientWithResponses) MarkUnreadWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*MarkUnreadResponse, error) {
+	rsp, err := c.MarkUnread(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMarkUnreadResponse(rsp)
+}
+
+// ListMyPatientsWithResponse The patients on whose account I get messages: myself, and those whom I represent.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/portal/patients (the `ListMyPatients` operationId).
+func (c *ClientWithResponses) ListMyPatientsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMyPatientsResponse, error) {
+	rsp, err := c.ListMyPatients(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListMyPatientsResponse(rsp)
 }
 
 // SignOutPortalUserWithResponse Sign out.
@@ -19519,7 +22325,7 @@ func (c *ClientWithResponses) PreviewRecipientsWithResponse(ctx context.Context,
 	return ParsePreviewRecipientsResponse(rsp)
 }
 
-// ListRecordWithResponse Events of the record, by time.
+// ListRecordWithResponse Events of the record, by time, type or actor.
 //
 // Reading them is recorded.
 //
@@ -19587,9 +22393,9 @@ func (c *ClientWithResponses) ExportRecordNdjsonWithResponse(ctx context.Context
 	return ParseExportRecordNdjsonResponse(rsp)
 }
 
-// GetCheckpointWithResponse The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
+// GetCheckpointWithResponse With the permission read_record, the last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).
 //
-// Needs the permission read_record (Read the Record).
+// For everyone else, if the clinic allows it, a commitment to the last one before the full hour: its SHA-256, without the size of the record.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19619,7 +22425,7 @@ func (c *ClientWithResponses) GetRecordExportWithResponse(ctx context.Context, i
 
 // GetCheckpointKeyWithResponse The keys that verify checkpoints and receipts, as text: the current key first, then earlier ones.
 //
-// Public.
+// Public, unless the clinic has set otherwise.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20297,6 +23103,96 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, id op
 	return ParseRevokeTokenResponse(rsp)
 }
 
+// ListWordingsWithResponse My saved wordings and the clinic's, by name.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/wordings (the `ListWordings` operationId).
+func (c *ClientWithResponses) ListWordingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWordingsResponse, error) {
+	rsp, err := c.ListWordings(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListWordingsResponse(rsp)
+}
+
+// AddWordingWithBodyWithResponse Save a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+func (c *ClientWithResponses) AddWordingWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddWordingResponse, error) {
+	rsp, err := c.AddWordingWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddWordingResponse(rsp)
+}
+
+// AddWordingWithResponse Save a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/wordings (the `AddWording` operationId).
+func (c *ClientWithResponses) AddWordingWithResponse(ctx context.Context, body AddWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*AddWordingResponse, error) {
+	rsp, err := c.AddWording(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddWordingResponse(rsp)
+}
+
+// DeleteWordingWithResponse Delete a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/wordings/{id} (the `DeleteWording` operationId).
+func (c *ClientWithResponses) DeleteWordingWithResponse(ctx context.Context, id openapi_types.UUID, params *DeleteWordingParams, reqEditors ...RequestEditorFn) (*DeleteWordingResponse, error) {
+	rsp, err := c.DeleteWording(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteWordingResponse(rsp)
+}
+
+// ChangeWordingWithBodyWithResponse Replace a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+func (c *ClientWithResponses) ChangeWordingWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeWordingResponse, error) {
+	rsp, err := c.ChangeWordingWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeWordingResponse(rsp)
+}
+
+// ChangeWordingWithResponse Replace a wording.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/wordings/{id} (the `ChangeWording` operationId).
+func (c *ClientWithResponses) ChangeWordingWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeWordingParams, body ChangeWordingJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeWordingResponse, error) {
+	rsp, err := c.ChangeWording(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeWordingResponse(rsp)
+}
+
 // ListNoEmailWithResponse Active portal users without a working e-mail address.
 //
 // Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message) or import_directory (Import the Directory).
@@ -20507,6 +23403,72 @@ func ParseListBccResponse(rsp *http.Response) (*ListBccResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ListMessage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetClinicResponse parses an HTTP response from a GetClinicWithResponse call
+func ParseGetClinicResponse(rsp *http.Response) (*GetClinicResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetClinicResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClinicDetails
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeClinicResponse parses an HTTP response from a ChangeClinicWithResponse call
+func ParseChangeClinicResponse(rsp *http.Response) (*ChangeClinicResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeClinicResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClinicDetails
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -21401,6 +24363,32 @@ func ParseListDeliveriesResponse(rsp *http.Response) (*ListDeliveriesResponse, e
 	return response, nil
 }
 
+// ParseHandOverDeliveryResponse parses an HTTP response from a HandOverDeliveryWithResponse call
+func ParseHandOverDeliveryResponse(rsp *http.Response) (*HandOverDeliveryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HandOverDeliveryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetReceiptResponse parses an HTTP response from a GetReceiptWithResponse call
 func ParseGetReceiptResponse(rsp *http.Response) (*GetReceiptResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21737,6 +24725,65 @@ func ParseSearchPatientsResponse(rsp *http.Response) (*SearchPatientsResponse, e
 	return response, nil
 }
 
+// ParseAccountForDisclosuresResponse parses an HTTP response from a AccountForDisclosuresWithResponse call
+func ParseAccountForDisclosuresResponse(rsp *http.Response) (*AccountForDisclosuresResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AccountForDisclosuresResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Accounting
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAccountForDisclosuresCsvResponse parses an HTTP response from a AccountForDisclosuresCsvWithResponse call
+func ParseAccountForDisclosuresCsvResponse(rsp *http.Response) (*AccountForDisclosuresCsvResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AccountForDisclosuresCsvResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseSearchPortalUsersResponse parses an HTTP response from a SearchPortalUsersWithResponse call
 func ParseSearchPortalUsersResponse(rsp *http.Response) (*SearchPortalUsersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21753,6 +24800,39 @@ func ParseSearchPortalUsersResponse(rsp *http.Response) (*SearchPortalUsersRespo
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ListPortalUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeliveriesToPortalUserResponse parses an HTTP response from a ListDeliveriesToPortalUserWithResponse call
+func ParseListDeliveriesToPortalUserResponse(rsp *http.Response) (*ListDeliveriesToPortalUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeliveriesToPortalUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListPersonDelivery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -21961,6 +25041,68 @@ func ParseGetMyReceiptResponse(rsp *http.Response) (*GetMyReceiptResponse, error
 			headers.ContentType = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseMarkUnreadResponse parses an HTTP response from a MarkUnreadWithResponse call
+func ParseMarkUnreadResponse(rsp *http.Response) (*MarkUnreadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MarkUnreadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListMyPatientsResponse parses an HTTP response from a ListMyPatientsWithResponse call
+func ParseListMyPatientsResponse(rsp *http.Response) (*ListMyPatientsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListMyPatientsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListMyPatient
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
 	}
 
 	return response, nil
@@ -23472,6 +26614,134 @@ func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) 
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListWordingsResponse parses an HTTP response from a ListWordingsWithResponse call
+func ParseListWordingsResponse(rsp *http.Response) (*ListWordingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListWordingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListSavedWording
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddWordingResponse parses an HTTP response from a AddWordingWithResponse call
+func ParseAddWordingResponse(rsp *http.Response) (*AddWordingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddWordingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest SavedWording
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteWordingResponse parses an HTTP response from a DeleteWordingWithResponse call
+func ParseDeleteWordingResponse(rsp *http.Response) (*DeleteWordingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteWordingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeWordingResponse parses an HTTP response from a ChangeWordingWithResponse call
+func ParseChangeWordingResponse(rsp *http.Response) (*ChangeWordingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeWordingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SavedWording
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

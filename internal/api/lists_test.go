@@ -46,6 +46,9 @@ func (w world) lists(t *testing.T) map[string]*client {
 			if strings.HasPrefix(path, "/v1/staff/") {
 				id = w.bare.id
 			}
+			if strings.HasPrefix(path, "/v1/portal-users/") {
+				id = w.pat.id
+			}
 			found[strings.ReplaceAll(path, "{id}", id)] = who
 		}
 	}
@@ -105,7 +108,7 @@ func TestNoCursorBreaksAList(t *testing.T) {
 		}
 		for _, cursor := range perhaps {
 			ask(who, path, "cursor", cursor, 0)
-			if strings.HasSuffix(path, "/deliveries") {
+			if strings.HasPrefix(path, "/v1/messages/") {
 				for _, filter := range []string{"?alert=failed", "?opened=true", "?alert=pending&opened=false"} {
 					ask(who, path+filter, "cursor", cursor, 0)
 				}

@@ -97,10 +97,12 @@
 //	sign_ins.failed        1        more sign-ins from one source were refused within a minute than have events of their own            api                 -              -
 //	actions.refused        1        a person was refused many actions within a minute                                                   api                 -              -
 //	label.changed          1        the clinic changes a label                                                                          api                 -              labels
+//	clinic.changed         1        the clinic changes what the portal shows of it                                                      api                 -              clinic
 //	directory.imported     1        an import changed the directory                                                                     api, recorder       -              -
 //	record.read            2        the record is read, or people are found by name to read of them, before the reader gets the answer  api                 -              -
 //	record.exported        1        an export of the record is complete                                                                 api                 -              -
 //	receipt.issued         1        a receipt for a delivery is issued                                                                  api                 -              -
+//	delivery.disclosed     1        the evidence of a delivery is about to be handed to a person outside the portal                     api                 -              -
 package events
 
 //go:generate go test -run TestTheTableIsTheRegistry -update .

@@ -31,6 +31,9 @@ var advice = map[string]string{ // #nosec G101 -- sentences
 
 	"audience-changed":     "Show `preview` to the sender. Send again with its digest if they agree.",
 	"too-late":             "Read the object: it is no longer in a state that allows this.",
+	"clinic-changed":       "Read the details again, and send the change with their `version`.",
+	"wording-changed":      "Read the wordings again, and send the change with the `version` of this one.",
+	"too-many-wordings":    "Delete a wording that is no longer used.",
 	"last-administrator":   "Give another staff member the permission to manage staff first.",
 	"own-account":          "Ask another administrator.",
 	"staff-exists":         "Use another e-mail address, or change the account that has this one.",
