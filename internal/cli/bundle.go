@@ -89,5 +89,5 @@ func (env *environment) handOver(ctx context.Context, s *system, q bundle.Reques
 	if err := os.WriteFile(out, made.Data, 0o600); err != nil {
 		return fmt.Errorf("writing the bundle: %w", err)
 	}
-	return env.say(map[string]any{"file": out, "digest": made.Digest, "seq": made.Seq}, "wrote %s (%s). The disclosure is event %d of the record.", out, made.Digest, made.Seq)
+	return env.say(bundleJSON{out, made.Digest, made.Seq}, "wrote %s (%s). The disclosure is event %d of the record.", out, made.Digest, made.Seq)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,16 +66,16 @@ func (env *environment) account(ctx context.Context, s *system, patient, from, t
 		if err := errors.Join(found.WriteCSV(f), f.Close()); err != nil {
 			return err
 		}
-		return env.say(map[string]any{"file": out, "rows": len(found.Rows)}, "wrote %s: %d rows", out, len(found.Rows))
+		return env.say(accountingFileJSON{out, len(found.Rows)}, "wrote %s: %d rows", out, len(found.Rows))
 	}
 	rows := make([]accountedJSON, len(found.Rows))
 	for i, r := range found.Rows {
 		rows[i] = accountedJSON{r.Seq, r.Time.UTC(), r.To, r.Address, r.What, r.Purpose, r.Exempt}
 	}
 	if env.json {
-		return env.say(map[string]any{"patient_id": found.PatientID, "from": period.First.Format(time.DateOnly), "to": period.Last.Format(time.DateOnly), "disclosures": rows}, "")
+		return env.say(accountingJSON{found.PatientID, period.First.Format(time.DateOnly), period.Last.Format(time.DateOnly), rows}, "")
 	}
-	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	w := newTable(env.out)
 	for _, r := range rows {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Time.Format(time.RFC3339), r.To, r.What, r.Purpose, r.Exempt) // Flush returns the error
 	}

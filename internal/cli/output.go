@@ -39,13 +39,16 @@ var outputs = map[string][]any{
 	"parked list":                 {[]parked.Event{}},
 	"parked retry":                {settledJSON{}},
 	"parked show":                 {parkedEventJSON{}},
+	"person":                      {personJSON{}},
 	"portal-user confirm-address": {confirmedJSON{}},
 	"portal-user invite":          {invitationJSON{}, invitationRunJSON{}},
 	"portal-user list":            {[]portalUserJSON{}},
 	"portal-user set-password":    {passwordSetJSON{}},
 	"rebuild":                     {rebuiltJSON{}, comparedJSON{}},
+	"receipt bundle":              {bundleJSON{}},
 	"receipt issue":               {receiptFileJSON{}},
 	"receipt verify":              {verifiedJSON{}},
+	"record disclosures":          {accountingJSON{}, accountingFileJSON{}},
 	"record export":               {manifestJSON{}},
 	"record tail":                 {entryJSON{}},
 	"recover":                     {recoveredJSON{}},
@@ -114,6 +117,21 @@ type (
 	receiptFileJSON struct {
 		File   string `json:"file"`
 		Notice string `json:"notice"`
+	}
+	bundleJSON struct {
+		File   string `json:"file"`
+		Digest string `json:"digest"`
+		Seq    uint64 `json:"seq"`
+	}
+	accountingJSON struct {
+		PatientID   string          `json:"patient_id"`
+		From        string          `json:"from"`
+		To          string          `json:"to"`
+		Disclosures []accountedJSON `json:"disclosures"`
+	}
+	accountingFileJSON struct {
+		File string `json:"file"`
+		Rows int    `json:"rows"`
 	}
 	rebuiltJSON struct {
 		Position uint64 `json:"position"`

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -217,7 +216,7 @@ func (env *environment) printPerson(u directory.PortalUser, why string, sent []q
 		_, err := fmt.Fprintln(env.out, "no messages")
 		return err
 	}
-	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	w := newTable(env.out)
 	_, _ = fmt.Fprintln(w, "MESSAGE\tSENT\tBY\tCOULD BE READ SINCE\tE-MAIL ABOUT IT\tOPENED\tDOWNLOADS")
 	for _, m := range sent {
 		printSent(w, m)
