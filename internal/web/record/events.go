@@ -42,6 +42,15 @@ type row struct {
 	About    string // the message that it refers to, "" for none
 }
 
+// Certificate is the address of the certificate of the delivery that an event is about: what a portal
+// user did with a message. It is "" for other events.
+func (r row) Certificate() string {
+	if r.Person == "" || r.MessageID == uuid.Nil {
+		return ""
+	}
+	return "/record/receipts/" + r.MessageID.String() + "/" + r.Person
+}
+
 // events searches the record. While the reader looks for a person or a message to pick, it shows
 // what is found, and no events.
 func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
