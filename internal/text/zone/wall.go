@@ -42,14 +42,14 @@ func (w Wall) Next(in *time.Location) time.Time {
 	}
 	// The clocks go forward at the end of the period that has the earlier offset. That
 	// offset is the smaller one, so w is later in UTC by it.
-	before, end := w.near(in)[0].ZoneBounds()
-	for _, t := range w.near(in) {
-		before, end = t.ZoneBounds()
+	around := w.near(in)
+	for _, t := range around {
+		_, end := t.ZoneBounds()
 		if !end.IsZero() && !w.utc().Add(-offsetOf(t)).Before(end) && offsetOf(end) > offsetOf(t) {
 			return end
 		}
 	}
-	return before
+	return w.utc().Add(-offsetOf(around[0])).In(in) // not reached: a time that the clocks skip has a change near it
 }
 
 // utc returns the time at which the clocks in UTC show w.
