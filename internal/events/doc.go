@@ -48,7 +48,7 @@
 //	alerts.unknown         4        SendGrid gave no answer for most of a chunk                                                         notify-worker       -              messages, chunks, alert_exceptions, reports, replays
 //	alerts.reported        2        SendGrid's event webhook reported on alerts                                                         api                 -              messages, alert_exceptions, reports, dead_addresses
 //	address.reported       2        SendGrid's event webhook reported a non-working address, for an e-mail other than an alert          api                 -              dead_addresses
-//	replay.planned         1        a set of failed alerts is chosen, to be sent again                                                  api, notify-worker  -              replays
+//	replay.planned         2        a set of failed alerts is chosen, to be sent again                                                  api, notify-worker  -              replays
 //	replay.started         1        a planned replay is started                                                                         api, notify-worker  -              replays
 //	replay.paused          1        a replay is paused                                                                                  api                 -              replays
 //	replay.resumed         1        a paused replay is resumed                                                                          api                 -              replays

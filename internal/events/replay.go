@@ -20,7 +20,7 @@ const (
 )
 
 var replayTypes = []Descriptor{{
-	Type: TypeReplayPlanned, Version: 1, Label: "Replay planned",
+	Type: TypeReplayPlanned, Version: 2, Label: "Replay planned",
 	When:       "a set of failed alerts is chosen, to be sent again",
 	Publishers: []string{API, NotifyWorker}, Rows: []string{"replays"},
 	summary: summary(ReplayPlanned.summary),
@@ -75,7 +75,8 @@ type ReplayFilter struct {
 }
 
 // ReplayPlanned says that a set of failed alerts was frozen, to be sent again. Digest
-// is the SHA-256 of the recipients in it: see docs/adr.
+// is the SHA-256 of the recipients in it: see docs/adr. The filter has Reasons and PortalUsers from
+// version 2 on.
 type ReplayPlanned struct {
 	ReplayID uuid.UUID      `json:"replay_id"`
 	Filter   ReplayFilter   `json:"filter"`
