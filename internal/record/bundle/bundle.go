@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/content/fields"
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
 	"postern/internal/eventlog/facts"
@@ -168,7 +169,8 @@ type packed struct {
 	at        time.Time
 	content   bool // it has the text
 	documents int
-	files     []string // of the documents
+	files     []string       // of the documents
+	fields    []fields.Field // of the text
 }
 
 // pack writes the files of the bundle.
@@ -229,7 +231,7 @@ func (b *Bundles) packContent(ctx context.Context, q Request, c *certificate.Cer
 	if err != nil {
 		return "", fmt.Errorf("opening the content: %w", err)
 	}
-	p.content = true
+	p.content, p.fields = true, fields.In(h.Subject+"\n"+body)
 	if err := p.add("message.txt", []byte(body)); err != nil {
 		return "", err
 	}

@@ -1,8 +1,12 @@
 package bundle_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
+	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -32,7 +36,7 @@ func TestADisclosureThatFails(t *testing.T) {
 	s := composetest.New(t)
 	sender := s.Staff(t, "Ada Sender", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
-	sent, err := s.Compose.Send(t.Context(), sender, "key", compose.Request{Subject: "Your results", Body: "Please read.",
+	sent, err := s.Compose.Send(t.Context(), sender, "key", compose.Request{Subject: "Your results", Body: "Dear {recipient's name}, please read.",
 		Recipients: audience.Selection{PortalUserIDs: []string{"pu-1"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -86,11 +90,29 @@ func TestADisclosureThatFails(t *testing.T) {
 		if (err == nil) != c.given || len(made.Data) > 0 != c.given {
 			t.Errorf("%s: a bundle of %d bytes, %v", name, len(made.Data), err)
 		}
+		if err == nil {
+			saysWhatIsFilledIn(t, made.Data)
+		}
 		recorded += c.recorded
 		s.Settle(t)
 		var n int
 		if err := s.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.events WHERE type = 'delivery.disclosed'`).Scan(&n); err != nil || n != recorded {
 			t.Errorf("%s: %d disclosures are recorded, want %d (%v)", name, n, recorded, err)
+		}
+	}
+}
+
+// saysWhatIsFilledIn checks that a bundle explains the fields of a text, which it has as they were sent.
+func saysWhatIsFilledIn(t *testing.T, file []byte) {
+	t.Helper()
+	files, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, says := range map[string]string{"README.txt": "{recipient's name} was filled in with the name of the person", "message.txt": "Dear {recipient's name}, please read."} {
+		text, err := fs.ReadFile(files, name)
+		if err != nil || !strings.Contains(string(text), says) {
+			t.Errorf("%s is %s (%v)", name, text, err)
 		}
 	}
 }

@@ -20,6 +20,9 @@ func readme(q Request, p *packed, left string) []byte {
 	if left == "" {
 		content = "  message.txt       the text of the message, as it was sent\n"
 		arguments = " \\\n    --body message.txt"
+		for _, f := range p.fields {
+			content += "                    " + f.Token() + " was filled in with " + f.Means + " while it was read\n"
+		}
 	}
 	if p.documents > 0 {
 		content += "  documents/        the documents of the message\n"

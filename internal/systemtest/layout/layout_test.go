@@ -68,7 +68,7 @@ var imports = map[string]string{
 	"recorder/rebuild":         "directory/block eventlog events inbox/authority proof/merkle recorder/inboxrows recorder/position recorder/project store",
 	"recorder/state":           "events",
 	"record/accounting":        "directory events problem record/export record/query text/number",
-	"record/bundle":            "content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
+	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
 	"record/certificate":       "content/message content/reader directory events labels proof/receipt proof/receipt/issuer text/qr text/size",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "events inbox/delivered record/query",
