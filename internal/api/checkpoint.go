@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle/merklestore"
 )
@@ -35,6 +36,9 @@ type publicInput struct {
 	Authorization string `header:"Authorization" hidden:"true"`
 }
 
+// errNoCommitment is for a record whose first checkpoint was signed in this hour.
+var errNoCommitment = problem.NotFound.New("no checkpoint of the record was signed before the last full hour: try again after the next one")
+
 func (g CheckpointOperations) register(a *API) {
 	problems := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}
 	handle(a, operation{
@@ -50,6 +54,9 @@ func (g CheckpointOperations) register(a *API) {
 		}
 		hour := g.Now().Truncate(time.Hour)
 		signed, err := merklestore.CheckpointBefore(ctx, g.Checkpoints, hour)
+		if errors.Is(err, merklestore.ErrUnsigned) {
+			err = errNoCommitment
+		}
 		return textOf(checkpoint.Commit(signed, hour).Text(), err)
 	})
 	handle(a, operation{
