@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,17 +103,23 @@ func TestSendAndWait(t *testing.T) {
 		default:
 		}
 	}
-	listed, err := staff.ListRecordWithResponse(ctx, &client.ListRecordParams{MessageId: &id})
-	if err != nil || listed.JSON200 == nil {
-		t.Fatal(err, client.Failure(listed))
-	}
-	types := map[string]bool{}
-	for _, e := range listed.JSON200.Items {
-		types[e.Type] = true
-	}
-	for _, kind := range []string{"message.sent", "delivery.opened", "attachment.downloaded"} {
-		if !types[kind] {
-			t.Errorf("the record has no %s: %v", kind, types)
+	// The recorder is behind the answers to the portal user by a moment.
+	want := []string{"message.sent", "delivery.opened", "attachment.downloaded"}
+	for after := time.After(giveup.After); ; {
+		listed, err := staff.ListRecordWithResponse(ctx, &client.ListRecordParams{MessageId: &id})
+		if err != nil || listed.JSON200 == nil {
+			t.Fatal(err, client.Failure(listed))
+		}
+		missing := slices.DeleteFunc(slices.Clone(want), func(kind string) bool {
+			return slices.ContainsFunc(listed.JSON200.Items, func(e client.RecordEvent) bool { return e.Type == kind })
+		})
+		if len(missing) == 0 {
+			return
+		}
+		select {
+		case <-after:
+			t.Fatalf("the record has no %s: %s", missing, listed.Body)
+		default:
 		}
 	}
 }

@@ -20,8 +20,10 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	details "postern/internal/clinic"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/compose/wording"
 	"postern/internal/directory/audience"
 	"postern/internal/directory/upload"
 	"postern/internal/events"
@@ -181,10 +183,12 @@ func (c *clinic) furnish(t *testing.T) {
 	t.Helper()
 	c.access(t)
 	c.objects["document"], c.objects["picture"] = c.upload(t, "Exercises.txt", []byte(paper)), c.upload(t, "Plan.png", decoded(t, picture))
+	c.objects["pdf"] = c.upload(t, "Letter.pdf", []byte("%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"))
+	c.face(t)
 	c.objects["upload"] = c.upload(t, "Not sent.txt", []byte(paper))
 	now, later := 0, time.Now().Add(50*time.Hour)
 	c.send(t, "sent", compose.Request{Subject: "Your care plan", Body: "Please read it.", UndoSeconds: &now, Recipients: to("ada"),
-		AttachmentIDs: []uuid.UUID{c.id("document"), c.id("picture")}})
+		AttachmentIDs: []uuid.UUID{c.id("document"), c.id("picture"), c.id("pdf")}})
 	for _, place := range []string{"recalled", "taken-back", "erasable"} {
 		c.send(t, place, compose.Request{Subject: "Opening hours", Body: "We open at nine.", UndoSeconds: &now, Recipients: to("ada", "ben")})
 	}
@@ -378,6 +382,25 @@ func (c *clinic) draft(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.objects["draft"] = id.String()
+}
+
+// face gives the clinic details with a logo, and a wording of Olga's own.
+func (c *clinic) face(t *testing.T) {
+	t.Helper()
+	logo, err := details.ReadLogo([]byte(`<svg xmlns="http://www.w3.org/2000/svg"></svg>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Web.Clinic.Change(t.Context(), "operator:test", 0, details.Details{Name: "Lakeside", Colour: "#0a5c66", Logo: &logo}); err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{"wording", "wording-of-the-api"} {
+		w, err := c.Web.Wordings.Add(t.Context(), subject(c.olga), wording.Text{Name: place, Body: "Please rest."}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.objects[place] = w.ID.String()
+	}
 }
 
 // park parks an event as if a worker had failed to handle it.

@@ -20,6 +20,7 @@ const (
 	manage  = "manage_staff"
 	erase   = "erase_content"
 	words   = "manage_labels"
+	face    = "manage_clinic"
 	imports = "import_directory"
 	urgent  = "emergency_access"
 )
@@ -69,6 +70,9 @@ var pages = []rule{
 	{route: "/", needs: absent, at: "/nowhere"},
 	{route: "/portal/", needs: absent, at: "/portal/nowhere"},
 	{route: "GET /static/", needs: everyone, at: "/static/icon.svg"},
+	{route: "GET /clinic/logo", needs: everyone},
+	{route: "GET /clinic/style.css", needs: everyone},
+	{route: "GET /portal/help", needs: everyone},
 	{route: "GET /{$}", needs: everyone, at: "/"}, // leads to the first page of either kind of person
 	{route: "GET /sign-in", needs: everyone},
 	{route: "POST /sign-in", needs: everyone, body: emptyForm},
@@ -105,6 +109,10 @@ var pages = []rule{
 	// For portal users.
 	{route: "GET /portal", needs: portalUsers},
 	{route: "GET /portal/messages/{id}", needs: portalUsers, at: "/portal/messages/{sent}", owned: nobodyElse},
+	{route: "POST /portal", needs: portalUsers, body: "q=care"},
+	{route: "POST /portal/messages/{id}/unread", needs: portalUsers, at: "/portal/messages/{sent}/unread", body: emptyForm, owned: nobodyElse},
+	{route: "GET /portal/frame", needs: portalUsers},
+	{route: "GET /portal/messages/{id}/documents/{document}/pdf", needs: portalUsers, at: "/portal/messages/{sent}/documents/{pdf}/pdf", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/receipt", needs: portalUsers, at: "/portal/messages/{sent}/receipt", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/documents/{document}", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}", owned: nobodyElse},
 	{route: "GET /portal/messages/{id}/documents/{document}/show", needs: portalUsers, at: "/portal/messages/{sent}/documents/{document}/show", owned: nobodyElse},
@@ -178,6 +186,12 @@ var pages = []rule{
 
 	// Writing messages: a draft is its author's.
 	{route: "GET /messages/compose", needs: send},
+	{route: "GET /messages/wordings", needs: send},
+	{route: "GET /messages/wordings/new", needs: send},
+	{route: "POST /messages/wordings", needs: send, body: "name=Care&body=Rest"},
+	{route: "GET /messages/wordings/{id}", needs: send, at: "/messages/wordings/{wording}", owned: nobodyElse},
+	{route: "POST /messages/wordings/{id}", needs: send, at: "/messages/wordings/{wording}", body: "name=Care&body=Rest&version=1", owned: nobodyElse},
+	{route: "POST /messages/wordings/{id}/delete", needs: send, at: "/messages/wordings/{wording}/delete", body: "version=1", owned: nobodyElse, once: true, late: true},
 	{route: "GET /messages/drafts", needs: send},
 	{route: "GET /messages/drafts/{id}", needs: send, at: "/messages/drafts/{draft}", owned: nobodyElse},
 	{route: "POST /messages/drafts/{id}", needs: send, at: "/messages/drafts/{draft}", body: "version=1&page=a&subject=Changed", owned: nobodyElse},
@@ -206,6 +220,7 @@ var pages = []rule{
 	{route: "GET /operations/replays", needs: replays},
 	{route: "POST /operations/replays", needs: replays, body: whyForm},
 	{route: "GET /operations/replays/new", needs: replays},
+	{route: "POST /operations/replays/new", needs: replays, body: "message={sent}&user=ada"},
 	{route: "GET /operations/replays/{id}", needs: replays, at: "/operations/replays/{replay}"},
 	{route: "POST /operations/replays/{id}", needs: replays, at: "/operations/replays/{replay}", body: "do=cancel"},
 	{route: "GET /operations/replays/{id}/progress", needs: replays, at: "/operations/replays/{replay}/progress"},
@@ -260,6 +275,8 @@ var pages = []rule{
 	{route: "GET /administration/grants", needs: manage},
 	{route: "POST /administration/grants/{id}/approve", needs: manage, at: "/administration/grants/{grant}/approve", body: emptyForm, session: true},
 	{route: "POST /administration/grants/{id}/withdraw", needs: manage, at: "/administration/grants/{grant}/withdraw", body: emptyForm},
+	{route: "GET /administration/clinic", needs: face},
+	{route: "POST /administration/clinic", needs: face, body: emptyForm},
 	{route: "GET /administration/labels", needs: words},
 	{route: "POST /administration/labels", needs: words, body: emptyForm},
 
@@ -310,6 +327,8 @@ var operations = []rule{
 	{route: "GET /v1/portal/sessions", needs: portalUsers},
 	{route: "DELETE /v1/portal/sessions/{id}", needs: portalUsers, at: "/v1/portal/sessions/{adas-session-of-api}", owned: nobodyElse, once: true},
 	{route: "DELETE /v1/portal/sessions", needs: portalUsers, late: true},
+	{route: "GET /v1/portal/patients", needs: portalUsers},
+	{route: "POST /v1/portal/messages/{id}/unread", needs: portalUsers, at: "/v1/portal/messages/{sent}/unread", owned: nobodyElse},
 	{route: "GET /v1/portal/messages", needs: portalUsers},
 	{route: "GET /v1/portal/messages/{id}", needs: portalUsers, at: "/v1/portal/messages/{sent}", owned: nobodyElse},
 	{route: "GET /v1/portal/messages/{id}/attachments/{attachment_id}", needs: portalUsers, at: "/v1/portal/messages/{sent}/attachments/{document}", owned: nobodyElse},
@@ -326,6 +345,11 @@ var operations = []rule{
 	{route: "POST /v1/tokens", needs: staff, body: `{"name":"By API"}`, session: true},
 	{route: "DELETE /v1/tokens/{id}", needs: staff, at: "/v1/tokens/{token}", owned: nobodyElse, session: true},
 	{route: "GET /v1/search", needs: staff, at: "/v1/search?q=care"},
+	{route: "GET /v1/clinic", needs: staff},
+	{route: "GET /v1/wordings", needs: send},
+	{route: "POST /v1/wordings", needs: send, body: `{"name":"Care","subject":"","body":"Rest","published":false}`},
+	{route: "PUT /v1/wordings/{id}", needs: send, at: "/v1/wordings/{wording-of-the-api}?version=1", body: `{"name":"Care","subject":"","body":"Rest","published":false}`, owned: nobodyElse},
+	{route: "DELETE /v1/wordings/{id}", needs: send, at: "/v1/wordings/{wording-of-the-api}?version=1", owned: nobodyElse, once: true, late: true},
 	{route: "GET /v1/labels", needs: staff},
 	{route: "GET /v1/staff", needs: staff},
 	{route: "GET /v1/bcc", needs: staff},
@@ -396,6 +420,7 @@ var operations = []rule{
 
 	// Administration.
 	{route: "PUT /v1/labels", needs: words, body: nothing},
+	{route: "PUT /v1/clinic", needs: face, body: `{"name":"","telephone":"","address":"","hours":"","help":"","colour":"","version":0}`},
 	{route: "POST /v1/staff", needs: manage, body: nothing},
 	{route: "PATCH /v1/staff/{id}", needs: manage, at: "/v1/staff/{staff}", body: `{"name":"Tess Target"}`},
 	{route: "POST /v1/staff/{id}/reset", needs: manage, at: "/v1/staff/{staff}/reset"},

@@ -193,7 +193,7 @@ func (p *Pages) logo(w http.ResponseWriter, r *http.Request) error {
 	if now.Logo == nil {
 		return p.NotFound(w, r)
 	}
-	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")
+	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": "logo"}))
 	serve(w, r, version, now.Logo.MediaType, now.Logo.Data)
 	return nil
