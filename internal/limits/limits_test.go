@@ -61,6 +61,7 @@ func TestTheDatabaseHasTheSameLimits(t *testing.T) {
 		"app.attachments.size":            int64(limits.AttachmentSize),
 		"app.patients.patient_id":         int64(limits.DirectoryID),
 		"app.portal_users.portal_user_id": int64(limits.DirectoryID),
+		"record.clinic.logo":              int64(limits.ClinicLogo),
 	}
 	rows, err := storetest.Pool(t, store.RoleAdmin).Query(t.Context(), `
 		SELECT c.conrelid::regclass::text || '.' || a.attname, pg_get_constraintdef(c.oid)
