@@ -52,12 +52,12 @@ var recordPages = []pageRequest{
 	{name: "An event: a page", path: "/record/{signed-in}"},
 	{name: "Timeline: of a message", path: "/record/messages/{blast}"},
 	{name: "Person", path: "/record/portal-users/u1"},
-	{name: "Person: half-way", path: "/record/portal-users/u1?before={half}"},
+	{name: "Person: half-way", path: "/record/portal-users/u1?before={half-message}"},
 	{name: "Person: long ago", path: "/record/portal-users/u1?until={until}"},
 	{name: "Person: not opened", path: "/record/portal-users/u1?show=not_opened"},
 	{name: "Person: not sent", path: "/record/portal-users/u1?show=not_sent"},
 	{name: "Person: of few messages", path: "/record/portal-users/u7"},
-	{name: "Person: 500 messages", path: "/v1/portal-users/u1/deliveries?limit=500"},
+	{name: "Person: 200 messages", path: "/v1/portal-users/u1/deliveries?limit=200"},
 	{name: "Disclosures: to a portal user", path: "/record/portal-users/u1/disclosures"},
 	{name: "Disclosures: half-way", path: "/record/portal-users/u1/disclosures?before={disclosed}"},
 	{name: "Disclosures: about a patient", path: "/record/patients/p1"},
@@ -72,7 +72,7 @@ var recordPages = []pageRequest{
 func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
 	var half uuid.UUID // the middle one of the first portal user's messages
 	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.inbox WHERE block = 0 AND record.has_member(members, 0) ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
-	names := []string{"{disclosed}", half.String() + ".1", "{half}", half.String()}
+	names := []string{"{disclosed}", half.String() + ".1", "{half-message}", half.String()}
 	if err != nil {
 		return nil, fmt.Errorf("looking for a message of the first portal user: %w", err)
 	}
