@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"postern/internal/text/folding"
 )
 
 // A Doubt is a reason to look again before sending to a portal user who was chosen by hand: the
@@ -16,7 +14,7 @@ import (
 type Doubt struct {
 	PortalUserID string
 	Kind         DoubtKind
-	Others       []string // the names of the other portal users, at most [mostOthers]
+	Others       []string // the names of the other portal users, at most five
 }
 
 // A DoubtKind is a kind of [Doubt].
@@ -36,13 +34,8 @@ const (
 // DoubtKinds are all kinds, the most serious first.
 var DoubtKinds = []DoubtKind{MinorsAddress, SameName, SharedAddress}
 
-// Bounds of [Doubts].
-const (
-	mostOthers = 5
-	// mostNames is for how many portal users namesakes are searched. Who chooses more has pasted a list
-	// of ids, and has not picked them by name.
-	mostNames = 100
-)
+// mostOthers is how many others a doubt names.
+const mostOthers = 5
 
 // ofAge is the age from which a patient's account is theirs alone.
 const ofAge = 18
@@ -54,13 +47,11 @@ func Doubts(ctx context.Context, q Querier, ids []string, on time.Time) ([]Doubt
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) <= mostNames {
-		namesakes, err := namesakes(ctx, q, ids)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, namesakes...)
+	same, err := namesakes(ctx, q, ids)
+	if err != nil {
+		return nil, err
 	}
+	found = append(found, same...)
 	slices.SortStableFunc(found, func(a, b Doubt) int { return slices.Index(DoubtKinds, a.Kind) - slices.Index(DoubtKinds, b.Kind) })
 	return found, nil
 }
@@ -98,35 +89,26 @@ func sharedAddresses(ctx context.Context, q Querier, ids []string, on time.Time)
 }
 
 func namesakes(ctx context.Context, q Querier, ids []string) (found []Doubt, err error) {
-	users, err := Named(ctx, q, ids)
-	if err != nil {
-		return nil, err
-	}
-	nos, names, queries := make([]int32, len(users)), make([]string, len(users)), make([]string, len(users))
-	for i, u := range users {
-		nos[i], names[i], queries[i] = u.No, u.Name, folding.Query(u.Name)
-	}
-	// The words find names that begin like this one, of which those with as many words are the same.
+	// The hash is that of the index portal_users_namesakes.
 	rows, err := q.Query(ctx, `
-		SELECT u.no, (array_agg(o.name ORDER BY o.portal_user_no))[:$4]
-		FROM unnest($1::integer[], $2::text[], $3::text[]) AS u (no, name, query)
-		JOIN app.portal_users o ON o.words @@ u.query::tsquery AND o.portal_user_no <> u.no
-		JOIN app.portal_users me ON me.portal_user_no = u.no AND me.words = o.words
-		WHERE u.query <> ''
-		GROUP BY u.no`, nos, names, queries, mostOthers)
+		SELECT u.portal_user_id, o.names
+		FROM app.portal_users u, LATERAL (
+			SELECT array_agg(name ORDER BY portal_user_no) AS names FROM (
+				SELECT name, portal_user_no FROM app.portal_users
+				WHERE hashtextextended(words::text, 0) = hashtextextended(u.words::text, 0) AND words = u.words AND portal_user_no <> u.portal_user_no
+				LIMIT $2) same) o
+		WHERE u.portal_user_id = ANY($1) AND u.words <> '' AND o.names IS NOT NULL
+		ORDER BY u.portal_user_no`, ids, mostOthers)
 	if err != nil {
 		return nil, fmt.Errorf("looking for namesakes: %w", err)
 	}
-	others := map[int32][]string{}
-	var no int32
-	var named []string
-	if _, err := pgx.ForEachRow(rows, []any{&no, &named}, func() error { others[no] = slices.Clone(named); return nil }); err != nil {
+	d := Doubt{Kind: SameName}
+	_, err = pgx.ForEachRow(rows, []any{&d.PortalUserID, &d.Others}, func() error {
+		found = append(found, Doubt{d.PortalUserID, d.Kind, slices.Clone(d.Others)})
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("looking for namesakes: %w", err)
-	}
-	for _, u := range users {
-		if of := others[u.No]; len(of) > 0 {
-			found = append(found, Doubt{u.ID, SameName, of})
-		}
 	}
 	return found, nil
 }

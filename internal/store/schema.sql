@@ -1395,6 +1395,7 @@ CREATE TABLE app.portal_users (
     CONSTRAINT portal_users_portal_user_id_check CHECK (((portal_user_id ~ '^[A-Za-z0-9._-]+$'::text) AND (length(portal_user_id) <= 64)))
 );
 CREATE INDEX portal_users_email ON app.portal_users USING btree (lower(email) text_pattern_ops) WHERE (email <> ''::text);
+CREATE INDEX portal_users_namesakes ON app.portal_users USING btree (hashtextextended((words)::text, (0)::bigint));
 CREATE INDEX portal_users_no_email ON app.portal_users USING btree (portal_user_no) WHERE ((email = ''::text) AND active);
 CREATE INDEX portal_users_unfolded ON app.portal_users USING btree (portal_user_no) WHERE (words_version < 1);
 CREATE INDEX portal_users_words ON app.portal_users USING gin (words);
