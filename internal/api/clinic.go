@@ -9,7 +9,6 @@ import (
 	"postern/internal/clinic/clinicstore"
 	"postern/internal/inbound"
 	"postern/internal/limits"
-	"postern/internal/problem"
 )
 
 // ClinicOperations are the details of the clinic, as portal users see them.
@@ -44,12 +43,8 @@ func (g ClinicOperations) register(a *API) {
 func (g ClinicOperations) change(ctx context.Context, in *clinicInput) (*body[clinicDetails], error) {
 	wanted := in.Body.Details
 	wanted.Tidy()
-	if found := wanted.Faults(); len(found) > 0 {
-		faults := make([]problem.Fault, len(found))
-		for i, f := range found {
-			faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
-		}
-		return nil, problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
+	if err := invalidBody(wanted.Faults()); err != nil {
+		return nil, err
 	}
 	if _, err := g.Clinic.Change(ctx, subjectOf(ctx).Actor(), in.Body.Version, wanted); err != nil {
 		return nil, err

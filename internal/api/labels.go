@@ -7,7 +7,6 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/labels/labelstore"
-	"postern/internal/problem"
 )
 
 type labelsInput struct{ Body labels.Labels }
@@ -33,12 +32,8 @@ func (g LabelOperations) register(a *API) {
 }
 
 func (g LabelOperations) changeLabels(ctx context.Context, in *labelsInput) (*body[labels.Labels], error) {
-	if found := in.Body.Faults(); len(found) > 0 {
-		faults := make([]problem.Fault, len(found))
-		for i, f := range found {
-			faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
-		}
-		return nil, problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
+	if err := invalidBody(in.Body.Faults()); err != nil {
+		return nil, err
 	}
 	changed, _, err := g.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
 	if err != nil {

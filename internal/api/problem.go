@@ -91,3 +91,15 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	}
 	return p
 }
+
+// invalidBody is the problem of a body with faults, whose locations are within the body; nil without.
+func invalidBody(found []problem.Fault) error {
+	if len(found) == 0 {
+		return nil
+	}
+	faults := make([]problem.Fault, len(found))
+	for i, f := range found {
+		faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
+	}
+	return problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
+}

@@ -10,7 +10,6 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose/wording"
 	"postern/internal/inbound"
-	"postern/internal/problem"
 )
 
 // WordingOperations are saved wordings.
@@ -101,11 +100,8 @@ func (g WordingOperations) register(a *API) {
 
 func (g WordingOperations) saved(in WordingText, save func(wording.Text) (wording.Wording, error)) (*body[SavedWording], error) {
 	text := wording.Text{Name: in.Name, Subject: in.Subject, Body: in.Body}
-	if found := text.Faults(); len(found) > 0 {
-		for i := range found {
-			found[i].Location = "body." + found[i].Location
-		}
-		return nil, problem.InvalidRequest.Problem(found[0].Location+" "+found[0].Message, found...)
+	if err := invalidBody(text.Faults()); err != nil {
+		return nil, err
 	}
 	w, err := save(text)
 	if err != nil {

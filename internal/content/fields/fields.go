@@ -23,15 +23,19 @@ type Values struct {
 type Field struct {
 	Name  string
 	Means string // for those who write
-	of    func(Values) string
+	value func(Values) string
+	words string // that stand in its place without a value
 }
 
-// All are all fields. Without a value, a field reads as the words of its meaning.
+// All are all fields.
 var All = []Field{
-	{"recipient's name", "the name of the person who reads the message", func(v Values) string { return v.Recipient }},
-	{"clinic's name", "the name of the clinic", func(v Values) string { return cmp.Or(v.Clinic, "the clinic") }},
-	{"clinic's telephone", "the telephone number of the clinic", func(v Values) string { return cmp.Or(v.Telephone, "the clinic’s telephone number") }},
+	{"recipient's name", "the name of the person who reads the message", func(v Values) string { return v.Recipient }, ""},
+	{"clinic's name", "the name of the clinic", func(v Values) string { return v.Clinic }, "the clinic"},
+	{"clinic's telephone", "the telephone number of the clinic", func(v Values) string { return v.Telephone }, "the clinic’s telephone number"},
 }
+
+// Known reports whether there is a value for the field. Without one it reads as a few words.
+func (f Field) Known(v Values) bool { return f.value(v) != "" }
 
 // Token is the field in a text: {recipient's name}.
 func (f Field) Token() string { return "{" + f.Name + "}" }
@@ -57,7 +61,7 @@ func Fill(text string, v Values) string {
 	}
 	return token.ReplaceAllStringFunc(text, func(t string) string {
 		if f, known := named(t); known {
-			return f.of(v)
+			return cmp.Or(f.value(v), f.words)
 		}
 		return t
 	})

@@ -46,6 +46,7 @@ const (
 	document     = "Ocelot levels are twice the usual"
 	draftSubject = "Axolotl appointment moved"
 	draftBody    = "Bring the kumquat diary with you"
+	wordingBody  = "Water the persimmon twice a day"
 )
 
 // What is stored in clear, by design: the search has to find these.
@@ -54,7 +55,7 @@ const (
 	reasonOnRecord  = "Xylophone lesson cancelled"
 )
 
-// A message is sent, read and downloaded, a draft is saved, and a second factor is set up. Nothing
+// A message is sent, read and downloaded, a draft and a wording are saved, and a second factor is set up. Nothing
 // of their content is in clear, or encoded, in what the system has stored: without the key no one
 // can read it.
 func TestWithoutTheKeyNothingCanBeRead(t *testing.T) {
@@ -76,7 +77,7 @@ func TestWithoutTheKeyNothingCanBeRead(t *testing.T) {
 		t.Fatalf("the secret is %q, %v", factor, err)
 	}
 	secrets := map[string]string{"subject": subject, "body": body, "the name of a document": documentName, "a document": document,
-		"the subject of a draft": draftSubject, "a draft": draftBody, "the secret of a second factor": string(secret), "the same in letters": factor}
+		"the subject of a draft": draftSubject, "a draft": draftBody, "a saved wording": wordingBody, "the secret of a second factor": string(secret), "the same in letters": factor}
 	var controls [2]bool
 	search := func(where string, stored []byte) {
 		for what, text := range secrets {
@@ -271,6 +272,10 @@ func (c *client) setUp() (secret string) {
 	c.post(staff, "/sign-in", url.Values{"email": {"admin@clinic.example.test"}, "password": {staffPassword}})
 	draft := "/messages/drafts/" + uuid.NewString()
 	c.post(staff, draft, url.Values{"version": {"0"}, "page": {"a"}, "subject": {draftSubject}, "message": {draftBody}})
+	c.post(staff, "/messages/wordings", url.Values{"name": {"Care"}, "body": {wordingBody}, "published": {"yes"}})
+	if got := c.get(staff, "/messages/wordings"); !strings.Contains(got, "Care") {
+		c.t.Errorf("the wordings are %.2000s", got)
+	}
 	if got := c.get(staff, draft); !strings.Contains(got, draftSubject) || !strings.Contains(got, draftBody) {
 		c.t.Errorf("the draft is %.2000s", got)
 	}

@@ -73,8 +73,6 @@ type form struct {
 type field struct {
 	clinic.Field
 	Value string
-	// Swatch shows the value, a colour that is taken.
-	Swatch bool
 }
 
 func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {

@@ -154,9 +154,9 @@ func use(text wording.Text, c *draft.Content) {
 
 // filledIn is how the fields of a draft read, and what is wrong with them.
 type filledIn struct {
-	For      string   // the name of a recipient for whom they are filled in; "" if the draft has no fields
-	Unknown  []string // in braces, but no fields
-	NoNumber bool     // the clinic has no telephone number to fill in
+	For     string   // the name of a recipient for whom they are filled in; "" if the draft has no fields
+	Unknown []string // in braces, but no fields
+	Missing []string // fields without a value
 }
 
 // fillIn fills in the fields of a draft as its first recipient reads them.
@@ -177,8 +177,8 @@ func (p *Pages) fillIn(r *http.Request, c *checking) error {
 	}
 	c.Filled.For = v.Recipient
 	for _, f := range has {
-		if f.Name == "clinic's telephone" && face.Telephone == "" {
-			c.Filled.NoNumber = true
+		if !f.Known(v) {
+			c.Filled.Missing = append(c.Filled.Missing, f.Token())
 		}
 	}
 	c.Subject, c.Body = fields.Fill(c.Subject, v), fields.Fill(c.Body, v)

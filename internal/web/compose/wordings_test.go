@@ -94,7 +94,7 @@ func TestWhatIsNoFieldIsNamed(t *testing.T) {
 	w := compose(t, s.Staff(t, "Sam Staff", policy.SendPortalMessage))
 	w.press("add-user:ann", text("Hello", "Dear {recipent's name}, call {clinic's telephone}.")).Is(http.StatusOK)
 	w.press("check", text("Hello", "Dear {recipent's name}, call {clinic's telephone}.")).Is(http.StatusOK).
-		Says("{recipent's name} is not a field", "The clinic’s telephone number is not known yet")
+		Says("{recipent's name} is not a field", "There is no value for {clinic's telephone} yet")
 }
 
 // Who writes a text that is worth keeping saves it as a wording; the draft stays.
