@@ -31,11 +31,12 @@ func Load(name string) (*time.Location, error) {
 	return in, nil
 }
 
-// Use makes the zone of a name the zone of this process. Call it once, in main, before
-// goroutines are started.
+// Use makes the zone of a name the zone of this process; "" leaves that of the machine. Call it once,
+// in main, before goroutines are started. A library may have started one in its init, as nats-server
+// does: what that reads meanwhile is in either zone.
 func Use(name string) error {
 	in, err := Load(name)
-	if err != nil {
+	if err != nil || name == "" {
 		return err
 	}
 	time.Local = in
