@@ -81,114 +81,93 @@ const (
 	ipAddress = "2"
 )
 
+// The kinds of accounts, as in the actor of an event.
+const (
+	staffAccount  = "staff"
+	portalAccount = "portal_user"
+)
+
 // auditOf returns an event as an AuditEvent, nil if the event is not about an access.
-func auditOf(e events.Event) (a *auditEvent, err error) {
-	a = &auditEvent{ResourceType: "AuditEvent", ID: e.ID.String(), Action: actionRead, Recorded: instant(e.Time), Outcome: succeeded,
+func auditOf(e events.Event) (*auditEvent, error) {
+	describe, ok := audits[e.Type]
+	if !ok {
+		return nil, nil
+	}
+	a := &auditEvent{ResourceType: "AuditEvent", ID: e.ID.String(), Action: actionRead, Recorded: instant(e.Time), Outcome: succeeded,
 		Agent:  []agent{{Who: whoIs(e.Actor), Requestor: true}},
 		Source: source{known("Device", systemProcess, strings.TrimPrefix(e.Source, "/"))}}
-	switch e.Type {
-	case events.TypeDeliveryOpened:
-		var b events.DeliveryOpened
-		b, err = events.Decode[events.DeliveryOpened](e)
+	return a, describe(a, e)
+}
+
+// audits has the events that are about an access, each with what it sets in the AuditEvent.
+var audits = map[events.Type]func(*auditEvent, events.Event) error{
+	// Content and the record.
+	events.TypeDeliveryOpened: by(func(a *auditEvent, b events.DeliveryOpened) {
 		a.Type, a.Entity = patientRecord, []entity{ofDelivery(b.MessageID, b.PortalUserID)}
-	case events.TypeAttachmentDownloaded:
-		var b events.AttachmentDownloaded
-		b, err = events.Decode[events.AttachmentDownloaded](e)
+	}),
+	events.TypeAttachmentDownloaded: by(func(a *auditEvent, b events.AttachmentDownloaded) {
 		document := known("DocumentReference", systemDocument, b.AttachmentID.String())
-		a.Type, a.Entity = patientRecord, []entity{{What: &document, Type: &systemObject},
-			ofDelivery(b.MessageID, b.PortalUserID)}
-	case events.TypeDeliveryDisclosed:
-		var b events.DeliveryDisclosed
-		b, err = events.Decode[events.DeliveryDisclosed](e)
+		a.Type, a.Entity = patientRecord, []entity{{What: &document, Type: &systemObject}, ofDelivery(b.MessageID, b.PortalUserID)}
+	}),
+	events.TypeDeliveryDisclosed: by(func(a *auditEvent, b events.DeliveryDisclosed) {
 		a.Type, a.Entity, a.OutcomeDesc = exported, []entity{ofDelivery(b.MessageID, b.PortalUserID)}, "disclosed to "+b.To
-	case events.TypeSignedIn, events.TypeSignInFailed:
-		var b events.SignIn
-		b, err = events.Decode[events.SignIn](e)
-		a.signIn(b)
-	case events.TypeSignInsFailed:
-		var b events.SignInsFailed
-		b, err = events.Decode[events.SignInsFailed](e)
+	}),
+	events.TypeRecordRead: by(func(a *auditEvent, b events.RecordRead) {
+		a.Type, a.Entity = auditLogUsed, ofRecord(b.Filter)
+	}),
+	events.TypeRecordExported: by(func(a *auditEvent, b events.RecordExported) {
+		a.Type, a.Entity = exported, ofRecord(b.Filter)
+	}),
+
+	// Sign-ins, and what was refused.
+	events.TypeSignedIn:     by((*auditEvent).signIn),
+	events.TypeSignInFailed: by((*auditEvent).signIn),
+	events.TypeSignInsFailed: by(func(a *auditEvent, b events.SignInsFailed) {
 		a.Type, a.Subtype, a.Action, a.Outcome = authentication, []coding{login}, actionExecute, minorFailure
 		a.OutcomeDesc = countsOf(b.ByReason)
 		a.from(b.Source)
-	case events.TypeActionsRefused:
-		var b events.ActionsRefused
-		b, err = events.Decode[events.ActionsRefused](e)
+	}),
+	events.TypeActionsRefused: by(func(a *auditEvent, b events.ActionsRefused) {
 		a.Type, a.Action, a.Outcome = securityAlert, actionExecute, minorFailure
 		a.OutcomeDesc = fmt.Sprintf("%d refused: %s", b.Count, strings.Join(b.Actions, ", "))
-	case events.TypePermissionGranted, events.TypePermissionRevoked:
-		var b events.PermissionChanged
-		b, err = events.Decode[events.PermissionChanged](e)
-		staff := known("Practitioner", systemStaff, b.StaffID)
-		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{rolesChanged}, actionUpdate, []entity{{What: &staff}}
-	case events.TypeStaffDisabled, events.TypeStaffEnabled:
-		var b events.StaffEnabledChanged
-		b, err = events.Decode[events.StaffEnabledChanged](e)
-		a.account("staff", b.StaffID)
-	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
-		var b events.SecondFactor
-		b, err = events.Decode[events.SecondFactor](e)
-		a.account(b.Owner())
-	case events.TypeRecoveryCodesMade:
-		var b events.RecoveryCodesMade
-		b, err = events.Decode[events.RecoveryCodesMade](e)
-		a.account(b.Account, b.ID)
-	case events.TypeIdentityLinked:
-		var b events.IdentityLinked
-		b, err = events.Decode[events.IdentityLinked](e)
-		a.account("staff", b.StaffID)
-	case events.TypeIdentityUnlinked:
-		var b events.IdentityUnlinked
-		b, err = events.Decode[events.IdentityUnlinked](e)
-		a.account("staff", b.StaffID)
-	case events.TypeStaffChanged:
-		var b events.StaffChanged
-		b, err = events.Decode[events.StaffChanged](e)
-		a.account("staff", b.StaffID)
-	case events.TypePasswordSet:
-		var b events.PasswordSet
-		b, err = events.Decode[events.PasswordSet](e)
-		a.account(b.Account, b.ID)
-	case events.TypeLinkIssued:
-		var b events.LinkIssued
-		b, err = events.Decode[events.LinkIssued](e)
-		a.account(b.Account, b.ID)
-	case events.TypeAddressChanged:
-		var b events.AddressChanged
-		b, err = events.Decode[events.AddressChanged](e)
-		a.account("portal_user", b.PortalUserID)
-	case events.TypeAddressConfirmed:
-		var b events.AddressConfirmed
-		b, err = events.Decode[events.AddressConfirmed](e)
-		a.account("portal_user", b.PortalUserID)
-	case events.TypeAlertsOptedOut, events.TypeAlertsOptedIn:
-		var b events.OptOut
-		b, err = events.Decode[events.OptOut](e)
-		a.account("portal_user", b.PortalUserID)
-	case events.TypeTokenCreated:
-		var b events.TokenCreated
-		b, err = events.Decode[events.TokenCreated](e)
-		a.account("staff", b.StaffID)
-	case events.TypeTokenRevoked:
-		var b events.TokenRevoked
-		b, err = events.Decode[events.TokenRevoked](e)
-		a.account("staff", b.StaffID)
-	case events.TypeSessionsEnded:
-		var b events.SessionsEnded
-		b, err = events.Decode[events.SessionsEnded](e)
-		a.account(b.Account, b.ID)
-	case events.TypeRecordRead:
-		var b events.RecordRead
-		b, err = events.Decode[events.RecordRead](e)
-		a.Type, a.Entity = auditLogUsed, ofRecord(b.Filter)
-	case events.TypeRecordExported:
-		var b events.RecordExported
-		b, err = events.Decode[events.RecordExported](e)
-		a.Type, a.Entity = exported, ofRecord(b.Filter)
-	default:
-		return nil, nil
+	}),
+
+	// What an account may do, and how its owner signs in.
+	events.TypePermissionGranted:   by((*auditEvent).permission),
+	events.TypePermissionRevoked:   by((*auditEvent).permission),
+	events.TypeStaffDisabled:       by(func(a *auditEvent, b events.StaffEnabledChanged) { a.account(staffAccount, b.StaffID) }),
+	events.TypeStaffEnabled:        by(func(a *auditEvent, b events.StaffEnabledChanged) { a.account(staffAccount, b.StaffID) }),
+	events.TypeSecondFactorAdded:   by(func(a *auditEvent, b events.SecondFactor) { a.account(b.Owner()) }),
+	events.TypeSecondFactorRemoved: by(func(a *auditEvent, b events.SecondFactor) { a.account(b.Owner()) }),
+	events.TypeSecondFactorReset:   by(func(a *auditEvent, b events.SecondFactor) { a.account(b.Owner()) }),
+	events.TypeRecoveryCodesMade:   by(func(a *auditEvent, b events.RecoveryCodesMade) { a.account(b.Account, b.ID) }),
+	events.TypeIdentityLinked:      by(func(a *auditEvent, b events.IdentityLinked) { a.account(staffAccount, b.StaffID) }),
+	events.TypeIdentityUnlinked:    by(func(a *auditEvent, b events.IdentityUnlinked) { a.account(staffAccount, b.StaffID) }),
+	events.TypeStaffChanged:        by(func(a *auditEvent, b events.StaffChanged) { a.account(staffAccount, b.StaffID) }),
+	events.TypePasswordSet:         by(func(a *auditEvent, b events.PasswordSet) { a.account(b.Account, b.ID) }),
+	events.TypeLinkIssued:          by(func(a *auditEvent, b events.LinkIssued) { a.account(b.Account, b.ID) }),
+	events.TypeAddressChanged:      by(func(a *auditEvent, b events.AddressChanged) { a.account(portalAccount, b.PortalUserID) }),
+	events.TypeAddressConfirmed:    by(func(a *auditEvent, b events.AddressConfirmed) { a.account(portalAccount, b.PortalUserID) }),
+	events.TypeAlertsOptedOut:      by(func(a *auditEvent, b events.OptOut) { a.account(portalAccount, b.PortalUserID) }),
+	events.TypeAlertsOptedIn:       by(func(a *auditEvent, b events.OptOut) { a.account(portalAccount, b.PortalUserID) }),
+	events.TypeTokenCreated:        by(func(a *auditEvent, b events.TokenCreated) { a.account(staffAccount, b.StaffID) }),
+	events.TypeTokenRevoked:        by(func(a *auditEvent, b events.TokenRevoked) { a.account(staffAccount, b.StaffID) }),
+	events.TypeSessionsEnded:       by(func(a *auditEvent, b events.SessionsEnded) { a.account(b.Account, b.ID) }),
+}
+
+// by returns a function that decodes the body of an event and passes it to describe.
+func by[T any, P interface {
+	*T
+	events.Body
+}](describe func(*auditEvent, T)) func(*auditEvent, events.Event) error {
+	return func(a *auditEvent, e events.Event) error {
+		body, err := events.Decode[T, P](e)
+		if err != nil {
+			return err
+		}
+		describe(a, body)
+		return nil
 	}
-	return a, err
 }
 
 func (a *auditEvent) signIn(b events.SignIn) {
@@ -202,6 +181,12 @@ func (a *auditEvent) signIn(b events.SignIn) {
 		account := whoIs(b.Account + ":" + b.ID)
 		a.Entity = []entity{{What: &account}}
 	}
+}
+
+// permission describes a permission that was given or taken.
+func (a *auditEvent) permission(b events.PermissionChanged) {
+	staff := known("Practitioner", systemStaff, b.StaffID)
+	a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{rolesChanged}, actionUpdate, []entity{{What: &staff}}
 }
 
 // account describes a change of how a person signs in.
@@ -245,9 +230,9 @@ func ofRecord(f events.RecordFilter) []entity {
 func whoIs(actor string) reference {
 	kind, id, _ := strings.Cut(actor, ":")
 	switch kind {
-	case "staff":
+	case staffAccount:
 		return known("Practitioner", systemStaff, id)
-	case "portal_user":
+	case portalAccount:
 		return known("", systemPortalUser, id)
 	case "process":
 		return known("Device", systemProcess, id)
