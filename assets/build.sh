@@ -8,6 +8,7 @@ axe=../internal/web/webtest/axe
 
 node_modules/.bin/sass --style=compressed --no-source-map --no-charset \
 	--load-path=node_modules/govuk-frontend/dist scss/app.scss |
+	node logical.mjs |
 	# Dead weight: fallbacks of colours that are always set, one typeface said again for
 	# paper, a smoothing that the systems do better.
 	sed -E -e 's/@media print\{[^{}]*\{font-family:var\(--app-font\)\}\}//g' \

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"postern/internal/access/factor"
+	"postern/internal/access/policy"
+	"postern/internal/text/language"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -51,4 +53,23 @@ func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAc
 		err = fmt.Errorf("reading a portal user's account: %w", err)
 	}
 	return account, err
+}
+
+// ChooseLanguage stores the language in which a portal user gets pages and e-mails. It is a
+// preference, on which no evidence depends, so it is not recorded: see ADR 88.
+func (g *Gate) ChooseLanguage(ctx context.Context, who policy.Subject, l language.Language) error {
+	if _, err := g.pool.Exec(ctx, `UPDATE app.portal_accounts SET language = $2 WHERE portal_user_no = $1`, who.No, string(l)); err != nil {
+		return fmt.Errorf("storing the language of a portal user: %w", err)
+	}
+	return nil
+}
+
+// LanguageOf returns the language that a portal user chose; "" for none.
+func (g *Gate) LanguageOf(ctx context.Context, portalUserID string) (l language.Language, err error) {
+	err = g.pool.QueryRow(ctx, `SELECT coalesce((SELECT a.language FROM app.portal_accounts a JOIN app.portal_users u USING (portal_user_no)
+		WHERE u.portal_user_id = $1), '')`, portalUserID).Scan(&l)
+	if err != nil {
+		return "", fmt.Errorf("reading the language of a portal user: %w", err)
+	}
+	return l, nil
 }

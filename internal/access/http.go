@@ -152,8 +152,8 @@ func (g *Gate) loadStaff(ctx context.Context, id string) (policy.Subject, error)
 func (g *Gate) loadPortalUser(ctx context.Context, id string) (policy.Subject, error) {
 	subject, err := one(ctx, g.pool, policy.ErrUnauthenticated, func(row pgx.CollectableRow) (policy.Subject, error) {
 		s := policy.Subject{Realm: policy.RealmPortalUser, ID: id}
-		return s, row.Scan(&s.No, &s.Name)
-	}, `SELECT u.portal_user_no, u.name FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
+		return s, row.Scan(&s.No, &s.Name, &s.Language)
+	}, `SELECT u.portal_user_no, u.name, coalesce(a.language, '') FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
 		WHERE u.portal_user_id = $1 AND u.active`, id)
 	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) {
 		err = fmt.Errorf("loading a portal user: %w", err)

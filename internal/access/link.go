@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/text/language"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,8 @@ type Invitation struct {
 	Token string
 	Email string // where to send it
 	First bool   // there is no password yet
+	// Language is the one that the person chose; "" for none.
+	Language language.Language
 }
 
 // Invited is the person for whom a link was made.
@@ -73,6 +76,7 @@ type linkOwner struct {
 	id, email   string
 	version     int // of the e-mail address
 	hasPassword bool
+	language    language.Language // "": none chosen
 }
 
 // issueLink makes a link and replaces an existing one that was made at until or before. It
@@ -104,7 +108,7 @@ func (g *Gate) issueLink(ctx context.Context, in links, actor string, to linkOwn
 		g.forgetLink(ctx, digest)
 		return Invitation{}, fmt.Errorf("recording a link: %w", err)
 	}
-	return Invitation{in.realm, token, to.email, !to.hasPassword}, nil
+	return Invitation{in.realm, token, to.email, !to.hasPassword, to.language}, nil
 }
 
 // forgetLink deletes a link that could not be recorded, so that the next request makes

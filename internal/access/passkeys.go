@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/passkey"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -34,9 +35,10 @@ var (
 	// ErrNoCeremony says that nothing waits for the answer of a passkey, or no longer.
 	ErrNoCeremony = errors.New("it took too long, or this page was used before: try again")
 	// ErrPasskeyName says that the name of a passkey is empty, too long or can't be seen.
-	ErrPasskeyName = fmt.Errorf("a name has 1 to %s, all of them visible", limits.PasskeyName)
+	ErrPasskeyName = error(language.NewError(language.Message{One: "A name has 1 to {n} character, all of them visible.",
+		ID: "A name has 1 to {n} characters, all of them visible.", N: int(limits.PasskeyName)}))
 	// ErrTooManyPasskeys says that a person has as many passkeys as they can have.
-	ErrTooManyPasskeys = fmt.Errorf("you have %s passkeys: remove one first", limits.Passkeys)
+	ErrTooManyPasskeys = error(language.NewError(language.Message{One: "You have {n} passkey: remove one first.", ID: "You have {n} passkeys: remove one first.", N: int(limits.Passkeys)}))
 )
 
 // PasskeysAt reports whether passkeys can be made and used on a page of this host.

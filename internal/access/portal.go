@@ -10,6 +10,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/limits"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -45,6 +46,8 @@ type portalUser struct {
 	active          bool
 	hasAccount      bool
 	dead            bool // the e-mail address does not work
+	// language is the one that they chose; "" for none.
+	language language.Language
 	// confirmedFrom is when the address counts as confirmed; zero: it always did.
 	confirmedFrom time.Time
 }
@@ -55,14 +58,16 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 
 const selectPortalUser = `
 	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `,
-		app.unconfirmed_until(u.portal_user_no, u.email_version)
+		app.unconfirmed_until(u.portal_user_no, u.email_version), coalesce(a.language, '')
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
-func (u portalUser) linkOwner() linkOwner { return linkOwner{u.id, u.email, u.version, u.hasAccount} }
+func (u portalUser) linkOwner() linkOwner {
+	return linkOwner{u.id, u.email, u.version, u.hasAccount, u.language}
+}
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
 	var from *time.Time
-	err = row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead, &from)
+	err = row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead, &from, &u.language)
 	if from != nil {
 		u.confirmedFrom = *from
 	}
@@ -177,7 +182,7 @@ func (g *Gate) requireDistinct(ctx context.Context, u portalUser, password strin
 	}
 	for _, other := range others {
 		if other.match && other.id != u.id {
-			return fmt.Errorf("%w: another account with your e-mail address has this one", passwords.ErrRefused)
+			return passwords.Refuse("Choose another password: another account with your e-mail address has this one.")
 		}
 	}
 	return nil

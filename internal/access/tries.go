@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/inbound"
 	"postern/internal/text/address"
+	"postern/internal/text/language"
 )
 
 // TooSoon says that a password or a link was refused unchecked: too many tries came before it, or
@@ -26,6 +27,11 @@ type TooSoon struct {
 
 func (e TooSoon) Error() string {
 	return fmt.Sprintf("too many tries: try again in %d seconds", int(e.After.Seconds())+1)
+}
+
+// Message implements [language.Localized].
+func (e TooSoon) Message() language.Message {
+	return language.Message{One: "Too many tries: try again in {n} second.", ID: "Too many tries: try again in {n} seconds.", N: int(e.After.Seconds()) + 1}
 }
 
 // Problem is the API's answer to such a try.

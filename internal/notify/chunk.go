@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/text/language"
 )
 
 // A chunkRef names the chunk whose alerts are to be sent.
@@ -43,6 +45,8 @@ type recipient struct {
 	no     int32
 	email  string
 	notDue string // why no alert is sent to this recipient; "" where one may be sent
+	// language is that of the alert; "" for the default.
+	language language.Language
 }
 
 // claim is a row of app.attempts: a request that was made or will be made.

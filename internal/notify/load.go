@@ -17,6 +17,7 @@ import (
 	"postern/internal/inbox/delivered"
 	"postern/internal/notify/recipients"
 	"postern/internal/proof/merkle"
+	"postern/internal/text/language"
 )
 
 var errNoChunk = errors.New("the chunk is not on the record")
@@ -212,8 +213,35 @@ func loadAddresses(ctx context.Context, db database, all []*work) error {
 		})
 		return err
 	})
+	// And few chose another language than English, which has no row in the index.
+	type spoken struct {
+		w        *work
+		no       int32
+		language language.Language
+	}
+	var others []spoken
+	q.Queue(`
+		SELECT r.nr, a.portal_user_no, a.language
+		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
+		CROSS JOIN LATERAL (SELECT portal_user_no, language FROM app.portal_accounts
+		    WHERE portal_user_no BETWEEN r.first AND r.last AND language <> 'en' OFFSET 0) a`,
+		first, last).Query(func(rows pgx.Rows) error {
+		var nr int
+		var s spoken
+		_, err := pgx.ForEachRow(rows, []any{&nr, &s.no, &s.language}, func() error {
+			s.w = owner[nr-1]
+			others = append(others, s)
+			return nil
+		})
+		return err
+	})
 	if err := db.SendBatch(ctx, q).Close(); err != nil {
 		return err
+	}
+	for _, s := range others {
+		if i, found := s.w.position(s.no); found {
+			s.w.recipients[i].language = s.language
+		}
 	}
 	for _, d := range notDue {
 		if i, found := d.w.position(d.no); found {

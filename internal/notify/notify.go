@@ -25,6 +25,7 @@ import (
 	"postern/internal/notify/unsubscribe"
 	"postern/internal/pace"
 	"postern/internal/recorder/position"
+	"postern/internal/text/language"
 )
 
 const (
@@ -61,8 +62,9 @@ type Config struct {
 	Pool     *pgxpool.Pool
 	Position *position.Watcher
 	Facts    facts.Publisher // without its Source, which New sets
-	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
-	Logger   *slog.Logger
+	// Send sends the alerts of a request, in the language of the context.
+	Send   func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
+	Logger *slog.Logger
 	// Last returns the sequence of the last event on the record.
 	Last func(context.Context) (uint64, error)
 	// Acked returns the sequence up to which every lane of the worker has acknowledged all
@@ -494,7 +496,7 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	w.reaches(work.seq)
 	// A crash from here on leaves a claim without an answer: unknown. A shutdown must not
 	// cancel the call, or an answer would be lost: the call ends by its own timeout.
-	result := w.Send(context.WithoutCancel(ctx), c.id, addresses)
+	result := w.Send(language.With(context.WithoutCancel(ctx), work.recipients[to[0]].language), c.id, addresses)
 	c.take(result, refusesAccount(result) || w.refusesAll(result))
 	if c.answer == answerAccepted {
 		w.refuses("")

@@ -232,6 +232,34 @@ func TestWhoOptedOutIsNotMailed(t *testing.T) {
 	}
 }
 
+// Each recipient gets the alert in the language that they chose, and a request has one language.
+func TestAlertsAreInTheLanguageOfTheRecipient(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	if _, err := p.admin.Exec(t.Context(), `INSERT INTO app.portal_accounts (portal_user_no, password_hash, language)
+		VALUES (1, 'x', 'en'), (2, 'x', 'es'), (3, 'x', NULL), (5, 'x', 'es')`); err != nil {
+		t.Fatal(err)
+	}
+	for id, state := range p.run(t) {
+		if (state == accepted) != (id != "d") {
+			t.Errorf("the alert of %s became %s", id, state)
+		}
+	}
+	got := map[string]string{}
+	requests := map[uuid.UUID]bool{}
+	for m := range p.fake.Accepted() {
+		got[m.To] = m.Letter.Subject
+		requests[m.Attempt] = true
+	}
+	const english, spanish = "You have a new secure message", "Tiene un nuevo mensaje seguro"
+	want := map[string]string{"a@x.test": english, "family@x.test": spanish, "Family@x.test": english, "e@x.test": spanish}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the subjects (-want +got):\n%s", diff)
+	}
+	if len(requests) != 2 {
+		t.Errorf("%d requests, want one for each language", len(requests))
+	}
+}
+
 // A rate limit is obeyed until its reset: until then the chunk waits as a row and no alert
 // is sent; after it, all are sent.
 func TestARateLimitIsObeyed(t *testing.T) {

@@ -107,7 +107,8 @@ func (w *work) settleAll(settled []result, c claim, f result) {
 
 // nextRequest returns the positions to alert next: all recipients without a result, but
 // each address once, because SendGrid accepts an address only once a request. A recipient
-// with the same address as another waits for the following request.
+// with the same address as another waits for the following request. So does one in another
+// language than the first: a request has one text.
 //
 // If SendGrid refused a request without naming a recipient, halving finds the recipient at
 // fault: half of the smallest such request is sent next, so that each recipient is either
@@ -130,7 +131,10 @@ func (w *work) nextRequest(settled []result) []int {
 	next := make([]int, 0, len(w.recipients))
 	var taken sendgrid.AddressSet
 	for i := range w.recipients {
-		if settled[i].state != "" || len(next) == most || among != nil && !among[i] || !taken.Add(w.recipients[i].email) {
+		if settled[i].state != "" || len(next) == most || among != nil && !among[i] {
+			continue
+		}
+		if len(next) > 0 && w.recipients[i].language != w.recipients[next[0]].language || !taken.Add(w.recipients[i].email) {
 			continue
 		}
 		next = append(next, i)

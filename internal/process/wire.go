@@ -57,6 +57,7 @@ import (
 	"postern/internal/search"
 	"postern/internal/store"
 	"postern/internal/telemetry"
+	"postern/internal/text/language"
 	"postern/internal/web"
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
@@ -110,6 +111,8 @@ type WebConfig struct {
 	TwoPersonAge time.Duration
 	// Passkeys makes and checks passkeys; nil: there are none.
 	Passkeys *passkey.Party
+	// Language is that of all pages; "": that of each reader. It is for tests.
+	Language language.Language
 	// PasswordCost and SignInSource: see [access.Config]. Clinic is the clinic's name until an
 	// administrator sets it.
 	PasswordCost access.Cost
@@ -261,7 +264,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.EmergencyOperations{Emergencies: w.Emergencies},
 	)
 	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
-		Problems: problems, Log: cfg.Logger})
+		Problems: problems, Log: cfg.Logger, Language: cfg.Language})
 	w.Pages = web.New(w.Renderer,
 		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Wordings: w.Wordings, Clinic: w.Clinic, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now}),

@@ -60,7 +60,7 @@ const allowed = `
 	app.passkeys             SIUD    -       -       -
 	app.patients             SIU     S       -       -
 	app.password_links       SIUD    -       -       -
-	app.portal_accounts      SIUD    -       -       -
+	app.portal_accounts      SIUD    -       S       -
 	app.portal_users         SIU     S       S       -
 	app.record_check         S       S       S       SIU
 	app.record_verdict       S       S       S       S

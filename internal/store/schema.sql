@@ -1377,9 +1377,13 @@ CREATE TABLE app.portal_accounts (
     changed_at timestamp with time zone NOT NULL DEFAULT now(),
     next_change uuid NOT NULL DEFAULT gen_random_uuid(),
     factor_offer_closed_at timestamp with time zone,
-    CONSTRAINT portal_accounts_pkey PRIMARY KEY (portal_user_no)
+    language text,
+    CONSTRAINT portal_accounts_pkey PRIMARY KEY (portal_user_no),
+    CONSTRAINT portal_accounts_language_check CHECK ((language = ANY (ARRAY['en'::text, 'es'::text, 'fr'::text, 'de'::text, 'ar'::text, 'zh'::text])))
 );
+CREATE INDEX portal_accounts_language ON app.portal_accounts USING btree (portal_user_no) INCLUDE (language) WHERE (language <> 'en'::text);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.portal_accounts TO postern_api;
+GRANT SELECT (portal_user_no, language) ON app.portal_accounts TO postern_notify;
 
 CREATE TABLE app.portal_users (
     portal_user_no integer NOT NULL GENERATED ALWAYS AS IDENTITY,

@@ -31,6 +31,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 )
 
 var (
@@ -77,8 +78,9 @@ type Letters struct {
 
 // request is a request for the links of an e-mail address.
 type request struct {
-	realm policy.Realm
-	email string // as typed
+	realm    policy.Realm
+	email    string            // as typed
+	language language.Language // of the page on which it was typed
 }
 
 const (
@@ -150,8 +152,10 @@ func (ls *Letters) InviteStaff(ctx context.Context, administrator policy.Subject
 	return ls.handOverOnce(ctx, made, "staff_id", staffID)
 }
 
-// handOverOnce hands a letter over without a retry.
+// handOverOnce hands a letter over without a retry. It is not in the language of the staff member of
+// ctx.
 func (ls *Letters) handOverOnce(ctx context.Context, made access.Invitation, whose, id string) error {
+	ctx = language.With(ctx, language.Default)
 	if err := ls.handOver(ctx, made); err != nil {
 		ls.sent.WithLabelValues("failed").Inc()
 		ls.cfg.Logger.WarnContext(ctx, "an invitation could not be handed over", whose, id, "error", err)
@@ -168,7 +172,7 @@ func (ls *Letters) TellFormerAddress(ctx context.Context, staffID, former string
 	if !ls.Enabled() {
 		return false
 	}
-	if err := ls.cfg.SendAddressChanged(ctx, former); err != nil {
+	if err := ls.cfg.SendAddressChanged(language.With(ctx, language.Default), former); err != nil {
 		ls.sent.WithLabelValues("failed").Inc()
 		ls.cfg.Logger.WarnContext(ctx, "the former address of a staff account could not be told of the change", "staff_id", staffID, "error", err)
 		return false
@@ -177,7 +181,8 @@ func (ls *Letters) TellFormerAddress(ctx context.Context, staffID, former string
 	return true
 }
 
-// RequestLinks queues a link for every account of the realm with the e-mail address. Its answer is the same
+// RequestLinks queues a link for every account of the realm with the e-mail address. The e-mails are
+// in the language that the person chose, else in that of ctx. Its answer is the same
 // whether there is an account or not. It fails with [ErrOff], [ErrBusy], or
 // [access.TooSoon] after too many requests for this address.
 func (ls *Letters) RequestLinks(ctx context.Context, realm policy.Realm, email string) error {
@@ -192,7 +197,7 @@ func (ls *Letters) RequestLinks(ctx context.Context, realm policy.Realm, email s
 		return err
 	}
 	select {
-	case ls.requested <- request{realm, email}:
+	case ls.requested <- request{realm, email, language.From(ctx)}:
 		return nil
 	default:
 		return ErrBusy
@@ -221,6 +226,7 @@ func (ls *Letters) Run(ctx context.Context) error {
 
 // sendLinks sends a link to each account with the e-mail address.
 func (ls *Letters) sendLinks(ctx context.Context, asked request) {
+	ctx = language.With(ctx, asked.language)
 	invite := ls.cfg.Gate.InviteAddress
 	if asked.realm == policy.RealmStaff {
 		invite = ls.cfg.Gate.InviteStaffAddress
@@ -271,6 +277,8 @@ func (ls *Letters) retry(ctx context.Context, doing string, do func() error) {
 	}
 }
 
+// handOver hands a letter over: to a portal user who chose a language, in that language, else in that
+// of ctx.
 func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
 	send := ls.cfg.SendReset
 	switch {
@@ -280,6 +288,9 @@ func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
 		send = ls.cfg.SendStaffReset
 	case made.First:
 		send = ls.cfg.SendInvitation
+	}
+	if made.Realm == policy.RealmPortalUser && made.Language != "" {
+		ctx = language.With(ctx, made.Language)
 	}
 	if err := send(ctx, made.Email, Link(ls.cfg.PublicURL, made)); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 const (
@@ -77,7 +78,11 @@ func (ls *Letters) TellFormerAddresses(ctx context.Context) error {
 
 // tellFormer sends one notice and stores the outcome.
 func (ls *Letters) tellFormer(ctx context.Context, n access.Notice) error {
-	failed := ls.cfg.SendPortalAddressChanged(ctx, n.Former)
+	l, err := ls.cfg.Gate.LanguageOf(ctx, n.PortalUserID)
+	if err != nil {
+		return err
+	}
+	failed := ls.cfg.SendPortalAddressChanged(language.With(ctx, l), n.Former)
 	if failed == nil {
 		ls.sent.WithLabelValues("sent").Inc()
 		return ls.cfg.Gate.NoticeSent(context.WithoutCancel(ctx), n)

@@ -7,16 +7,26 @@ package passwords
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"postern/internal/limits"
+	"postern/internal/text/language"
 )
 
 // ErrRefused is wrapped by every refusal of a new password.
 var ErrRefused = errors.New("choose another password")
+
+// Refuse makes a refusal of a new password. The sentence says why, and what to do.
+func Refuse(sentence string) error {
+	return refusal{language.NewError(language.Message{ID: sentence})}
+}
+
+// refusal is a sentence that wraps ErrRefused.
+type refusal struct{ language.Localized }
+
+func (refusal) Unwrap() error { return ErrRefused }
 
 // ErrCurrent says that the password given as the current one is wrong.
 var ErrCurrent = errors.New("this is not your current password")
@@ -51,15 +61,17 @@ func Check(password string, least limits.Characters, about About) error {
 	n := utf8.RuneCountInString(password)
 	switch {
 	case !utf8.ValidString(password):
-		return fmt.Errorf("%w: it is not text in UTF-8", ErrRefused)
+		return Refuse("Choose another password: it is not text in UTF-8.")
 	case n < int(least):
-		return fmt.Errorf("%w: it needs at least %s", ErrRefused, least)
+		return refusal{language.NewError(language.Message{One: "Choose another password: it needs at least {n} character.",
+			ID: "Choose another password: it needs at least {n} characters.", N: int(least)})}
 	case n > int(limits.Password):
-		return fmt.Errorf("%w: it may have at most %s", ErrRefused, limits.Password)
+		return refusal{language.NewError(language.Message{One: "Choose another password: it may have at most {n} character.",
+			ID: "Choose another password: it may have at most {n} characters.", N: int(limits.Password)})}
 	case isCommon(password), distinct(password) < 5:
-		return fmt.Errorf("%w: this one is among the first that are guessed", ErrRefused)
+		return Refuse("Choose another password: this one is among the first that are guessed.")
 	case about.gives(password):
-		return fmt.Errorf("%w: this one is made of your name, your e-mail address, the name of the clinic or other words that are guessed first", ErrRefused)
+		return Refuse("Choose another password: this one is made of your name, your e-mail address, the name of the clinic or other words that are guessed first.")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 )
 
 // A Realm is one of the two kinds of people who sign in. Its value is also how
@@ -44,6 +45,8 @@ type Subject struct {
 	// FactorDue is set if the clinic requires a second factor and they have none. Until
 	// they have set one up, they may do nothing else.
 	FactorDue bool
+	// Language is the one that a portal user chose for pages and e-mails; "" for none.
+	Language language.Language
 }
 
 // A Method is a sign-in method, as recorded.

@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/clinic"
 	"postern/internal/text/address"
+	"postern/internal/text/language"
 )
 
 // MaxRecipients is SendGrid's limit of recipients in one request.
@@ -101,11 +102,11 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// letterhead is what e-mails show of the clinic, and the alerts' envelope with it.
+// letterhead is what e-mails show of the clinic, and the alerts' envelopes with it, by language.
 type letterhead struct {
-	clinic   clinic.Face
-	from     *mail.Address
-	envelope envelope
+	clinic    clinic.Face
+	from      *mail.Address
+	envelopes map[language.Language]envelope
 }
 
 func (c *Client) headed(f clinic.Face) *letterhead {
@@ -113,7 +114,11 @@ func (c *Client) headed(f clinic.Face) *letterhead {
 	if f.Name != "" {
 		from.Name = f.Name
 	}
-	return &letterhead{f, &from, newEnvelope(&from, c.publicURL, c.unsubscribe, f)}
+	envelopes := make(map[language.Language]envelope, len(language.Portal))
+	for _, l := range language.Portal {
+		envelopes[l] = newEnvelope(&from, c.publicURL, c.unsubscribe, l, f)
+	}
+	return &letterhead{f, &from, envelopes}
 }
 
 // head returns the present letterhead.
@@ -203,14 +208,14 @@ type Address struct {
 
 // Send makes one request for one attempt and gives its result. It needs one to
 // MaxRecipients recipients, and no address twice, ignoring letter case: people who share
-// an address go into different requests.
+// an address go into different requests. The alert is in the language of ctx.
 func (c *Client) Send(ctx context.Context, attempt uuid.UUID, to []Address) Result {
 	if err := checkRecipients(attempt, to); err != nil {
 		return Result{Kind: Invalid, Reason: err.Error()}
 	}
 	// Every request has its own body: if an early answer makes Do return, net/http may
 	// still be reading the body, so it must not be reused.
-	return c.post(ctx, c.head(ctx).envelope.encode(attempt, to), to)
+	return c.post(ctx, c.head(ctx).envelopes[language.From(ctx)].encode(attempt, to), to)
 }
 
 // post makes one request; to are the recipients to which its answer may refer.

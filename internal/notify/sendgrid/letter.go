@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/internal/clinic"
+	"postern/internal/text/language"
 )
 
 // A letter is an e-mail with the single-use link with which a portal user or a staff
@@ -72,6 +73,7 @@ func (e *NotSent) MaybeSent() bool { return e.Maybe }
 
 func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
 	head := c.head(ctx)
+	l = l.in(language.From(ctx))
 	body := beginBody(head.from, l.Subject, l.plain(link, head.clinic), l.html(link, head.clinic))
 	body = append(body, `,"personalizations":[{"to":[{"email":`...)
 	body = appendString(body, to)
@@ -92,7 +94,7 @@ func (c *Client) sendLetter(ctx context.Context, to string, l letter, link strin
 	}
 }
 
-// letter is the text around a link. Do, Once and Others are "" without a link.
+// letter is the text around a link. Its sentences are ids of texts until [letter.in]. Do, Once and Others are "" without a link.
 type letter struct {
 	Subject string
 	Why     string // the reason for the letter
@@ -100,64 +102,78 @@ type letter struct {
 	Once    string // how long the link works
 	Others  string // about other people with the same address; "" if they can't share it
 	If      string // for a reader who did not expect the letter
+
+	language language.Language
+}
+
+// in returns the letter in a language.
+func (l letter) in(to language.Language) letter {
+	l.language = to
+	for _, text := range []*string{&l.Subject, &l.Why, &l.Do, &l.Once, &l.Others, &l.If} {
+		if *text != "" {
+			*text = to.Text(*text)
+		}
+	}
+	return l
 }
 
 var (
 	invitation = letter{
-		Subject: "Set up your account for secure messages",
-		Why:     "The clinic has an account for you. With it you can read the secure messages that the clinic sends you.",
-		Do:      "Choose your password",
-		Once:    "The link works one time, for 7 days.",
+		Subject: language.Mark("Set up your account for secure messages"),
+		Why:     language.Mark("The clinic has an account for you. With it you can read the secure messages that the clinic sends you."),
+		Do:      language.Mark("Choose your password"),
+		Once:    language.Mark("The link works one time, for 7 days."),
 		Others:  others,
-		If:      "If you did not expect this e-mail, you can delete it.",
+		If:      language.Mark("If you did not expect this e-mail, you can delete it."),
 	}
 	reset = letter{
-		Subject: "Choose a new password for secure messages",
-		Why:     "Someone, most likely you, asked for a new password for your secure messages.",
-		Do:      "Choose a new password",
-		Once:    "The link works one time, for 24 hours.",
+		Subject: language.Mark("Choose a new password for secure messages"),
+		Why:     language.Mark("Someone, most likely you, asked for a new password for your secure messages."),
+		Do:      language.Mark("Choose a new password"),
+		Once:    language.Mark("The link works one time, for 24 hours."),
 		Others:  others,
-		If:      "If it was not you, delete this e-mail. Your password stays as it is.",
+		If:      language.Mark("If it was not you, delete this e-mail. Your password stays as it is."),
 	}
 	staffInvitation = letter{
-		Subject: "Set up your staff account for secure messages",
-		Why:     "The clinic has added you to the staff who send secure messages to the users of its patient portal.",
-		Do:      "Choose your password",
-		Once:    "The link works one time, for 72 hours.",
-		If:      "If you don't work at the clinic, you can delete this e-mail.",
+		Subject: language.Mark("Set up your staff account for secure messages"),
+		Why:     language.Mark("The clinic has added you to the staff who send secure messages to the users of its patient portal."),
+		Do:      language.Mark("Choose your password"),
+		Once:    language.Mark("The link works one time, for 72 hours."),
+		If:      language.Mark("If you don't work at the clinic, you can delete this e-mail."),
 	}
 	staffReset = letter{
-		Subject: "Choose a new password for your staff account",
-		Why:     "You or an administrator of the clinic asked for a new password for your staff account for secure messages.",
-		Do:      "Choose a new password",
-		Once:    "The link works one time, for 72 hours.",
-		If:      "If you don't know about this, don't use the link, and tell an administrator of the clinic. Your password stays as it is.",
+		Subject: language.Mark("Choose a new password for your staff account"),
+		Why:     language.Mark("You or an administrator of the clinic asked for a new password for your staff account for secure messages."),
+		Do:      language.Mark("Choose a new password"),
+		Once:    language.Mark("The link works one time, for 72 hours."),
+		If:      language.Mark("If you don't know about this, don't use the link, and tell an administrator of the clinic. Your password stays as it is."),
 	}
 	addressChanged = letter{
-		Subject: "The e-mail address of your staff account has changed",
-		Why:     "An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too.",
-		If:      "If you don't know about this, tell an administrator of the clinic at once.",
+		Subject: language.Mark("The e-mail address of your staff account has changed"),
+		Why:     language.Mark("An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too."),
+		If:      language.Mark("If you don't know about this, tell an administrator of the clinic at once."),
 	}
 	portalAddressChanged = letter{
-		Subject: "The e-mail address of an account for secure messages has changed",
-		Why:     "The clinic has changed the e-mail address of an account for secure messages. The account used this address until now. It was signed out on all devices, and earlier links to set a password no longer work.",
-		If:      "If you asked for this, you have nothing to do. If you did not, call the clinic today, at a phone number that you know. For a day, no link to set a new password is sent to the new address unless the clinic checks with the owner of the account.",
+		Subject: language.Mark("The e-mail address of an account for secure messages has changed"),
+		Why:     language.Mark("The clinic has changed the e-mail address of an account for secure messages. The account used this address until now. It was signed out on all devices, and earlier links to set a password no longer work."),
+		If:      language.Mark("If you asked for this, you have nothing to do. If you did not, call the clinic today, at a phone number that you know. For a day, no link to set a new password is sent to the new address unless the clinic checks with the owner of the account."),
 	}
 )
 
 // Texts of several letters. Families share an address: every letter to portal users says
 // that each person gets their own letter, so the text reveals nothing about the people.
-const (
-	keep   = "Keep this e-mail to yourself: anyone with the link can use it."
-	others = "If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is."
-	silent = "Please do not reply: answers to this address are not read."
+var (
+	keep   = language.Mark("Keep this e-mail to yourself: anyone with the link can use it.")
+	others = language.Mark("If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is.")
+	silent = language.Mark("Please do not reply: answers to this address are not read.")
 )
 
 func (l letter) plain(link string, f clinic.Face) string {
+	silent := l.language.Text(silent)
 	if l.Do == "" {
 		return fmt.Sprintf("%s\n\n%s\n%s\n%s", l.Why, l.If, silent, plainContact(f))
 	}
-	once := l.Once + "\n" + keep
+	once := l.Once + "\n" + l.language.Text(keep)
 	if l.Others != "" {
 		once += "\n" + l.Others
 	}
@@ -169,20 +185,22 @@ func (l letter) html(link string, f clinic.Face) string {
 	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = letterHTML.Execute(&b, struct {
 		letter
-		Link, Keep, Silent string
-		Contact            []string
-	}{l, link, keep, silent, f.Contact()})
+		language.Language
+		Link, Copy, Keep, Silent string
+		Contact                  []string
+	}{l, l.language, link, l.language.Text("If the link does not open, copy this into your browser: {link}", "link", link),
+		l.language.Text(keep), l.language.Text(silent), f.Contact()})
 	return b.String()
 }
 
 var letterHTML = template.Must(template.Must(contactHTML.Clone()).New("letter").Parse(`<!DOCTYPE html>
-<html lang="en">
+<html lang="{{.Tag}}"{{if .RightToLeft}} dir="rtl"{{end}}>
 <head><meta charset="utf-8"><title>{{.Subject}}</title></head>
 <body>
 <p>{{.Why}}</p>
 {{- if .Do}}
 <p><a href="{{.Link}}">{{.Do}}</a></p>
-<p>If the link does not open, copy this into your browser: {{.Link}}</p>
+<p>{{.Copy}}</p>
 <p>{{.Once}} {{.Keep}}</p>
 {{- with .Others}}
 <p>{{.}}</p>

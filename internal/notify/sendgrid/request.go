@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/clinic"
+	"postern/internal/text/language"
 )
 
 // The names of the custom_args with an attempt and a recipient's position, which SendGrid
@@ -22,22 +23,32 @@ const (
 	ArgPosition = "n"
 )
 
-// alertText gives the whole text of an alert. It depends only on the portal's address and on what
-// the clinic says of itself.
-func alertText(publicURL string, f clinic.Face) (subject, plain, html string) {
-	subject = "You have a new secure message"
-	plain = "A new secure message is waiting for you in the portal.\n\n" +
-		"To read it, sign in:\n" + publicURL + "\n\n" +
-		"To keep it private, nothing of the message is in this e-mail.\n" +
-		"You can turn these e-mails off in the portal, at Your account.\n" +
-		"Please do not reply: answers to this address are not read.\n" + plainContact(f)
+// alertText gives the whole text of an alert. It depends only on the portal's address, the language,
+// and on what the clinic says of itself.
+func alertText(publicURL string, l language.Language, f clinic.Face) (subject, plain, html string) {
+	a := alert{
+		Language: l, Subject: l.Text("You have a new secure message"), URL: publicURL, Contact: f.Contact(),
+		Waiting: l.Text("A new secure message is waiting for you in the portal."),
+		SignIn:  l.Text("Sign in to read it"),
+		Else:    l.Text("If the link does not open, go to {address}", "address", publicURL),
+		Private: l.Text("To keep it private, nothing of the message is in this e-mail."),
+		Off:     l.Text("You can turn these e-mails off in the portal, at Your account."),
+		Silent:  l.Text(silent),
+	}
+	plain = a.Waiting + "\n\n" + l.Text("To read it, sign in:") + "\n" + publicURL + "\n\n" +
+		a.Private + "\n" + a.Off + "\n" + a.Silent + "\n" + plainContact(f)
 	var b bytes.Buffer
 	// Execute can't fail: the template is parsed and the writer is a buffer.
-	_ = alertHTML.Execute(&b, struct {
-		URL     string
-		Contact []string
-	}{publicURL, f.Contact()})
-	return subject, plain, b.String()
+	_ = alertHTML.Execute(&b, a)
+	return a.Subject, plain, b.String()
+}
+
+// alert is the dot of alertHTML: its sentences in one language.
+type alert struct {
+	language.Language
+	Subject, Waiting, SignIn, Else, Private, Off, Silent string
+	URL                                                  string
+	Contact                                              []string
 }
 
 // plainContact ends an e-mail with the clinic's name and how to reach it.
@@ -54,19 +65,19 @@ var contactHTML = template.Must(template.New("contact").Parse(`{{with .}}<p dir=
 {{end}}`))
 
 var alertHTML = template.Must(template.Must(contactHTML.Clone()).New("alert").Parse(`<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>You have a new secure message</title></head>
+<html lang="{{.Tag}}"{{if .RightToLeft}} dir="rtl"{{end}}>
+<head><meta charset="utf-8"><title>{{.Subject}}</title></head>
 <body>
-<p>A new secure message is waiting for you in the portal.</p>
-<p><a href="{{.URL}}">Sign in to read it</a></p>
-<p>If the link does not open, go to {{.URL}}</p>
-<p>To keep it private, nothing of the message is in this e-mail. You can turn these e-mails off in the portal, at Your account. Please do not reply: answers to this address are not read.</p>
+<p>{{.Waiting}}</p>
+<p><a href="{{.URL}}">{{.SignIn}}</a></p>
+<p>{{.Else}}</p>
+<p>{{.Private}} {{.Off}} {{.Silent}}</p>
 {{template "contact" .Contact}}</body>
 </html>
 `))
 
 // envelope is the part of a request's JSON before the attempt's id. It is the same in
-// every request.
+// every request in a language.
 type envelope struct {
 	begin []byte
 	// unsubscribe begins the header of a recipient, as JSON: SendGrid adds the headers of a
@@ -74,8 +85,8 @@ type envelope struct {
 	unsubscribe string
 }
 
-func newEnvelope(from *mail.Address, publicURL, unsubscribeURL string, f clinic.Face) envelope {
-	subject, plain, html := alertText(publicURL, f)
+func newEnvelope(from *mail.Address, publicURL, unsubscribeURL string, l language.Language, f clinic.Face) envelope {
+	subject, plain, html := alertText(publicURL, l, f)
 	e := beginBody(from, subject, plain, html)
 	if unsubscribeURL != "" {
 		e = append(e, `,"headers":{"List-Unsubscribe-Post":"List-Unsubscribe=One-Click"}`...)

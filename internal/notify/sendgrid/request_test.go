@@ -3,6 +3,8 @@ package sendgrid
 import (
 	"encoding/json"
 	netmail "net/mail"
+	"postern/internal/text/language"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,7 +28,7 @@ var (
 func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 	m := mail.NewV3Mail()
 	m.SetFrom(mail.NewEmail(testFrom.Name, testFrom.Address))
-	subject, plain, html := alertText(testPortal, clinic.Face{})
+	subject, plain, html := alertText(testPortal, language.English, clinic.Face{})
 	m.Subject = subject
 	m.AddContent(mail.NewContent("text/plain", plain), mail.NewContent("text/html", html))
 	m.SetCustomArg("attempt_id", attempt.String())
@@ -50,7 +52,7 @@ func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 }
 
 func TestBodyEqualsThatOfSendGridsLibrary(t *testing.T) {
-	e := newEnvelope(testFrom, testPortal, testStop, clinic.Face{})
+	e := newEnvelope(testFrom, testPortal, testStop, language.English, clinic.Face{})
 	rapid.Check(t, func(t *rapid.T) {
 		emails := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z<>&"\\'\x00-\x1f\x{2028}]{1,8}@[a-z]{1,8}\.example`)), 1, 20).Draw(t, "emails")
 		to := make([]Address, len(emails))
@@ -75,7 +77,7 @@ func decode(t *rapid.T, body []byte) any {
 }
 
 func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
-	subject, plain, html := alertText(testPortal, clinic.Face{})
+	subject, plain, html := alertText(testPortal, language.English, clinic.Face{})
 	if subject != "You have a new secure message" {
 		t.Errorf("subject %q", subject)
 	}
@@ -85,7 +87,7 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 	if !strings.Contains(html, `href="https://portal.example/sign-in?from=%22alert%22&amp;lang=en"`) {
 		t.Errorf("the HTML lacks the escaped link:\n%s", html)
 	}
-	again, _, _ := alertText(testPortal, clinic.Face{})
+	again, _, _ := alertText(testPortal, language.English, clinic.Face{})
 	if again != subject {
 		t.Error("the text changes from alert to alert")
 	}
@@ -94,14 +96,14 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 func BenchmarkEncode(b *testing.B) {
 	to := thousand()
 	b.Run("by hand", func(b *testing.B) {
-		e := newEnvelope(testFrom, testPortal, testStop, clinic.Face{})
+		e := newEnvelope(testFrom, testPortal, testStop, language.English, clinic.Face{})
 		for b.Loop() {
 			b.SetBytes(int64(len(e.encode(testAttempt, to))))
 		}
 		b.ReportMetric(float64(b.N*len(to))/b.Elapsed().Seconds(), "recipients/s")
 	})
 	b.Run("by hand, without links to opt out", func(b *testing.B) {
-		e, plain := newEnvelope(testFrom, testPortal, "", clinic.Face{}), thousand()
+		e, plain := newEnvelope(testFrom, testPortal, "", language.English, clinic.Face{}), thousand()
 		for i := range plain {
 			plain[i].Unsubscribe = ""
 		}
@@ -124,4 +126,27 @@ func thousand() []Address {
 		to[i] = Address{Position: i, Email: "portal-user-" + strconv.Itoa(100000+i) + "@example.org", Unsubscribe: "AAAAAAAAAAAAAAAAAAAAAA"}
 	}
 	return to
+}
+
+// The whole text of an alert and of each letter is translated, as text and as HTML, which names its
+// language and direction.
+func TestLanguagesOfTexts(t *testing.T) {
+	_, plain, html := alertText(testPortal, language.Arabic, clinic.Face{})
+	texts := []string{plain, html}
+	for _, l := range []letter{invitation, reset, staffInvitation, staffReset, addressChanged, portalAddressChanged} {
+		in := l.in(language.Arabic)
+		texts = append(texts, in.plain("https://x", clinic.Face{}), in.html("https://x", clinic.Face{}), in.Subject)
+		if in.Subject == l.Subject || in.Why == l.Why {
+			t.Errorf("%q is not translated", l.Subject)
+		}
+	}
+	for _, text := range texts {
+		visible := regexp.MustCompile(`<!DOCTYPE html>|</?[a-z][^>]*>|https?://\S+`).ReplaceAllString(text, "")
+		if word := regexp.MustCompile(`[A-Za-z]{2,}`).FindString(visible); word != "" {
+			t.Errorf("%q is left in English in: %s", word, text)
+		}
+		if strings.Contains(text, "<html") && !strings.Contains(text, `<html lang="ar" dir="rtl">`) {
+			t.Errorf("no direction in: %s", text)
+		}
+	}
 }

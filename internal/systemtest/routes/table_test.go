@@ -96,6 +96,7 @@ var pages = []rule{
 	{route: "POST /portal/sign-in/code/passkey", needs: halfway, body: "credential={}"},
 	{route: "POST /portal/sign-in/passkey", needs: everyone, body: emptyForm},
 	{route: "POST /portal/sign-in/passkey/confirm", needs: everyone, body: "credential={}"},
+	{route: "POST /portal/language", needs: everyone, body: "language=en"},
 	{route: "POST /portal/sign-out", needs: everyone, body: emptyForm, last: true},
 	{route: "GET /portal/forgotten", needs: everyone},
 	{route: "POST /portal/forgotten", needs: everyone, body: emptyForm},

@@ -18,6 +18,7 @@ import (
 	"postern/internal/clinic/clinicstore"
 	"postern/internal/inbound"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -218,5 +219,5 @@ func serve(w http.ResponseWriter, r *http.Request, version uint64, mediaType str
 
 // help is the portal's page of help: the clinic's words, how to reach it, and Postern's own help.
 func (p *Pages) help(w http.ResponseWriter, r *http.Request) error {
-	return p.Render(w, r, set, page.View{Template: "help.html", Title: "Help", Section: "help"})
+	return p.Render(w, r, set, page.View{Template: "help.html", Title: language.Mark("Help"), Section: "help"})
 }

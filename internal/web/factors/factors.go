@@ -144,16 +144,16 @@ func fieldOf(err error) string {
 
 // faults returns the errors of a form, that of the password last, or nil if one of them is not the
 // reader's.
-func faults(err error) (errs page.Errors) {
+func (v *visit) faults(err error) (errs page.Errors) {
 	var last page.Errors
 	for _, one := range page.Joined(err) {
 		switch field := fieldOf(one); field {
 		case "":
 			return nil
 		case "password":
-			last = append(last, page.Error{Field: field, Message: page.Sentence(one)})
+			last = append(last, page.Error{Field: field, Message: page.Say(v.r, one)})
 		default:
-			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
+			errs = append(errs, page.Error{Field: field, Message: page.Say(v.r, one)})
 		}
 	}
 	return append(errs, last...)
@@ -200,9 +200,9 @@ func inFours(text string) string {
 func (v *visit) confirmApp() error {
 	recovery, err := v.Gate.AddFactor(v.r.Context(), v.who, v.r.PostFormValue("password"), v.r.PostFormValue("code"))
 	if errors.Is(err, access.ErrNoEnrolment) {
-		return v.home(page.Sentence(err))
+		return v.home(page.Say(v.r, err))
 	}
-	if errs := faults(err); errs != nil {
+	if errs := v.faults(err); errs != nil {
 		return v.showEnrolment(err, errs)
 	}
 	if err != nil {
@@ -230,7 +230,7 @@ func (v *visit) beginPasskey() error {
 	if errors.Is(err, access.ErrNoCeremony) {
 		return v.home("Passkeys can’t be used at this address.")
 	}
-	if errs := faults(err); errs != nil {
+	if errs := v.faults(err); errs != nil {
 		return v.showPasskey(name, err, errs)
 	}
 	if err != nil {
@@ -259,9 +259,9 @@ func (v *visit) showAskForRecovery(refusal error, errs page.Errors) error {
 func (v *visit) makeRecovery() error {
 	made, err := v.Gate.NewRecoveryCodes(v.r.Context(), v.who, v.r.PostFormValue("password"))
 	if errors.Is(err, access.ErrNoFactor) {
-		return v.home(page.Sentence(err))
+		return v.home(page.Say(v.r, err))
 	}
-	if errs := faults(err); errs != nil {
+	if errs := v.faults(err); errs != nil {
 		return v.showAskForRecovery(err, errs)
 	}
 	if err != nil {
@@ -301,9 +301,9 @@ func (v *visit) remove() error {
 	case errors.Is(err, access.ErrNoSuchFactor):
 		return v.NotFound(v.w, v.r)
 	case errors.Is(err, access.ErrFactorRequired):
-		return v.home(page.Sentence(err))
+		return v.home(page.Say(v.r, err))
 	}
-	if errs := faults(err); errs != nil {
+	if errs := v.faults(err); errs != nil {
 		return v.showRemoval(err, errs)
 	}
 	if err != nil {

@@ -27,6 +27,19 @@
 // A title never names a patient, a portal user or a message, because browsers keep titles
 // in their history.
 //
+// # Languages
+//
+// A page is in the language of its reader: see package language. In a template, a text is
+// {{t "Your messages"}}, with values {{t "From {sender}" "sender" .From}}, and for a number
+// {{tn .Count "{n} document" "{n} documents"}}; ts and tsn are for texts that only staff see.
+// In Go code, titles, errors of forms and notices are plain English: they are translated
+// when they are shown. A text with values is made by [T], that of an error by [Say].
+//
+// # Size
+//
+// The frame is one package because its parts need each other: a failure is rendered within
+// the frame, the frame has the notices and the language, and both are read by the templates.
+//
 // # Forms
 //
 // A refused form is rendered again with status 422, the typed values, and [Errors]. The

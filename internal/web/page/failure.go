@@ -12,6 +12,7 @@ import (
 	"postern/internal/labels"
 	"postern/internal/problem"
 	"postern/internal/problem/document"
+	"postern/internal/text/language"
 )
 
 var own = Templates(base)
@@ -36,6 +37,11 @@ func (rd *Renderer) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header()[name] = values
 	}
 	f := failure{Document: p}
+	if values := language.Localized(nil); errors.As(err, &values) {
+		told := *p
+		told.Detail = language.From(r.Context()).Say(values.Message())
+		f.Document = &told
+	}
 	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
 		f.Detail, f.Missing = "", denied.Missing.Name()
 	}
@@ -56,7 +62,7 @@ type failure struct {
 
 func (f failure) view(r *http.Request) View {
 	if f.Missing == "" {
-		f.Detail = f.Document.Detail
+		f.Detail = language.From(r.Context()).Text(f.Document.Detail)
 	}
 	if f.Status >= http.StatusInternalServerError {
 		f.Sent = r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -72,8 +78,13 @@ func (f failure) view(r *http.Request) View {
 func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	l := language.From(r.Context())
+	w.Header().Set("Content-Language", l.Tag())
 	w.WriteHeader(f.Status)
-	_ = own.byName()["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
+	frame := &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()}
+	frame.speak(r)
+	frame.Languages = nil
+	_ = own.byName(l)["failure.html"].ExecuteTemplate(w, "layout", frame)
 }
 
 // Failure returns an error that is shown as a page with this status, title and detail.
@@ -101,10 +112,20 @@ func (rd *Renderer) Problem(r *http.Request, err error) *document.Document {
 }
 
 // Sentence returns the text of an error, which must be written for people, as a
-// sentence.
+// sentence in English. [Say] has it in the language of the reader.
 func Sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// Say returns the text of an error, which must be written for people, as a sentence in the language
+// of the reader. An error whose text has values is a [language.Localized].
+func Say(r *http.Request, err error) string {
+	l := language.From(r.Context())
+	if values := language.Localized(nil); errors.As(err, &values) {
+		return l.Say(values.Message())
+	}
+	return l.Text(Sentence(err))
 }
 
 // Joined returns the errors that err joins, or err alone.
@@ -126,8 +147,11 @@ func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 		document.Unavailable(w, r, err)
 		return
 	}
-	failure{Document: &document.Document{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
-		Detail: "Nothing is lost. Try again in a moment."}}.bare(w, r)
+	if realm := realmAt(r); realm == policy.RealmPortalUser {
+		r = r.WithContext(language.With(withRealm(r.Context(), realm), language.Match(r.Header.Get("Accept-Language"), language.Portal)))
+	}
+	failure{Document: &document.Document{Title: language.Mark("The service is not available right now"), Status: http.StatusServiceUnavailable,
+		Detail: language.Mark("Nothing is lost. Try again in a moment.")}}.bare(w, r)
 }
 
 // toSignIn redirects to the sign-in page of the reader's realm, which leads back to the
@@ -163,8 +187,8 @@ func Next(r *http.Request, otherwise string) string {
 
 // NotFound answers an address that has no page.
 func (rd *Renderer) NotFound(w http.ResponseWriter, r *http.Request) error {
-	return rd.Render(w, r, own, failure{Document: &document.Document{Title: "Page not found", Status: http.StatusNotFound,
-		Detail: "If you typed the address, check that it is correct. If you followed a link, the page no longer exists."}}.view(r))
+	return rd.Render(w, r, own, failure{Document: &document.Document{Title: language.Mark("Page not found"), Status: http.StatusNotFound,
+		Detail: language.Mark("If you typed the address, check that it is correct. If you followed a link, the page no longer exists.")}}.view(r))
 }
 
 // Number reads a number from 1 to most from the query, such as ?limit=. Without a valid

@@ -11,41 +11,84 @@ import (
 	"postern/internal/clinic"
 	"postern/internal/labels"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 	"postern/internal/text/number"
-	"postern/internal/text/size"
 	"postern/internal/text/zone"
 	"postern/internal/web/static"
 )
 
-// funcs are the functions of every template.
-var funcs = template.FuncMap{
-	"asset":     static.URL,
-	"lines":     clinic.Lines,
-	"dialled":   dialled,
-	"count":     number.Text,
-	"count64":   func(n uint64) string { return number.Text(int(n)) }, // #nosec G115 -- a count of existing things
-	"bytes64":   func(n uint64) string { return size.Text(int64(n)) }, // #nosec G115 -- bytes of a disk
-	"plural":    number.Of,
-	"of":        of,
-	"bytes":     size.Text,
-	"time":      clock,
-	"zoned":     zoned,
-	"exact":     exact,
-	"zone":      func() string { return zone.Name(time.Now()) },
-	"when":      func(t any) template.HTML { return recent(t, time.Now()) },
-	"day":       day,
-	"hour":      hour,
-	"lower":     Lower,
-	"dict":      dict,
-	"linked":    linked,
-	"percent":   number.Percent,
-	"hasPrefix": strings.HasPrefix,
-	"join":      strings.Join,
-	"json":      asJSON,
-	"isolate":   isolate,
-	// The number of a limit, and a text in which numbers replace the names of limits.
-	"limit":      limits.Number,
-	"withLimits": limits.Fill,
+// funcsIn returns the functions of every template, for a language.
+func funcsIn(l language.Language) template.FuncMap {
+	m := moments{l}
+	return template.FuncMap{
+		"asset":     static.URL,
+		"lines":     clinic.Lines,
+		"dialled":   dialled,
+		"telephone": telephone,
+		"count":     l.Number,
+		"count64":   func(n uint64) string { return l.Number(int(n)) }, // #nosec G115 -- a count of existing things
+		"bytes64":   func(n uint64) string { return l.Size(int64(n)) }, // #nosec G115 -- bytes of a disk
+		"plural":    number.Of,
+		"of":        of,
+		"bytes":     l.Size,
+		"time":      m.clock,
+		"zoned":     m.zoned,
+		"exact":     m.exact,
+		"zone":      func() string { return zone.Name(time.Now()) },
+		"when":      func(t any) template.HTML { return m.recent(t, time.Now()) },
+		"day":       m.day,
+		"hour":      m.hour,
+		"lower":     Lower,
+		"dict":      dict,
+		"linked":    linked,
+		"percent":   number.Percent,
+		"hasPrefix": strings.HasPrefix,
+		"join":      strings.Join,
+		"json":      asJSON,
+		"isolate":   func(v any) any { return isolate(l, v) },
+		// The number of a limit, and a text in which numbers replace the names of limits.
+		"limit":      limits.Number,
+		"withLimits": limits.Fill,
+		// Texts: t and tn those that portal users see, and ts and tsn those of staff. A test finds
+		// them by these names. tr is for a text that Go code marks.
+		"t":     l.HTML,
+		"ts":    l.HTML,
+		"tn":    l.CountHTML,
+		"tsn":   l.CountHTML,
+		"tr":    func(english string) template.HTML { return l.HTML(english) },
+		"forms": func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
+		// Values of texts.
+		"link":   link,
+		"strong": func() language.Around { return language.Around{Before: "<strong>", After: "</strong>"} },
+		"hidden": func() language.Around {
+			return language.Around{Before: `<span class="govuk-visually-hidden">`, After: "</span>"}
+		},
+		"code": func(text string) template.HTML {
+			return template.HTML("<code>" + template.HTMLEscapeString(text) + "</code>")
+		}, // #nosec G203 -- escaped
+		"agent": func(name string) string { return agentIn(l, name) },
+	}
+}
+
+// link stands around the words of a link to a page of this site.
+func link(href string) (language.Around, error) {
+	if !strings.HasPrefix(href, "/") {
+		return language.Around{}, fmt.Errorf("link: %q is no address of this site", href)
+	}
+	return language.Around{Before: template.HTML(`<a class="govuk-link" href="` + template.HTMLEscapeString(href) + `">`), After: "</a>"}, nil // #nosec G203 -- escaped
+}
+
+// telephone returns a telephone number as a link.
+func telephone(number string) template.HTML {
+	return template.HTML(`<a class="govuk-link" href="tel:` + dialled(number) + `"><bdi>` + template.HTMLEscapeString(number) + `</bdi></a>`) // #nosec G203 -- escaped
+}
+
+// agentIn returns the name of a browser and its system, as package agent makes it, in a language.
+func agentIn(l language.Language, name string) string {
+	if browser, system, both := strings.Cut(name, " on "); both {
+		return l.Text("{browser} on {system}", "browser", browser, "system", system)
+	}
+	return name
 }
 
 // dialled returns a telephone number as a tel: link has it: RFC 3966, section 5.
@@ -61,41 +104,52 @@ func dialled(telephone string) string {
 // of returns "1 portal user" or "3 portal users", with the clinic's label.
 func of(n int, l *labels.Label) string { return number.Of(n, Lower(l.One), Lower(l.Many)) }
 
+// moments writes times in a language, in the clinic's time zone.
+type moments struct{ language.Language }
+
 // clock writes a date and time for people, in the clinic's time zone, which the foot of
 // every page names. The tooltip has the zone and UTC.
-func clock(t any) template.HTML {
-	return moment(t, "2 January 2006, 3:04\u00a0pm")
+func (m moments) clock(t any) template.HTML {
+	return moment(t, func(t time.Time) string { return m.DateTime(t, false) })
 }
 
 // zoned is clock with the zone: for a time on which people act.
-func zoned(t any) template.HTML { return moment(t, "2 January 2006, 3:04\u00a0pm", withZone) }
+func (m moments) zoned(t any) template.HTML {
+	return moment(t, func(t time.Time) string { return m.DateTime(t, false) + withZone(t) })
+}
 
 // exact is clock with seconds and the zone: for a time that is evidence.
-func exact(t any) template.HTML { return moment(t, "2 January 2006, 3:04:05\u00a0pm", withZone) }
+func (m moments) exact(t any) template.HTML {
+	return moment(t, func(t time.Time) string { return m.DateTime(t, true) + withZone(t) })
+}
 
 func withZone(t time.Time) string { return " " + strings.ReplaceAll(zone.Short(t), " ", "\u00a0") }
 
 // recent writes a time in short form for lists: "Today, 2:03 pm". Use clock on pages
 // that are kept or printed.
-func recent(t any, now time.Time) template.HTML {
-	const hour = ", 3:04\u00a0pm"
+func (m moments) recent(t any, now time.Time) template.HTML {
 	at := instant(t).Local()
+	near := func(english string) template.HTML {
+		return moment(t, func(t time.Time) string { return m.Text(english, "time", m.Clock(t, false)) })
+	}
 	switch days := midnight(now.Local()).Sub(midnight(at)); {
 	case days == 0:
-		return moment(t, "Today"+hour)
+		return near(language.Mark("Today, {time}"))
 	case days > 0 && days <= 25*time.Hour:
-		return moment(t, "Yesterday"+hour)
+		return near(language.Mark("Yesterday, {time}"))
 	case days < 0 && days >= -25*time.Hour:
-		return moment(t, "Tomorrow"+hour)
+		return near(language.Mark("Tomorrow, {time}"))
 	}
-	return clock(t)
+	return m.clock(t)
 }
 
 // day writes the date of a time.
-func day(t any) template.HTML { return moment(t, "2 January 2006") }
+func (m moments) day(t any) template.HTML { return moment(t, m.Date) }
 
 // hour writes the time of day.
-func hour(t any) template.HTML { return moment(t, "3:04\u00a0pm") }
+func (m moments) hour(t any) template.HTML {
+	return moment(t, func(t time.Time) string { return m.Clock(t, false) })
+}
 
 // instant returns a time, or the time that a pointer refers to; zero for nil.
 func instant(v any) time.Time {
@@ -116,19 +170,15 @@ func midnight(t time.Time) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
 }
 
-// moment writes a time in the clinic's time zone, and what each of more says of it.
-func moment(v any, layout string, more ...func(time.Time) string) template.HTML {
+// moment writes a time in the clinic's time zone, as write does.
+func moment(v any, write func(time.Time) string) template.HTML {
 	t := instant(v)
 	if t.IsZero() {
 		return ""
 	}
 	local := t.Local()
-	said := local.Format(layout)
-	for _, f := range more {
-		said += f(t)
-	}
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s (%s UTC)">%s</time>`, // #nosec G203 -- digits and names of months and zones
-		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), said))
+		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), write(local)))
 }
 
 // dict makes the dot of a shared template: dict "Field" "subject" "Frame" $.

@@ -2,6 +2,7 @@ package page
 
 import (
 	"html/template"
+	"postern/internal/text/language"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,11 @@ func TestRecent(t *testing.T) {
 		{at(23, 23, 59), at(25, 0, 0), "23 October 2026, 11:59\u00a0pm"},
 		{at(27, 9, 30), at(25, 23, 59), "27 October 2026, 9:30\u00a0am"},
 	} {
-		if got := read(recent(c.at, c.now)); got != c.want {
+		if got := read((moments{language.English}).recent(c.at, c.now)); got != c.want {
 			t.Errorf("%v is %q on %v, want %q", c.at, got, c.now, c.want)
 		}
 	}
-	if got := recent((*time.Time)(nil), at(25, 0, 0)); got != "" {
+	if got := (moments{language.English}).recent((*time.Time)(nil), at(25, 0, 0)); got != "" {
 		t.Errorf("a nil time is %q", got)
 	}
 }

@@ -4,19 +4,21 @@ import (
 	"html/template"
 	"strings"
 	"text/template/parse"
-	"unicode"
+
+	"postern/internal/text/language"
 )
 
 // Names, subjects and reasons can be in any script. Right-to-left text changes the
-// order of the words around it unless it is isolated. So every value that a template
-// prints as text goes through isolate, which puts right-to-left text into a <bdi>.
+// order of the words around it unless it is isolated, and on a page in Arabic so does
+// left-to-right text. So every value that a template prints as text goes through isolate,
+// which puts text of the other direction into a <bdi>.
 // Pages need not do this themselves.
 //
 // A value that begins an element with dir="auto" is unchanged: the element takes its
 // direction from the value, and browsers ignore the content of a <bdi> for that.
 
-// isolate returns a value as it is printed as text.
-func isolate(value any) any {
+// isolate returns a value as it is printed as text on a page in a language.
+func isolate(l language.Language, value any) any {
 	var text string
 	switch v := value.(type) {
 	case string:
@@ -26,16 +28,10 @@ func isolate(value any) any {
 			text = *v
 		}
 	}
-	if !strings.ContainsFunc(text, rightToLeft) {
+	if !l.Mixes(text) {
 		return value
 	}
-	return template.HTML("<bdi>" + template.HTMLEscapeString(text) + "</bdi>") // #nosec G203 -- escaped
-}
-
-// rightToLeft reports whether a letter belongs to a right-to-left script.
-func rightToLeft(r rune) bool {
-	return r >= 0x590 && unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko,
-		unicode.Samaritan, unicode.Mandaic, unicode.Adlam, unicode.Hanifi_Rohingya, unicode.Mende_Kikakui)
+	return l.Isolate(text)
 }
 
 // isolateAll adds a call of isolate to every value that the templates print as text.

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"postern/internal/text/language"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -27,7 +28,7 @@ func TestIsolate(t *testing.T) {
 	} {
 		set := Templates(fstest.MapFS{"a.html": {Data: []byte(`{{define "main"}}` + template + `{{end}}`)}})
 		var got strings.Builder
-		if err := set.byName()["a.html"].ExecuteTemplate(&got, "main", hebrew); err != nil {
+		if err := set.byName(language.English)["a.html"].ExecuteTemplate(&got, "main", hebrew); err != nil {
 			t.Fatal(err)
 		}
 		if got.String() != want {

@@ -15,7 +15,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/problem/document"
-	"postern/internal/text/size"
+	"postern/internal/text/language"
 )
 
 // Config holds the dependencies of a [Renderer].
@@ -34,6 +34,9 @@ type Config struct {
 	Problems document.Problems
 	// Log gets errors that readers must not see.
 	Log *slog.Logger
+	// Language is the language of all pages, whatever their readers chose; "" for theirs. It is for
+	// tests.
+	Language language.Language
 }
 
 // Sessions identify the sender of a request, as access.Gate does.
@@ -121,7 +124,7 @@ func (rd *Renderer) Mount(mux *http.ServeMux, routes ...Route) {
 
 func (rd *Renderer) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(withRealm(r.Context(), route.Realm))
+		r = r.WithContext(language.With(withRealm(r.Context(), route.Realm), rd.languageOf(r, route.Realm)))
 		defer rd.recovered(w, r)
 		err := allow(r, route)
 		if err == nil {
@@ -151,15 +154,15 @@ func open(r *http.Request, route Route) error {
 	case err == nil || r.Method != http.MethodPost:
 		return nil
 	case errors.As(err, &large):
-		return Failure(http.StatusRequestEntityTooLarge, "The form is too large",
-			fmt.Sprintf("Nothing was saved. You can send at most %s at once: send less.", size.Text(large.Limit)))
+		return Failure(http.StatusRequestEntityTooLarge, language.Mark("The form is too large"),
+			T(r, "Nothing was saved. You can send at most {size} at once: send less.", "size", language.From(r.Context()).Size(large.Limit)))
 	case inbound.IsRefusal(err):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errForm, err)
 }
 
-var errForm = Failure(http.StatusBadRequest, "The form can’t be read", "Go back, reload the page and send it again.")
+var errForm = Failure(http.StatusBadRequest, language.Mark("The form can’t be read"), language.Mark("Go back, reload the page and send it again."))
 
 // allow returns nil if one of the route's actions is allowed, else the refusal of the
 // first.

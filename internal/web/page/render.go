@@ -18,6 +18,7 @@ import (
 	"postern/internal/clinic"
 	"postern/internal/labels"
 	"postern/internal/navigation"
+	"postern/internal/text/language"
 )
 
 //go:embed templates/*.html
@@ -26,22 +27,34 @@ var base embed.FS
 // Set holds the templates of a package of pages, each within the layout. It may be used by many
 // goroutines at once.
 type Set struct {
-	byName func() map[string]*template.Template
+	files fs.FS
+	mu    sync.Mutex
+	in    map[language.Language]map[string]*template.Template
 }
 
 // shared is the file whose definitions all other files of a set may use.
 const shared = "shared.html"
 
-// Templates returns the set of every .html file of a file system. They are parsed at the first
-// use, because most processes and all verbs of the command line show no page. That use panics if
-// one is not a valid template: embedded files can't change after the build, and the tests show
-// every page.
+// Templates returns the set of every .html file of a file system. They are parsed for each language
+// at the first use, because most processes and all verbs of the command line show no page. That use
+// panics if one is not a valid template: embedded files can't change after the build, and the tests
+// show every page.
 func Templates(files fs.FS) *Set {
-	return &Set{sync.OnceValue(func() map[string]*template.Template { return parsed(files) })}
+	return &Set{files: files, in: map[language.Language]map[string]*template.Template{}}
 }
 
-func parsed(files fs.FS) map[string]*template.Template {
-	layout := template.Must(template.New("").Funcs(funcs).ParseFS(base, "templates/*.html"))
+// byName returns the templates of a language by the names of their files.
+func (s *Set) byName(l language.Language) map[string]*template.Template {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in[l] == nil {
+		s.in[l] = parsed(s.files, l)
+	}
+	return s.in[l]
+}
+
+func parsed(files fs.FS, l language.Language) map[string]*template.Template {
+	layout := template.Must(template.New("").Funcs(funcsIn(l)).ParseFS(base, "templates/*.html"))
 	if own, err := fs.ReadFile(files, shared); err == nil {
 		template.Must(layout.New(shared).Parse(string(own)))
 	}
@@ -95,6 +108,12 @@ func (e Errors) Of(field string) string {
 // Frame is the dot of every page.
 type Frame struct {
 	View
+	Language language.Language
+	// Languages are those to choose from; none where there is one.
+	Languages []language.Language
+	// Here is the address to which the choice of a language leads: of this page, or of the first page
+	// where this page answers a form.
+	Here  string
 	Realm policy.Realm
 	Me    *policy.Subject // nil: not signed in
 	L     labels.Labels
@@ -133,7 +152,7 @@ func (rd *Renderer) Fragment(w http.ResponseWriter, r *http.Request, set *Set, d
 }
 
 func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
-	t := set.byName()[v.Template]
+	t := set.byName(language.From(r.Context()))[v.Template]
 	if t == nil {
 		return fmt.Errorf("there is no template %q", v.Template)
 	}
@@ -154,6 +173,7 @@ func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, de
 		status = http.StatusOK
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", frame.Language.Tag())
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes()) // an error means that the client has gone
 	return nil
@@ -161,6 +181,7 @@ func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, de
 
 func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, error) {
 	f := &Frame{View: v, Realm: realmOf(r.Context()), Notice: rd.takeNotice(w, r), Path: r.URL.RequestURI()}
+	f.speak(r)
 	var err error
 	if f.L, err = rd.cfg.Labels(r.Context()); err != nil {
 		return nil, err
@@ -184,6 +205,9 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
 	f.Nav = navigation.Main(subject, f.L, f.Section)
+	for i := range f.Nav {
+		f.Nav[i].Text = f.Language.Text(f.Nav[i].Text)
+	}
 	if f.May(policy.Replay) {
 		f.Pauses, err = rd.cfg.Pauses(r.Context())
 	}

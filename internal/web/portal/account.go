@@ -47,7 +47,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	err := p.Account.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
 	switch {
 	case page.Refused(w, err) != 0:
-		return p.showAccount(w, r, err, page.Errors{{Field: "current", Message: page.Sentence(err)}})
+		return p.showAccount(w, r, err, page.Errors{{Field: "current", Message: page.Say(r, err)}})
 	case errors.Is(err, passwords.ErrCurrent), errors.Is(err, passwords.ErrRefused):
 		var errs page.Errors
 		for _, one := range page.Joined(err) {
@@ -55,7 +55,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 			if errors.Is(one, passwords.ErrRefused) {
 				field = "password"
 			}
-			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
+			errs = append(errs, page.Error{Field: field, Message: page.Say(r, one)})
 		}
 		return p.showAccount(w, r, err, errs)
 	case err != nil:

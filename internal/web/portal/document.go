@@ -8,12 +8,13 @@ import (
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
 	"postern/internal/inbox"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
 // kind is a type of document, in words.
 type kind struct {
-	Words string // "PDF document"
+	Words string // "PDF document", in English
 	Opens string // the app that the reader needs to open it
 	Looks string // how a page shows it: "picture", "text", "pdf", or "" for not at all
 }
@@ -24,30 +25,30 @@ const (
 	pdf     = "pdf"
 )
 
-const (
-	mostOpen    = "Most phones and computers can open it."
-	needsOffice = "To open it you need an app for office documents."
+var (
+	mostOpen    = language.Mark("Most phones and computers can open it.")
+	needsOffice = language.Mark("To open it you need an app for office documents.")
 )
 
 // kinds are the types of documents, by media type. Browsers show some pictures without risk. A PDF
 // can hold scripts: pdf.js draws it without them, within a sandbox.
 var kinds = map[string]kind{
-	"application/pdf": {"PDF document", mostOpen, pdf},
-	"image/png":       {"Picture (PNG)", mostOpen, picture},
-	"image/jpeg":      {"Picture (JPEG)", mostOpen, picture},
-	"image/gif":       {"Picture (GIF)", mostOpen, picture},
-	"image/webp":      {"Picture (WebP)", mostOpen, picture},
-	"image/tiff":      {"Picture (TIFF)", "You may need an app for pictures of this kind.", ""},
-	"image/heic":      {"Picture (HEIC)", "Newer phones can open it.", ""},
-	"application/rtf": {"Text document (RTF)", needsOffice, ""},
-	"text/plain":      {"Plain text", mostOpen, text},
-	"text/csv":        {"Table (CSV)", "To open it you need an app for tables.", text},
-	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   {"Word document", needsOffice, ""},
-	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         {"Excel table", needsOffice, ""},
-	"application/vnd.openxmlformats-officedocument.presentationml.presentation": {"PowerPoint slides", needsOffice, ""},
-	"application/vnd.oasis.opendocument.text":                                   {"Text document (ODT)", needsOffice, ""},
-	"application/vnd.oasis.opendocument.spreadsheet":                            {"Table (ODS)", needsOffice, ""},
-	"application/vnd.oasis.opendocument.presentation":                           {"Slides (ODP)", needsOffice, ""},
+	"application/pdf": {language.Mark("PDF document"), mostOpen, pdf},
+	"image/png":       {language.Mark("Picture (PNG)"), mostOpen, picture},
+	"image/jpeg":      {language.Mark("Picture (JPEG)"), mostOpen, picture},
+	"image/gif":       {language.Mark("Picture (GIF)"), mostOpen, picture},
+	"image/webp":      {language.Mark("Picture (WebP)"), mostOpen, picture},
+	"image/tiff":      {language.Mark("Picture (TIFF)"), language.Mark("You may need an app for pictures of this kind."), ""},
+	"image/heic":      {language.Mark("Picture (HEIC)"), language.Mark("Newer phones can open it."), ""},
+	"application/rtf": {language.Mark("Text document (RTF)"), needsOffice, ""},
+	"text/plain":      {language.Mark("Plain text"), mostOpen, text},
+	"text/csv":        {language.Mark("Table (CSV)"), language.Mark("To open it you need an app for tables."), text},
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   {language.Mark("Word document"), needsOffice, ""},
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         {language.Mark("Excel table"), needsOffice, ""},
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation": {language.Mark("PowerPoint slides"), needsOffice, ""},
+	"application/vnd.oasis.opendocument.text":                                   {language.Mark("Text document (ODT)"), needsOffice, ""},
+	"application/vnd.oasis.opendocument.spreadsheet":                            {language.Mark("Table (ODS)"), needsOffice, ""},
+	"application/vnd.oasis.opendocument.presentation":                           {language.Mark("Slides (ODP)"), needsOffice, ""},
 }
 
 // mostText is the largest text that a page shows, in bytes: no page has more than 150 kB.
@@ -68,7 +69,7 @@ type document struct {
 func documentOf(message uuid.UUID, a message.Attachment) document {
 	k, known := kinds[a.MediaType]
 	if !known {
-		k = kind{"Document", needsOffice, ""}
+		k = kind{language.Mark("Document"), needsOffice, ""}
 	}
 	if k.Looks == text && a.Size > mostText {
 		k.Looks = ""

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,6 +24,7 @@ import (
 	"postern/internal/access/session"
 	"postern/internal/content/message"
 	"postern/internal/inbox"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -210,7 +210,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for _, m := range found.Messages {
-		data.Messages = append(data.Messages, row{m, inWords(m.About)})
+		data.Messages = append(data.Messages, row{m, inWords(r, m.About)})
 	}
 	return p.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
 }
@@ -243,31 +243,25 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.Await(r.Context(), read.Seq) // so that the inbox no longer shows it as new
-	data := opened{Read: read, About: inWords(read.About)}
+	data := opened{Read: read, About: inWords(r, read.About)}
 	for _, d := range read.Documents {
 		data.Documents = append(data.Documents, documentOf(id, d))
 	}
 	return p.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
 }
 
-// inWords names the people whom a message is about: "Anna Schmitt and you". It is "" if
-// the message is about the reader alone.
-func inWords(a inbox.About) string {
+// inWords names the people whom a message is about, in the language of the reader: "Anna Schmitt and
+// you". It is "" if the message is about the reader alone.
+func inWords(r *http.Request, a inbox.About) string {
+	l := language.From(r.Context())
 	var names []string
 	for _, name := range a.Others {
-		names = append(names, cmp.Or(name, "a person you represent"))
+		names = append(names, cmp.Or(name, l.Text("a person you represent")))
 	}
-	switch {
-	case len(names) == 0:
-		return ""
-	case a.Own:
-		names = append(names, "you")
+	if len(names) > 0 && a.Own {
+		names = append(names, l.Text("you"))
 	}
-	last := len(names) - 1
-	if last == 0 {
-		return names[0]
-	}
-	return strings.Join(names[:last], ", ") + " and " + names[last]
+	return l.List(names)
 }
 
 // idOf reads an id from the address. An invalid id is not found.

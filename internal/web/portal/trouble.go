@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -19,20 +20,20 @@ type trouble struct {
 // troubles are the pages by the type of the API's problem. A message of another portal
 // user, one that never existed and one whose link has ended get the same page.
 var troubles = map[string]trouble{
-	problem.MessageRecalled.Type(): {Heading: "This message was taken back",
-		Text: "The clinic took it back. You can no longer read it. If you have a question, call the clinic."},
-	problem.MessageErased.Type(): {Heading: "This message was erased",
-		Text: "The clinic erased it. You can no longer read it. If you have a question, call the clinic."},
-	problem.ContentMissing.Type(): {Heading: "We can’t show this message",
-		Text: "Something went wrong on our side. The message was not erased. Call the clinic and say that the content of this message is missing."},
-	problem.NotFound.Type(): {Heading: "We can’t find this message",
-		Text: "Look in your messages. If it is not there, call the clinic."},
-	problem.NamesOthers.Type(): {Heading: "Ask the clinic for this certificate",
-		Text: "It would name other people, so we can’t show it here. Call the clinic."},
-	problem.NotReady.Type(): {Heading: "The certificate is not ready yet", Again: "here",
-		Text: "It takes a few seconds. Wait a minute, then try again."},
-	problem.RecordUnavailable.Type(): {Heading: "We can’t open this right now", Again: "here",
-		Text: "Nothing is lost. Wait a minute, then try again."},
+	problem.MessageRecalled.Type(): {Heading: language.Mark("This message was taken back"),
+		Text: language.Mark("The clinic took it back. You can no longer read it. If you have a question, call the clinic.")},
+	problem.MessageErased.Type(): {Heading: language.Mark("This message was erased"),
+		Text: language.Mark("The clinic erased it. You can no longer read it. If you have a question, call the clinic.")},
+	problem.ContentMissing.Type(): {Heading: language.Mark("We can’t show this message"),
+		Text: language.Mark("Something went wrong on our side. The message was not erased. Call the clinic and say that the content of this message is missing.")},
+	problem.NotFound.Type(): {Heading: language.Mark("We can’t find this message"),
+		Text: language.Mark("Look in your messages. If it is not there, call the clinic.")},
+	problem.NamesOthers.Type(): {Heading: language.Mark("Ask the clinic for this certificate"),
+		Text: language.Mark("It would name other people, so we can’t show it here. Call the clinic.")},
+	problem.NotReady.Type(): {Heading: language.Mark("The certificate is not ready yet"), Again: "here",
+		Text: language.Mark("It takes a few seconds. Wait a minute, then try again.")},
+	problem.RecordUnavailable.Type(): {Heading: language.Mark("We can’t open this right now"), Again: "here",
+		Text: language.Mark("Nothing is lost. Wait a minute, then try again.")},
 }
 
 // errHead refuses HEAD: getting a message records it as opened, and a HEAD request must

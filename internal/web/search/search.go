@@ -8,7 +8,6 @@ package search
 
 import (
 	"embed"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"postern/internal/labels"
 	"postern/internal/labels/labelstore"
 	"postern/internal/search"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -51,7 +51,8 @@ func (p *Pages) Routes() []page.Route {
 type answer struct {
 	Q      string
 	Groups []group
-	Said   string // the number of results, for screen readers
+	Found  int    // the number of results
+	Said   string // that number, for screen readers
 }
 
 // group is the results of one kind.
@@ -83,7 +84,7 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), countText(len(found), q)}}
+	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(r, found, current), len(found), countText(r, len(found), q)}}
 	if page.IsFragment(r) {
 		return p.Fragment(w, r, set, "below", view)
 	}
@@ -91,8 +92,8 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 }
 
 // grouped puts the results under the headings of their kinds, without empty headings.
-func grouped(found []search.Found, l labels.Labels) []group {
-	groups := []group{{ID: "pages", Heading: "Pages and settings"}, {ID: "messages", Heading: "Messages"}, {ID: "portal-users", Heading: l.PortalUser.Many}}
+func grouped(r *http.Request, found []search.Found, l labels.Labels) []group {
+	groups := []group{{ID: "pages", Heading: page.T(r, "Pages and settings")}, {ID: "messages", Heading: page.T(r, "Messages")}, {ID: "portal-users", Heading: l.PortalUser.Many}}
 	for _, f := range found {
 		of := map[string]int{"page": 0, "setting": 0, "message": 1, "portal_user": 2}[f.Kind]
 		groups[of].Found = append(groups[of].Found, f)
@@ -106,12 +107,12 @@ func grouped(found []search.Found, l labels.Labels) []group {
 	return some
 }
 
-func countText(n int, q string) string {
+func countText(r *http.Request, n int, q string) string {
 	switch {
 	case q == "":
 		return ""
 	case n == 0:
-		return "Nothing found"
+		return page.T(r, "Nothing found")
 	}
-	return fmt.Sprintf("%d found", n)
+	return language.From(r.Context()).Count(n, "{n} found", "{n} found")
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"postern/internal/access/policy"
+	"postern/internal/process"
+	"postern/internal/text/language"
 	"postern/internal/web/webtest"
 )
 
@@ -33,6 +35,16 @@ func TestSearchRespectsPermissions(t *testing.T) {
 
 	s.Staff(t, "Ned Plain").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
 	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").LacksHTML("portal-users/ada")
+}
+
+// Global Search is in Spanish, too: the model for the other pages of staff.
+func TestSearchInSpanish(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.Language = language.Spanish })
+	v := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels)
+	v.Get("/search").Is(http.StatusOK).Says("Búsqueda global", "Escriba lo que busca").HasHTML(`<html lang="es"`)
+	v.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 encontrado para «custom labels»", "Páginas y ajustes")
+	v.Get("/search?q=zebra").Is(http.StatusOK).Says("No se encontró nada para «zebra».")
 }
 
 // Staff who can read the record find portal users by name. Each search that finds someone is

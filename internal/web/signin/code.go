@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"postern/internal/access"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -50,9 +51,9 @@ func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, e signInPage, r
 	if err != nil {
 		return err
 	}
-	title := "Type your code"
+	title := language.Mark("Type your code")
 	if options != "" {
-		title = "Use your passkey or a code"
+		title = language.Mark("Use your passkey or a code")
 	}
 	return p.Render(w, r, set, page.View{Template: "code.html", Title: title, Scripts: passkeyScripts, Status: page.Refused(w, refusal), Errors: faults,
 		Data: second{e.code(), e.signIn, options, e.code() + "/passkey", page.Next(r, ""), e == portal}})
@@ -67,11 +68,11 @@ func (p *Pages) enterByCode(e signInPage) page.Handler {
 		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 		switch {
 		case errors.Is(err, access.ErrNotHalfway):
-			return p.Redirect(w, r, e.signIn, page.Sentence(err))
+			return p.Redirect(w, r, e.signIn, page.Say(r, err))
 		case errors.As(err, &needed):
 			return p.showCode(w, r, e, err, page.Errors{{Field: "code", Message: "Type the code that your app shows."}})
 		case errors.Is(err, access.ErrWrongCode), errors.As(err, &tooSoon):
-			return p.showCode(w, r, e, err, page.Errors{{Field: "code", Message: page.Sentence(err)}})
+			return p.showCode(w, r, e, err, page.Errors{{Field: "code", Message: page.Say(r, err)}})
 		case err != nil:
 			return err
 		}
@@ -87,9 +88,9 @@ func (p *Pages) enterBySecondPasskey(e signInPage) page.Handler {
 		who, err := p.Gate.SignInWithPasskey(r.Context(), e.realm, r.PostFormValue("credential"))
 		switch {
 		case errors.Is(err, access.ErrNotHalfway):
-			return p.Redirect(w, r, e.signIn, page.Sentence(err))
+			return p.Redirect(w, r, e.signIn, page.Say(r, err))
 		case isRefusal(err):
-			return p.showCode(w, r, e, err, page.Errors{{Field: "passkey", Message: page.Sentence(err)}})
+			return p.showCode(w, r, e, err, page.Errors{{Field: "passkey", Message: page.Say(r, err)}})
 		case err != nil:
 			return err
 		}
@@ -144,5 +145,5 @@ func (p *Pages) refusePasskey(w http.ResponseWriter, r *http.Request, e signInPa
 		field = "email"
 	}
 	return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
-		Errors: page.Errors{{Field: field, Message: page.Sentence(err)}}})
+		Errors: page.Errors{{Field: field, Message: page.Say(r, err)}}})
 }

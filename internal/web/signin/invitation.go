@@ -8,6 +8,7 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/passwords"
 	"postern/internal/text/address"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -54,15 +55,16 @@ func (p *Pages) request(e signInPage) page.Handler {
 			return p.showForgotten(w, r, e, r.PostFormValue("email"), err, page.Errors{{Field: "email", Message: message}})
 		}
 		if err != nil {
-			return refuse(nil, "Type an e-mail address, like name@example.org.")
+			return refuse(nil, language.Mark("Type an e-mail address, like name@example.org."))
 		}
 		err = p.Letters.RequestLinks(r.Context(), e.realm, email)
 		tooSoon := access.TooSoon{}
 		switch {
 		case errors.As(err, &tooSoon):
-			return refuse(err, "You have asked for several links for this address. Look for the e-mail, or try again "+inMinutes(tooSoon.After)+".")
+			return refuse(err, language.From(r.Context()).Count(minutes(tooSoon.After), "You have asked for several links for this address. Look for the e-mail, or try again in a minute.",
+				"You have asked for several links for this address. Look for the e-mail, or try again in {n} minutes."))
 		case errors.Is(err, letter.ErrBusy):
-			return refuse(err, "Too many people are asking for a link right now. Try again in a minute.")
+			return refuse(err, language.Mark("Too many people are asking for a link right now. Try again in a minute."))
 		case errors.Is(err, letter.ErrOff):
 			return p.showForgotten(w, r, e, email, nil, nil)
 		case err != nil:
@@ -109,7 +111,7 @@ func (p *Pages) accept(e signInPage) page.Handler {
 		case errors.Is(err, access.ErrInvitation):
 			return p.spent(w, r, e)
 		case errors.Is(err, passwords.ErrRefused):
-			return p.choose(w, r, e, token, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+			return p.choose(w, r, e, token, page.Errors{{Field: "password", Message: page.Say(r, err)}})
 		case err != nil:
 			return err
 		}

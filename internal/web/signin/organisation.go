@@ -91,5 +91,5 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error
 	}
 	p.Log().WarnContext(r.Context(), "a sign-in through the organisation failed", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))
 	return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: staff.heading, Scripts: scripts, Data: p.form(staff, r), Status: status,
-		Errors: page.Errors{{Field: "organisation", Message: page.Sentence(said)}}})
+		Errors: page.Errors{{Field: "organisation", Message: page.Say(r, said)}}})
 }

@@ -56,7 +56,7 @@ func TestTheEndThatCannotBePostponed(t *testing.T) {
 	b.SignIn(s.NewStaff(t, "Sam Staff"))
 	b.SessionEndsForGoodIn(100)
 	b.Open("/search")
-	b.Sees("You are about to be signed out", "because you have been signed in for a long time")
+	b.Sees("You are about to be signed out", "You have been signed in for a long time: sign in again after that.")
 	b.Focuses("Continue until then")
 	b.AccessibleInAllViews()
 	b.Screenshot("session-last")

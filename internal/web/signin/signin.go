@@ -15,6 +15,7 @@ import (
 	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -50,17 +51,16 @@ type signInPage struct {
 	inside  string // the first page after sign-in
 	heading string
 	other   string // address of the other realm's sign-in page
-	ask     string // the question before that link; "" names portal users by the clinic's label
 	forgot  string // address of the page for a forgotten password
 	link    string // address of the page that a link to set a password opens
 	least   limits.Characters
 }
 
 var (
-	staff = signInPage{policy.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
-		"/portal/sign-in", "", "/forgotten", letter.StaffPath, limits.StaffPassword}
-	portal = signInPage{policy.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
-		"/sign-in", "Do you work at the clinic?", "/portal/forgotten", letter.PortalPath, limits.PortalPassword}
+	staff = signInPage{policy.RealmStaff, "/sign-in", "/messages", language.Mark("Staff sign-in"),
+		"/portal/sign-in", "/forgotten", letter.StaffPath, limits.StaffPassword}
+	portal = signInPage{policy.RealmPortalUser, "/portal/sign-in", "/portal", language.Mark("Sign in to your messages"),
+		"/sign-in", "/portal/forgotten", letter.PortalPath, limits.PortalPassword}
 )
 
 // sent is the address of the page after a link was asked for, code that of the page for the second
@@ -78,6 +78,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "POST /portal/sign-out", Realm: policy.RealmPortalUser, Handle: p.leave(portal)},
+		{Pattern: "POST " + languageAt, Realm: policy.RealmPortalUser, Handle: p.chooseLanguage},
 		{Pattern: "POST /portal/session/keep", Realm: policy.RealmPortalUser, Actions: page.May(policy.ReadInbox), Handle: p.keep(portal)},
 	}
 	return slices.Concat(routes, p.routesOf(staff, p.Gate.SignInStaff), p.routesOf(portal, p.Gate.SignInPortal))
@@ -113,14 +114,14 @@ func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
 // form is the data of the sign-in page.
 type form struct {
 	Heading, Action, Email, Next string
-	Other, Ask, Forgot           string
+	Other, Forgot                string
 	Expired                      bool   // the session timed out
 	Organisation                 string // address to sign in at the organisation; "" for none
 	Passkey                      string // address to sign in with a passkey; "" where there are none
 }
 
 func (p *Pages) form(e signInPage, r *http.Request) form {
-	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
+	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
 	if p.Gate.PasskeysAt(r.Host) {
 		f.Passkey = e.passkey()
@@ -156,7 +157,7 @@ func (p *Pages) enter(e signInPage, signIn signIn) page.Handler {
 			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
 			return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
-				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
+				Errors: page.Errors{{Field: "email", Message: page.Say(r, err)}}})
 		}
 		return err
 	}

@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
@@ -12,10 +11,5 @@ import (
 
 type signIn = func(context.Context, access.Credentials) (policy.Subject, error)
 
-// inMinutes returns a text for when to try again.
-func inMinutes(d time.Duration) string {
-	if minutes := int(math.Ceil(d.Minutes())); minutes > 1 {
-		return fmt.Sprintf("in %d minutes", minutes)
-	}
-	return "in a minute"
-}
+// minutes returns after how many whole minutes to try again; at least 1.
+func minutes(d time.Duration) int { return max(int(math.Ceil(d.Minutes())), 1) }

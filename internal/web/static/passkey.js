@@ -31,11 +31,8 @@ function answerOf (credential) {
   })
 }
 
-// What the reader is told if the browser has made or found none.
-const reasons = {
-  InvalidStateError: 'This device has a passkey of yours already.',
-  NotAllowedError: 'It was cancelled, or took too long. Try again.'
-}
+// The attributes with what the reader is told if the browser has made or found none.
+const reasons = { InvalidStateError: 'invalidStateError', NotAllowedError: 'notAllowedError' }
 
 function watch (form) {
   const { passkey, passkeyOptions } = form.dataset
@@ -44,12 +41,12 @@ function watch (form) {
   const answer = form.elements.namedItem('credential')
   const ask = async () => {
     button.disabled = true
-    status.textContent = 'Follow the steps that your browser shows.'
+    status.textContent = status.dataset.follow
     try {
       answer.value = answerOf(await navigator.credentials[passkey]({ publicKey: optionsOf(passkeyOptions) }))
       form.submit()
     } catch (error) {
-      status.textContent = reasons[error.name] ?? 'Your browser could not use a passkey here. Sign in another way.'
+      status.textContent = status.dataset[reasons[error.name] ?? 'other']
       button.disabled = false
     }
   }

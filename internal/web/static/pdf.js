@@ -1,11 +1,13 @@
 // Shows a PDF within the page. The frame draws it: it is a sandbox without an origin, which can read
 // neither this page nor anything of this site. This page loads the document and hands it over.
 
+import { formOf } from './words.js'
+
 const frame = document.querySelector('iframe[data-pdf]')
 const state = document.querySelector('[data-pdf-state]')
 const fail = () => {
   frame.hidden = true
-  state.textContent = 'The document can’t be shown here. Download it to read it.'
+  state.textContent = state.dataset.failed
 }
 
 addEventListener('message', async (event) => {
@@ -18,10 +20,10 @@ addEventListener('message', async (event) => {
   } else if (event.data === 'failed') {
     fail()
   } else if (Number.isInteger(event.data)) {
-    state.textContent = event.data === 1 ? '1 page' : event.data + ' pages'
+    state.textContent = formOf(state.dataset.pages, event.data)
   }
 })
 
-state.textContent = 'Loading the document…'
+state.textContent = state.dataset.loading
 frame.hidden = false
 frame.src = frame.dataset.src

@@ -2,7 +2,7 @@
 // above it, for screen readers and for copying. Scripts and links in the document do nothing.
 
 const root = document.getElementById('pages')
-const { core, worker, decoders } = root.dataset
+const { core, worker, decoders, page: pageOf, unreadable, picture } = root.dataset
 
 async function draw(content) {
   const pdf = await import(core)
@@ -12,7 +12,7 @@ async function draw(content) {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue
       shown.unobserve(target)
-      drawPage(pdf, file, target).catch(() => { target.textContent = 'This page can’t be shown.' })
+      drawPage(pdf, file, target).catch(() => { target.textContent = unreadable })
     }
   }, { rootMargin: '600px' })
   for (let number = 1; number <= file.numPages; number++) {
@@ -21,7 +21,7 @@ async function draw(content) {
     const { width, height } = page.getViewport({ scale: 1 })
     box.className = 'page'
     box.dataset.number = String(number)
-    box.setAttribute('aria-label', `Page ${number} of ${file.numPages}`)
+    box.setAttribute('aria-label', pageOf.replace('{number}', number).replace('{total}', file.numPages))
     box.style.aspectRatio = `${width} / ${height}`
     root.append(box)
     if (number > 1) shown.observe(box)
@@ -47,7 +47,7 @@ async function drawPage(pdf, file, box) {
   box.append(canvas, text)
   await page.render({ canvas, viewport, transform: [sharp, 0, 0, sharp, 0, 0] }).promise
   const source = await page.getTextContent()
-  if (source.items.length === 0) text.textContent = 'This page is a picture without text.'
+  if (source.items.length === 0) text.textContent = picture
   else await new pdf.TextLayer({ textContentSource: source, container: text, viewport }).render()
 }
 

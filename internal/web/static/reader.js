@@ -20,8 +20,8 @@ for (const button of document.querySelectorAll('[data-show-password]')) {
   const field = document.getElementById(button.getAttribute('aria-controls'))
   const show = (shown) => {
     field.type = shown ? 'text' : 'password'
-    button.textContent = shown ? 'Hide' : 'Show'
-    button.setAttribute('aria-label', shown ? 'Hide password' : 'Show password')
+    button.textContent = shown ? button.dataset.hide : button.dataset.show
+    button.setAttribute('aria-label', shown ? button.dataset.hideLabel : button.dataset.showLabel)
   }
   show(false)
   button.hidden = false

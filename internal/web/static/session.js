@@ -1,3 +1,5 @@
+import { formOf } from './words.js'
+
 // watchSession warns the reader two minutes before the session ends, and signs out at
 // the end. The server ends the session in any case; this script makes sure that the
 // reader knows before.
@@ -15,6 +17,7 @@ export function watchSession () {
   const last = Date.now() + Number(sessionMost) * 1000 // the session can't be prolonged beyond this
   const remaining = dialog.querySelector('[data-session-remaining]')
   const stay = dialog.querySelector('[data-session-stay]')
+  const stayText = stay.textContent
   const tabs = new BroadcastChannel(sessionKeep) // other tabs have the same session
   let end, timer
   let finalWarningRead = false // the reader knows that the session can't be prolonged
@@ -41,8 +44,8 @@ export function watchSession () {
       dialog.showModal()
     }
     const final = end === last
-    stay.textContent = final ? 'Continue until then' : 'Stay signed in'
-    const text = `You will be signed out in ${timeText(left)}${final ? ', because you have been signed in for a long time. Then sign in again' : ''}.`
+    stay.textContent = final ? stay.dataset.sessionUntil : stayText
+    const text = timeText(left, remaining.dataset) + (final ? ' ' + remaining.dataset.final : '')
     if (remaining.textContent !== text) remaining.textContent = text
   }
 
@@ -88,11 +91,11 @@ function signOut () {
   return fetch(document.querySelector('[data-sign-out]').action, { method: 'POST', redirect: 'manual' })
 }
 
-// timeText is the time left, in words. It changes rarely, because screen readers read each
-// change aloud.
-function timeText (left) {
+// timeText says how much time is left, in the words of the page. It changes rarely, because screen
+// readers read each change aloud.
+function timeText (left, words) {
   const seconds = Math.ceil(left / 1000)
-  if (seconds > 60) return `${Math.ceil(seconds / 60)} minutes`
+  if (seconds > 60) return formOf(words.minutes, Math.ceil(seconds / 60))
   const rough = [60, 30, 20, 10].filter((step) => step >= seconds).pop()
-  return rough === 60 ? 'a minute' : `${rough} seconds`
+  return rough === 60 ? words.minute : formOf(words.seconds, rough)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"postern/internal/access"
+	"postern/internal/text/language"
 )
 
 // waitTimeout is how long a browser waits for an expected state.
@@ -170,21 +171,27 @@ func (b *Browser) Faults() []string {
 // SignIn signs a staff member in.
 func (b *Browser) SignIn(who access.Staff) {
 	b.t.Helper()
-	b.signIn("/sign-in", who.Email)
+	b.signIn("/sign-in", who.Email, language.English)
 }
 
 // SignInPortal signs a portal user in, by id.
 func (b *Browser) SignInPortal(id string) {
 	b.t.Helper()
-	b.signIn("/portal/sign-in", id+"@example.org")
+	b.SignInPortalIn(id, language.English)
 }
 
-func (b *Browser) signIn(path, email string) {
+// SignInPortalIn is [Browser.SignInPortal] on a page in a language.
+func (b *Browser) SignInPortalIn(id string, l language.Language) {
+	b.t.Helper()
+	b.signIn("/portal/sign-in", id+"@example.org", l)
+}
+
+func (b *Browser) signIn(path, email string, l language.Language) {
 	b.t.Helper()
 	b.Open(path)
-	b.Type("E-mail address", email)
-	b.Type("Password", Password)
-	b.Click("Sign in")
+	b.Type(l.Text("E-mail address"), email)
+	b.Type(l.Text("Password"), Password)
+	b.Click(l.Text("Sign in"))
 	b.until("to be signed in", func() (bool, error) {
 		at, err := ask[string](b, "at")
 		return at != path, err

@@ -70,6 +70,12 @@ func (v *Visitor) Get(path string) *Page {
 	return v.do(http.MethodGet, path, nil, "")
 }
 
+// GetWith requests a page with a header.
+func (v *Visitor) GetWith(path, name, value string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodGet, path, nil, "", name, value)
+}
+
 // Post sends a form.
 func (v *Visitor) Post(path string, form url.Values) *Page {
 	v.t.Helper()

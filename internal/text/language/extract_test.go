@@ -1,0 +1,413 @@
+package language_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/template/parse"
+	"unicode"
+
+	"postern/internal/text/language"
+)
+
+// root is the folder of the repository.
+const root = "../../.."
+
+// source is a folder whose texts are in the catalogs of an audience.
+type source struct {
+	audience language.Audience
+	// files are patterns of templates and of Go files.
+	files []string
+	// pages says that titles, errors and notices in the Go code are texts without a mark, because
+	// package page translates them.
+	pages bool
+}
+
+// sources are the folders whose texts are in the catalogs. To translate the pages of a folder, add it
+// here: the test then says which texts are not within t, and which have no translation.
+var sources = []source{
+	{language.ForPortal, []string{"internal/web/portal/*", "internal/web/signin/*", "internal/web/factors/*", "internal/web/unsubscribe/*", "internal/web/page/templates/*", "internal/web/page/*"}, true},
+	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
+		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
+	{language.ForStaff, []string{"internal/web/search/*"}, true},
+}
+
+// notYet are the definitions in these templates that only staff see and that are not translated yet.
+var notYet = []string{"pauses", "token-list", "token-heading", "staff-access"}
+
+// argument says which argument of a function is a text of a page: see source.pages.
+var argument = map[string]int{"Redirect": 3, "home": 0, "added": 0, "showRecovery": 0}
+
+// elsewhere are texts that portal users can see and that packages make which know no language.
+var elsewhere = map[string][]string{
+	"internal/navigation/navigation.go": {"Messages", "Account"},
+	"internal/problem/kinds.go": {"The request can't be read", "The request comes from another site", "The request was not encrypted", "There is no such thing",
+		"That can't be done here", "The request came too slowly", "The request is too large", "The request is not valid", "Too many tries", "You are not signed in",
+		"You may not do that", "You have to sign in for that", "Something went wrong on our side", "The service is not available right now", "Not ready"},
+	"internal/problem/document/document.go": {"Try again in a moment.", "It was logged. Try again; if it happens again, tell your administrator this problem's instance.",
+		"A page of another site sent this request. Open the page here and try again."},
+	"internal/inbound/body.go": {"the request came too slowly: send it again", "too many large requests at a time: send it again in a moment", "the request stopped half-way: send it again"},
+}
+
+// errorsOf are the packages whose errors portal users can read on a form. The variables in onlyStaff
+// are read by staff alone.
+var (
+	errorsOf  = []string{"internal/access/*.go", "internal/access/passwords/*.go"}
+	onlyStaff = []string{"ErrUnconfirmed", "ErrOtherAddress", "ErrNoToken", "ErrDisableSelf", "ErrDisabled", "ErrOwnFactor", "ErrNoGrant", "ErrGrantSettled",
+		"ErrOwnIdentity", "ErrNoAddress", "ErrDeadAddress", "ErrAskedElsewhere", "ErrNoRun", "ErrRunEnded", "ErrInvitation", "ErrLastAdministrator", "ErrPermissionsChanged",
+		"ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor"}
+)
+
+// found is a text in the code.
+type found struct {
+	one   string // of a text for a number; "" for others
+	where string
+}
+
+// texts are the texts of an audience by their ids.
+type texts map[string]found
+
+// extraction collects the texts of the repository.
+type extraction struct {
+	t     *testing.T
+	of    map[language.Audience]texts
+	bare  []string // texts that are not within t
+	audio language.Audience
+}
+
+func extract(t *testing.T) *extraction {
+	x := &extraction{t: t, of: map[language.Audience]texts{language.ForPortal: {}, language.ForStaff: {}}}
+	for _, s := range sources {
+		x.audio = s.audience
+		for _, pattern := range s.files {
+			for _, name := range x.glob(pattern) {
+				switch {
+				case strings.HasSuffix(name, ".html"):
+					x.template(name)
+				case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+					x.code(name, s.pages)
+				}
+			}
+		}
+	}
+	x.audio = language.ForPortal
+	for name, all := range elsewhere {
+		content := x.read(name)
+		for _, text := range all {
+			if !strings.Contains(content, strconv.Quote(text)) {
+				t.Errorf("%s no longer has the text %q: correct the list elsewhere", name, text)
+			}
+			x.add(text, "", name)
+		}
+	}
+	for _, pattern := range errorsOf {
+		for _, name := range x.glob(pattern) {
+			if !strings.HasSuffix(name, "_test.go") {
+				x.errors(name)
+			}
+		}
+	}
+	for id := range x.of[language.ForPortal] {
+		delete(x.of[language.ForStaff], id) // the catalog of the portal has it
+	}
+	return x
+}
+
+func (x *extraction) glob(pattern string) []string {
+	names, err := filepath.Glob(filepath.Join(root, pattern))
+	if err != nil || len(names) == 0 {
+		x.t.Fatalf("%s: no files (%v)", pattern, err)
+	}
+	for i := range names {
+		names[i], _ = filepath.Rel(root, names[i])
+	}
+	return names
+}
+
+func (x *extraction) read(name string) string {
+	b, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (x *extraction) add(id, one, where string) {
+	x.addTo(x.audio, id, one, where)
+}
+
+func (x *extraction) addTo(a language.Audience, id, one, where string) {
+	if id == "" {
+		return
+	}
+	if before, ok := x.of[a][id]; ok && before.one != one {
+		x.t.Errorf("%s: %q is a text with a number here and not at %s, or with another wording for one", where, id, before.where)
+	}
+	x.of[a][id] = found{one, where}
+}
+
+// template collects the texts of a file of templates.
+func (x *extraction) template(name string) {
+	tree := parse.New(name)
+	tree.Mode = parse.SkipFuncCheck
+	set := map[string]*parse.Tree{}
+	if _, err := tree.Parse(x.read(name), "", "", set); err != nil {
+		x.t.Fatal(err)
+	}
+	for definition, tree := range set {
+		if tree.Root != nil && !slices.Contains(notYet, definition) {
+			w := &walk{extraction: x, name: name}
+			w.list(tree.Root)
+		}
+	}
+}
+
+// walk goes through a template and tracks tags and attributes.
+type walk struct {
+	*extraction
+	name  string
+	inTag bool
+	tag   string // the part of the tag read so far
+}
+
+func (w *walk) list(nodes *parse.ListNode) {
+	if nodes == nil {
+		return
+	}
+	for _, node := range nodes.Nodes {
+		switch n := node.(type) {
+		case *parse.TextNode:
+			w.text(string(n.Text))
+		case *parse.ActionNode:
+			w.pipe(n.Pipe)
+		case *parse.TemplateNode:
+			w.pipe(n.Pipe)
+		case *parse.IfNode:
+			w.branch(&n.BranchNode)
+		case *parse.RangeNode:
+			w.branch(&n.BranchNode)
+		case *parse.WithNode:
+			w.branch(&n.BranchNode)
+		}
+	}
+}
+
+func (w *walk) branch(n *parse.BranchNode) {
+	w.pipe(n.Pipe)
+	before := *w
+	w.list(n.List)
+	*w = before
+	w.list(n.ElseList)
+}
+
+var shownAttributes = regexp.MustCompile(`\b(title|placeholder|aria-label|alt|data-[a-z-]+)="([^"]*)$`)
+
+func (w *walk) text(text string) {
+	for text != "" {
+		if w.inTag {
+			tag, rest, ended := strings.Cut(text, ">")
+			w.tag += tag
+			for _, m := range regexp.MustCompile(`\b(title|placeholder|aria-label|alt)="([^"]+)"`).FindAllStringSubmatch(tag, -1) {
+				w.literal(m[2])
+			}
+			if m := shownAttributes.FindStringSubmatch(tag); m != nil && !strings.HasPrefix(m[1], "data-") {
+				w.literal(m[2])
+			}
+			w.inTag, text = !ended, rest
+			continue
+		}
+		between, rest, begins := strings.Cut(text, "<")
+		w.literal(between)
+		if !begins {
+			return
+		}
+		w.inTag, w.tag, text = true, "", rest
+	}
+}
+
+// literal notes words that are not within t.
+func (w *walk) literal(text string) {
+	text = strings.TrimSpace(regexp.MustCompile(`&[a-z]+;|Postern`).ReplaceAllString(text, ""))
+	if strings.ContainsFunc(text, unicode.IsLetter) && !strings.HasPrefix(text, "!DOCTYPE") {
+		w.bare = append(w.bare, fmt.Sprintf("%s: %q", w.name, text))
+	}
+}
+
+// pipe collects the texts of an action.
+func (w *walk) pipe(p *parse.PipeNode) {
+	if p == nil {
+		return
+	}
+	for _, c := range p.Cmds {
+		w.command(c)
+	}
+}
+
+// noText are functions whose strings are not shown.
+var noText = []string{"limit", "asset", "eq", "ne", "hasPrefix", "link", "index", "print", "lt", "gt", "withLimits"}
+
+func (w *walk) command(c *parse.CommandNode) {
+	function := ""
+	if f, ok := c.Args[0].(*parse.IdentifierNode); ok {
+		function = f.Ident
+	}
+	audience := w.audio
+	if strings.HasPrefix(function, "ts") {
+		audience = language.ForStaff
+	}
+	switch function {
+	case "t", "ts":
+		w.addTo(audience, str(c.Args[1]), "", w.name)
+	case "tn", "tsn":
+		w.addTo(audience, str(c.Args[3]), str(c.Args[2]), w.name)
+	case "forms":
+		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
+	}
+	for i, arg := range c.Args {
+		switch a := arg.(type) {
+		case *parse.PipeNode:
+			w.pipe(a)
+		case *parse.StringNode:
+			shown := function == "" || function == "or" || function == "dict" && i%2 == 0
+			if shown && !slices.Contains(noText, function) && looksShown(a.Text) {
+				w.bare = append(w.bare, fmt.Sprintf("%s: %q", w.name, a.Text))
+			}
+		}
+	}
+}
+
+// looksShown reports whether a string in an action is a text for people, and not a name of something.
+func looksShown(text string) bool {
+	return strings.ContainsFunc(text, unicode.IsLetter) && !strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "govuk-") &&
+		(strings.Contains(text, " ") || unicode.IsUpper([]rune(text)[0]))
+}
+
+func str(n parse.Node) string {
+	if s, ok := n.(*parse.StringNode); ok {
+		return s.Text
+	}
+	return ""
+}
+
+// code collects the texts of a Go file.
+func (x *extraction) code(name string, pages bool) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, 0)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			x.call(name, n, pages)
+		case *ast.CompositeLit:
+			x.composite(name, n, pages)
+		}
+		return true
+	})
+}
+
+func (x *extraction) call(name string, n *ast.CallExpr, pages bool) {
+	arg := func(i int) string {
+		if i < len(n.Args) {
+			return lit(n.Args[i])
+		}
+		return ""
+	}
+	switch f := called(n.Fun); f {
+	case "Text", "HTML", "Mark", "Refuse":
+		x.add(arg(0), "", name)
+	case "T":
+		x.add(arg(1), "", name)
+	case "Count", "CountHTML":
+		if arg(2) != "" {
+			x.add(arg(2), arg(1), name)
+		}
+	default:
+		if i, ok := argument[f]; ok && pages {
+			x.add(arg(i), "", name)
+		}
+	}
+}
+
+func (x *extraction) composite(name string, n *ast.CompositeLit, pages bool) {
+	fields := map[string]string{}
+	for _, e := range n.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if key, ok := kv.Key.(*ast.Ident); ok {
+				fields[key.Name] = lit(kv.Value)
+			}
+		}
+	}
+	typed := ""
+	if n.Type != nil {
+		typed = called(n.Type)
+	}
+	switch {
+	case typed == "Message":
+		x.add(fields["ID"], fields["One"], name)
+	case pages && typed == "View":
+		x.add(fields["Title"], "", name)
+	case pages && fields["Field"] != "":
+		x.add(fields["Message"], "", name)
+	}
+}
+
+// errors collects the errors of a Go file that portal users can read, as the sentences that forms show.
+func (x *extraction) errors(name string) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, 0)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for _, d := range file.Decls {
+		general, ok := d.(*ast.GenDecl)
+		if !ok || general.Tok != token.VAR {
+			continue
+		}
+		for _, s := range general.Specs {
+			v := s.(*ast.ValueSpec)
+			for i, value := range v.Values {
+				call, ok := value.(*ast.CallExpr)
+				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) || slices.Contains(onlyStaff, v.Names[i].Name) {
+					continue
+				}
+				if text := lit(call.Args[0]); text != "" {
+					x.add(strings.ToUpper(text[:1])+text[1:]+".", "", name)
+				}
+			}
+		}
+	}
+}
+
+// called returns the last name of a function or type.
+func called(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	}
+	return ""
+}
+
+// lit returns the text of a literal, also of several that are added.
+func lit(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if text, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
+			return text
+		}
+	case *ast.BinaryExpr:
+		if a, b := lit(e.X), lit(e.Y); a != "" && b != "" {
+			return a + b
+		}
+	}
+	return ""
+}
