@@ -97,6 +97,10 @@ const (
 	PortalPassword Characters = 10
 	// Password is the most characters of any password.
 	Password Characters = 128
+	// LetterCode is how long the code of a letter to set a password works: a letter takes days.
+	LetterCode Days = 21
+	// Letters is how many letters are made at once.
+	Letters Count = 50
 )
 
 // The directory.
@@ -148,6 +152,8 @@ var All = []Limit{
 	{"ReplayRate", ReplayRate, "Alerts a minute of a replay"},
 	{"StaffPassword", StaffPassword, "Password of a staff member, at least"},
 	{"PortalPassword", PortalPassword, "Password of a portal user, at least"},
+	{"LetterCode", LetterCode, "How long the code of a letter works"},
+	{"Letters", Letters, "Letters that are made and printed at once"},
 	{"Password", Password, "Any password, at most"},
 	{"DirectoryID", DirectoryID, "Id of a patient or a portal user"},
 	{"DirectoryName", DirectoryName, "Name of a patient or a portal user"},
