@@ -1,0 +1,59 @@
+package messages
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"postern/internal/events"
+)
+
+// ReadableAt returns since when the recipient of a delivery could read it; nil: not yet, as far as
+// the record says. Everyone could from the delivery on, except those who had no e-mail address then,
+// as the reason of their alert says: they can from when a password was first set for their account.
+// since is that time (app.signs_in_since), nil for none. A message that was opened could be read.
+func ReadableAt(delivered time.Time, alert events.AlertState, reason string, since, opened *time.Time) *time.Time {
+	switch {
+	case alert != NoAddress.Alert || reason != NoAddress.Reason:
+		return &delivered
+	case since == nil && opened == nil:
+		return nil
+	case since == nil || since.Before(delivered):
+		return &delivered
+	}
+	return utc(since)
+}
+
+// ReadableLater reports whether the recipient could not read the message when it was delivered.
+func (d Delivery) ReadableLater() bool {
+	return d.ReadableAt == nil || d.ReadableAt.After(d.DeliveredAt)
+}
+
+// readable gives deliveries, in order of portal user number, the time since when they could be read.
+func (s *snapshot) readable(found []Delivery) error {
+	var waiting []int32 // whose time is that of their first password
+	for i := range found {
+		d := &found[i]
+		if d.ReadableAt = ReadableAt(d.DeliveredAt, events.AlertState(d.AlertState), d.AlertReason, nil, d.OpenedAt); d.ReadableAt == nil {
+			waiting = append(waiting, d.PortalUserNo)
+		}
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	rows, err := s.tx.Query(s.ctx, `SELECT u.portal_user_no, app.signs_in_since(u.portal_user_id) FROM app.portal_users u WHERE u.portal_user_no = ANY ($1)`, planned, waiting)
+	if err != nil {
+		return err
+	}
+	var no int32
+	var since *time.Time
+	for rows.Next() {
+		if err := rows.Scan(&no, &since); err != nil {
+			return err
+		}
+		i, _ := slices.BinarySearchFunc(found, no, func(d Delivery, no int32) int { return cmp.Compare(d.PortalUserNo, no) })
+		d := &found[i]
+		d.ReadableAt = ReadableAt(d.DeliveredAt, events.AlertState(d.AlertState), d.AlertReason, since, d.OpenedAt)
+	}
+	return rows.Err()
+}
