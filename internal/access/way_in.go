@@ -264,3 +264,37 @@ func (g *Gate) letterOf(ctx context.Context, name string) (letterOf, error) {
 	}
 	return l, nil
 }
+
+// An Addressee is a portal user to whom a letter goes.
+type Addressee struct {
+	PortalUserID string
+	Name         string
+	Active       bool
+	Email        bool   // they have an e-mail address that works, as far as is known
+	UserName     string // in groups, as it is printed; "": they have none
+	SignsIn      bool   // they have a password, and an e-mail address or a user name
+}
+
+// NeedsWayIn reports whether only a letter can let them sign in.
+func (a Addressee) NeedsWayIn() bool { return a.Active && !a.Email && !a.SignsIn }
+
+// Addressees returns portal users in the order of their ids. Unknown ids are left out.
+func (g *Gate) Addressees(ctx context.Context, ids []string) ([]Addressee, error) {
+	rows, err := g.pool.Query(ctx, `
+		SELECT u.portal_user_id, u.name, u.active, u.email <> '' AND NOT `+deadAddress+`, coalesce(n.user_name, ''),
+			a.portal_user_no IS NOT NULL AND (u.email <> '' OR n.user_name IS NOT NULL)
+		FROM unnest($1::text[]) WITH ORDINALITY AS w (portal_user_id, place) JOIN app.portal_users u USING (portal_user_id)
+		LEFT JOIN app.portal_accounts a USING (portal_user_no) LEFT JOIN app.user_names n USING (portal_user_no)
+		ORDER BY w.place`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking up to whom letters go: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Addressee])
+	if err != nil && store.Code(err) != store.CharacterNotInRepertoire {
+		return nil, fmt.Errorf("looking up to whom letters go: %w", err)
+	}
+	for i := range found {
+		found[i].UserName = inGroups(found[i].UserName)
+	}
+	return found, nil
+}

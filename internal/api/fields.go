@@ -397,6 +397,7 @@ var schemaDocs = map[string]string{ // #nosec G101 -- sentences
 	"Label":                "A word of the clinic, for one and for many.",
 	"Labels":               "The clinic's words (Custom Labels). A label that is left out of a change stays.",
 	"Lag":                  "How far the tables are behind the record.",
+	"Letter":               "What a letter has with which a portal user without an e-mail address gets in.",
 	"LinkedPatient":        "A patient to whom a portal user is linked.",
 	"MadeToken":            "A new API token, with the token itself, which is shown only once.",
 	"Me":                   "The person who is signed in.",

@@ -14,7 +14,7 @@ import (
 // since is that time (app.signs_in_since), nil for none. A message that was opened could be read.
 func ReadableAt(delivered time.Time, alert events.AlertState, reason string, since, opened *time.Time) *time.Time {
 	switch {
-	case alert != NoAddress.Alert || reason != NoAddress.Reason:
+	case !hadNoAddress(alert, reason):
 		return &delivered
 	case since == nil && opened == nil:
 		return nil
@@ -22,6 +22,11 @@ func ReadableAt(delivered time.Time, alert events.AlertState, reason string, sin
 		return &delivered
 	}
 	return utc(since)
+}
+
+// hadNoAddress reports whether the recipient of an alert had no e-mail address.
+func hadNoAddress(alert events.AlertState, reason string) bool {
+	return alert == NoAddress.Alert && reason == NoAddress.Reason
 }
 
 // ReadableLater reports whether the recipient could not read the message when it was delivered.
@@ -34,7 +39,8 @@ func (s *snapshot) readable(found []Delivery) error {
 	var waiting []int32 // whose time is that of their first password
 	for i := range found {
 		d := &found[i]
-		if d.ReadableAt = ReadableAt(d.DeliveredAt, events.AlertState(d.AlertState), d.AlertReason, nil, d.OpenedAt); d.ReadableAt == nil {
+		d.ReadableAt = ReadableAt(d.DeliveredAt, events.AlertState(d.AlertState), d.AlertReason, nil, d.OpenedAt)
+		if hadNoAddress(events.AlertState(d.AlertState), d.AlertReason) {
 			waiting = append(waiting, d.PortalUserNo)
 		}
 	}

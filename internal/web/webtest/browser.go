@@ -182,7 +182,7 @@ func (b *Browser) SignInPortal(id string) {
 func (b *Browser) signIn(path, email string) {
 	b.t.Helper()
 	b.Open(path)
-	b.Type("E-mail address", email)
+	b.Type("#email", email)
 	b.Type("Password", Password)
 	b.Click("Sign in")
 	b.until("to be signed in", func() (bool, error) {
