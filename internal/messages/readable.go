@@ -2,8 +2,14 @@ package messages
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
 )
@@ -62,4 +68,30 @@ func (s *snapshot) readable(found []Delivery) error {
 		d.ReadableAt = ReadableAt(d.DeliveredAt, events.AlertState(d.AlertState), d.AlertReason, since, d.OpenedAt)
 	}
 	return rows.Err()
+}
+
+// To returns the delivery of a message to one portal user, nil if there is none.
+func (rd *Reader) To(ctx context.Context, message uuid.UUID, portalUserID string) (to *Delivery, err error) {
+	err = rd.reading(ctx, func(s *snapshot) error {
+		var no int32
+		if err := s.tx.QueryRow(ctx, `SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1`, portalUserID).Scan(&no); err != nil {
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		}
+		w := walk{s, message, Filter{}}
+		found, err := w.among([]int32{no})
+		if err != nil {
+			return err
+		}
+		if found, err = w.complete(found); err == nil && len(found) > 0 {
+			to = &found[0]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the delivery of message %s to portal user %s: %w", message, portalUserID, err)
+	}
+	return to, nil
 }

@@ -69,7 +69,7 @@ var imports = map[string]string{
 	"recorder/state":           "events",
 	"record/accounting":        "directory events problem record/export record/query text/number",
 	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
-	"record/certificate":       "content/message content/reader directory events labels proof/receipt proof/receipt/issuer text/qr text/size",
+	"record/certificate":       "content/message content/reader directory events labels messages proof/receipt proof/receipt/issuer text/qr text/size",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
