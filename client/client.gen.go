@@ -1550,7 +1550,7 @@ type Delivery struct {
 	// Alert The e-mail that tells a portal user about a new message.
 	Alert Alert `json:"alert"`
 
-	// DeliveredAt When it could first be read in the portal.
+	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
 	// Name The name of the portal user.
@@ -1565,6 +1565,9 @@ type Delivery struct {
 	//
 	// Examples: denis-schmitt
 	PortalUserId string `json:"portal_user_id"`
+
+	// ReadableAt Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet.
+	ReadableAt *time.Time `json:"readable_at"`
 }
 
 // DiscardInputBody Why a parked event is discarded.
@@ -1815,7 +1818,7 @@ type EmergencyDetailState string
 
 // EmergencyDisclosure A message about the patient whose disclosures were opened.
 type EmergencyDisclosure struct {
-	// DeliveredAt When it could first be read in the portal.
+	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
 	// MessageId The id of the message.
@@ -2145,7 +2148,7 @@ type InboxMessage struct {
 	// Content Whether the content can be read. erased: it was erased, and the record says so. missing: it was not erased but can't be found.
 	Content InboxMessageContent `json:"content"`
 
-	// DeliveredAt When it could first be read in the portal.
+	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
 	// From The name of the staff member who sent it.
@@ -2275,6 +2278,29 @@ type Lag struct {
 
 	// Seconds The age of the first event that can't be read yet.
 	Seconds int64 `json:"seconds"`
+}
+
+// Letter What a letter has with which a portal user without an e-mail address gets in.
+type Letter struct {
+	// Code With it they choose a password, once. It is in no other answer.
+	//
+	// Examples: kd4m-xr7p-3fgh-8njt
+	Code string `json:"code"`
+
+	// ExpiresAt When the code stops working.
+	//
+	// Examples: 2026-02-21T09:30:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// First Whether they have no password yet.
+	//
+	// Examples: true
+	First bool `json:"first"`
+
+	// UserName What they sign in with from then on.
+	//
+	// Examples: kd4m-xr7p
+	UserName string `json:"user_name"`
 }
 
 // LinkedPatient A patient to whom a portal user is linked.
@@ -2991,7 +3017,7 @@ type OpenedMessage struct {
 	// Examples: Please read it before your next visit.
 	Body string `json:"body"`
 
-	// DeliveredAt When it could first be read in the portal.
+	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
 	// From The name of the staff member who sent it.
@@ -3183,7 +3209,7 @@ type PersonDelivery struct {
 	// Examples: 2026-01-31T09:30:05Z
 	CancelledAt *time.Time `json:"cancelled_at"`
 
-	// DeliveredAt Since when the portal user can read it; null if it was not sent to them.
+	// DeliveredAt Since when it is in their inbox; null if it was not sent to them.
 	//
 	// Examples: 2026-01-31T09:30:01Z
 	DeliveredAt *time.Time `json:"delivered_at"`
@@ -3213,6 +3239,11 @@ type PersonDelivery struct {
 	//
 	// Examples: 2026-01-31T18:02:11Z
 	OpenedAt *time.Time `json:"opened_at"`
+
+	// ReadableAt Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet.
+	//
+	// Examples: 2026-01-31T09:30:01Z
+	ReadableAt *time.Time `json:"readable_at"`
 
 	// RecalledAt When it was recalled; null if it was not. From then on it can't be opened.
 	//
@@ -4237,6 +4268,9 @@ type UnlinkInputBody struct {
 
 // Unreachable An active portal user without a working e-mail address.
 type Unreachable struct {
+	// LetterUntil When the code of their letter expires; null: they have none that works.
+	LetterUntil *time.Time `json:"letter_until"`
+
 	// Name The name of the portal user.
 	//
 	// Examples: Denis Schmitt
@@ -4252,6 +4286,9 @@ type Unreachable struct {
 	// Examples:
 	Reason string `json:"reason"`
 
+	// SignsInSince When their first password was set; null: they can't sign in yet. Make a letter.
+	SignsInSince *time.Time `json:"signs_in_since"`
+
 	// Since Since when the address does not work; null: the directory has none.
 	Since *time.Time `json:"since"`
 }
@@ -4261,7 +4298,7 @@ type UnreadDelivery struct {
 	// Alert The e-mail that tells a portal user about a new message.
 	Alert Alert `json:"alert"`
 
-	// DeliveredAt When it could first be read in the portal.
+	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
 	// MessageId The id of the message.
@@ -4281,6 +4318,9 @@ type UnreadDelivery struct {
 	//
 	// Examples: denis-schmitt
 	PortalUserId string `json:"portal_user_id"`
+
+	// ReadableAt Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet.
+	ReadableAt *time.Time `json:"readable_at"`
 
 	// Subject Empty if the content is not kept.
 	//
@@ -5849,6 +5889,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
 	ListDeliveriesToPortalUser(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakeLetter Make a user name and a code for a letter to a portal user without a working e-mail address.
+	//
+	// A letter or a link that was made before stops working. The operation returns after this is recorded. It needs a session: an API token can't do it.
+	//
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Corresponds with POST /v1/portal-users/{id}/letter (the `MakeLetter` operationId).
+	MakeLetter(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetPortalSecondFactor Remove all second factors of a portal user who has lost them, and end their sessions.
 	//
@@ -7591,6 +7640,25 @@ func (c *Client) SearchPortalUsers(ctx context.Context, params *SearchPortalUser
 // Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
 func (c *Client) ListDeliveriesToPortalUser(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDeliveriesToPortalUserRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakeLetter Make a user name and a code for a letter to a portal user without a working e-mail address.
+//
+// A letter or a link that was made before stops working. The operation returns after this is recorded. It needs a session: an API token can't do it.
+//
+// Needs the permission import_directory (Import the Directory).
+//
+// Corresponds with POST /v1/portal-users/{id}/letter (the `MakeLetter` operationId).
+func (c *Client) MakeLetter(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeLetterRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -11483,6 +11551,40 @@ func NewListDeliveriesToPortalUserRequest(server string, id string, params *List
 	return req, nil
 }
 
+// NewMakeLetterRequest constructs an http.Request for the MakeLetter method
+func NewMakeLetterRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-users/%s/letter", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewResetPortalSecondFactorRequest constructs an http.Request for the ResetPortalSecondFactor method
 func NewResetPortalSecondFactorRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -15209,6 +15311,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/portal-users/{id}/deliveries (the `ListDeliveriesToPortalUser` operationId).
 	ListDeliveriesToPortalUserWithResponse(ctx context.Context, id string, params *ListDeliveriesToPortalUserParams, reqEditors ...RequestEditorFn) (*ListDeliveriesToPortalUserResponse, error)
 
+	// MakeLetterWithResponse Make a user name and a code for a letter to a portal user without a working e-mail address.
+	//
+	// A letter or a link that was made before stops working. The operation returns after this is recorded. It needs a session: an API token can't do it.
+	//
+	// Needs the permission import_directory (Import the Directory).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/portal-users/{id}/letter (the `MakeLetter` operationId).
+	MakeLetterWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*MakeLetterResponse, error)
+
 	// ResetPortalSecondFactorWithResponse Remove all second factors of a portal user who has lost them, and end their sessions.
 	//
 	// The operation returns after this is recorded.
@@ -18241,6 +18354,54 @@ func (r ListDeliveriesToPortalUserResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDeliveriesToPortalUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MakeLetterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Letter
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r MakeLetterResponse) GetJSON201() *Letter {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MakeLetterResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MakeLetterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MakeLetterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MakeLetterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MakeLetterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22080,6 +22241,23 @@ func (c *ClientWithResponses) ListDeliveriesToPortalUserWithResponse(ctx context
 	return ParseListDeliveriesToPortalUserResponse(rsp)
 }
 
+// MakeLetterWithResponse Make a user name and a code for a letter to a portal user without a working e-mail address.
+//
+// A letter or a link that was made before stops working. The operation returns after this is recorded. It needs a session: an API token can't do it.
+//
+// Needs the permission import_directory (Import the Directory).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/portal-users/{id}/letter (the `MakeLetter` operationId).
+func (c *ClientWithResponses) MakeLetterWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*MakeLetterResponse, error) {
+	rsp, err := c.MakeLetter(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakeLetterResponse(rsp)
+}
+
 // ResetPortalSecondFactorWithResponse Remove all second factors of a portal user who has lost them, and end their sessions.
 //
 // The operation returns after this is recorded.
@@ -24837,6 +25015,39 @@ func ParseListDeliveriesToPortalUserResponse(rsp *http.Response) (*ListDeliverie
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMakeLetterResponse parses an HTTP response from a MakeLetterWithResponse call
+func ParseMakeLetterResponse(rsp *http.Response) (*MakeLetterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MakeLetterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Letter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

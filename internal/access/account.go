@@ -17,6 +17,8 @@ import (
 type PortalAccount struct {
 	PasswordSince *time.Time // when the password was set; nil: there is none
 	InvitedUntil  *time.Time // when the link that sets a password expires; nil: there is none
+	LetterUntil   *time.Time // when the code of a letter expires; nil: there is none
+	UserName      string     // in groups, as it is printed; "": they have none
 	Dead          bool       // the e-mail address does not work
 	SecondFactors []factor.Kind
 	// AddressVersion counts the changes of the e-mail address.
@@ -42,16 +44,18 @@ func (a PortalAccount) FactorNames() []string { return factor.Names(a.SecondFact
 // with [ErrNoPortalUser].
 func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
 	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
-		SELECT a.changed_at, i.expires_at, `+deadAddress+`, `+fmt.Sprintf(kindsInForce, "'portal_user'", "u.portal_user_id")+`,
+		SELECT a.changed_at, CASE i.way WHEN 'link' THEN i.expires_at END, CASE i.way WHEN 'letter' THEN i.expires_at END, coalesce(n.user_name, ''), `+deadAddress+`, `+fmt.Sprintf(kindsInForce, "'portal_user'", "u.portal_user_id")+`,
 			u.email_version, app.unconfirmed_until(u.portal_user_no, u.email_version),
 			coalesce((SELECT notice FROM app.address_changes c WHERE c.portal_user_no = u.portal_user_no AND c.address_version = u.email_version), '')
 		FROM app.portal_users u
 		LEFT JOIN app.portal_accounts a USING (portal_user_no)
+		LEFT JOIN app.user_names n USING (portal_user_no)
 		LEFT JOIN app.password_links i ON i.realm = 'portal_user' AND i.subject = u.portal_user_id AND i.used_at IS NULL AND i.expires_at > $2 AND i.address_version = u.email_version
 		WHERE u.portal_user_id = $1`, portalUserID, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrNoPortalUser) {
 		err = fmt.Errorf("reading a portal user's account: %w", err)
 	}
+	account.UserName = inGroups(account.UserName)
 	return account, err
 }
 

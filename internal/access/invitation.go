@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	// ErrNoAddress says that a portal user has no e-mail address.
-	ErrNoAddress = errors.New("this portal user has no e-mail address, and signing in needs one: add it in the source system and import again")
+	// ErrNoAddress says that a portal user has no e-mail address, and no user name either.
+	ErrNoAddress = errors.New("this portal user has no e-mail address: add it in the source system and import again, or make a letter, which has a user name and a code")
 	// ErrDeadAddress says that e-mail to a portal user's address was returned.
 	ErrDeadAddress = errors.New("the e-mail address of this account does not work: e-mail to it came back. Correct it in the source system and import again")
 )
@@ -51,6 +51,9 @@ func (g *Gate) InviteByMail(ctx context.Context, actor, portalUserID string) (In
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
 		return Invitation{}, err
+	}
+	if u.email == "" {
+		return Invitation{}, ErrNoAddress
 	}
 	if u.dead {
 		return Invitation{}, ErrDeadAddress

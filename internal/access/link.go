@@ -43,7 +43,8 @@ type Invitation struct {
 	Language language.Language
 }
 
-// Invited is the person for whom a link was made.
+// Invited is the person for whom a link or a letter was made. Email is the e-mail address or the user
+// name with which they sign in.
 type Invited struct {
 	Name, Email string
 	First       bool
@@ -93,7 +94,8 @@ func (g *Gate) issueLink(ctx context.Context, in links, actor string, to linkOwn
 	tag, err := g.pool.Exec(ctx, `
 		INSERT INTO app.password_links AS l (token_hash, realm, subject, purpose, address_version, made_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (realm, subject) WHERE used_at IS NULL DO UPDATE
-		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at, made_at = excluded.made_at, address_version = excluded.address_version
+		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at, made_at = excluded.made_at,
+			address_version = excluded.address_version, way = 'link', code_hash = NULL, print_id = NULL
 		WHERE l.made_at <= $8 OR l.address_version <> excluded.address_version`,
 		digest, string(in.realm), to.id, string(purpose), to.version, now, fact.ExpiresAt, until)
 	if err != nil {
@@ -164,7 +166,7 @@ func (g *Gate) WhoIsInvited(ctx context.Context, realm policy.Realm, token strin
 		return Invited{Name: s.Name, Email: s.Email, First: !s.HasPassword}, err
 	}
 	u, _, err := g.invitedPortalUser(ctx, token)
-	return Invited{Name: u.name, Email: u.email, First: !u.hasAccount}, err
+	return Invited{Name: u.name, Email: u.signsInBy(), First: !u.hasAccount}, err
 }
 
 // AcceptInvitation sets the password of the person to whom the link belongs, ends their

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ func (inactiveError) Is(target error) bool { return target == ErrNoPortalUser }
 type portalUser struct {
 	no              int32
 	id, name, email string
-	version         int // of the e-mail address: how often the directory changed it
+	userName        string // "": they have none
+	version         int    // of the e-mail address: how often the directory changed it
 	active          bool
 	hasAccount      bool
 	dead            bool // the e-mail address does not work
@@ -57,9 +59,13 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
 
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `,
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, coalesce(n.user_name, ''), u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `,
 		app.unconfirmed_until(u.portal_user_no, u.email_version), coalesce(a.language, '')
-	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
+	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no) LEFT JOIN app.user_names n USING (portal_user_no)`
+
+// signsInBy returns the e-mail address with which a portal user signs in, or the user name, in
+// groups, of one without an address; "" if there is neither.
+func (u portalUser) signsInBy() string { return cmp.Or(u.email, inGroups(u.userName)) }
 
 func (u portalUser) linkOwner() linkOwner {
 	return linkOwner{u.id, u.email, u.version, u.hasAccount, u.language}
@@ -67,7 +73,7 @@ func (u portalUser) linkOwner() linkOwner {
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
 	var from *time.Time
-	err = row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead, &from, &u.language)
+	err = row.Scan(&u.no, &u.id, &u.name, &u.email, &u.userName, &u.version, &u.active, &u.hasAccount, &u.dead, &from, &u.language)
 	if from != nil {
 		u.confirmedFrom = *from
 	}
@@ -92,7 +98,7 @@ func (g *Gate) signsIn(ctx context.Context, id string) (portalUser, error) {
 	if err != nil {
 		return u, err
 	}
-	if u.email == "" {
+	if u.signsInBy() == "" {
 		return u, ErrNoAddress
 	}
 	sharing, err := g.sharing(ctx, u)
@@ -125,7 +131,8 @@ func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 // SetPortalPassword sets the password of an active portal user, who need not
 // have been invited, and ends their sessions. It is for the command line: the event names
 // actor. It fails with [passwords.ErrRefused], and with [ErrNoPortalUser], [ErrInactive],
-// [ErrNoAddress] or [ErrCrowded] where the portal user could not sign in with it.
+// [ErrNoAddress] or [ErrCrowded] where the portal user could not sign in with it: they have
+// neither an e-mail address nor a user name, or share the address with too many.
 func (g *Gate) SetPortalPassword(ctx context.Context, actor, portalUserID, password string) error {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
@@ -137,7 +144,7 @@ func (g *Gate) SetPortalPassword(ctx context.Context, actor, portalUserID, passw
 // setPortalPassword records the change, and then calls entitled and sets the password in
 // one transaction. An error of entitled leaves the password as it is.
 func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser, password string, change events.PasswordSet, entitled func(pgx.Tx) error) error {
-	if err := g.checkPassword(ctx, password, limits.PortalPassword, u.name, u.email); err != nil {
+	if err := g.checkPassword(ctx, password, limits.PortalPassword, u.name, u.signsInBy()); err != nil {
 		return err
 	}
 	if err := g.requireDistinct(ctx, u, password); err != nil {
@@ -157,7 +164,12 @@ func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser
 		if err := entitled(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `
+		// A letter that lies somewhere does not replace a password that was set since.
+		_, err := tx.Exec(ctx, `DELETE FROM app.password_links WHERE realm = 'portal_user' AND subject = $1 AND way = 'letter' AND used_at IS NULL`, u.id)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
 			INSERT INTO app.portal_accounts (portal_user_no, password_hash, changed_at) VALUES ($1, $2, $3)
 			ON CONFLICT (portal_user_no) DO UPDATE SET password_hash = excluded.password_hash, changed_at = excluded.changed_at, next_change = excluded.next_change`,
 			u.no, hash, g.cfg.Facts.Now())
@@ -170,7 +182,15 @@ func (g *Gate) setPortalPassword(ctx context.Context, actor string, u portalUser
 		return err
 	}
 	// Failed tries at the old password do not delay a sign-in with the new one.
-	return g.clearFailures(ctx, g.laneOf(ctx, policy.RealmPortalUser, u.email))
+	for _, name := range []string{u.email, u.userName} {
+		if name == "" {
+			continue
+		}
+		if err := g.clearFailures(ctx, g.laneOf(ctx, policy.RealmPortalUser, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // requireDistinct refuses a password that another account with the same e-mail address

@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,7 +216,7 @@ func (g *Gate) halfway(ctx context.Context, realm policy.Realm) (policy.Subject,
 	return who, g.laneOf(ctx, realm, email), err
 }
 
-// addressOf returns the e-mail address with which a person signs in. It fails with
+// addressOf returns the e-mail address, or the user name, with which a person signs in. It fails with
 // [policy.ErrUnauthenticated] if the account is disabled, inactive or gone.
 func (g *Gate) addressOf(ctx context.Context, who policy.Subject) (string, error) {
 	if who.Realm == policy.RealmStaff {
@@ -229,7 +230,7 @@ func (g *Gate) addressOf(ctx context.Context, who policy.Subject) (string, error
 	if errors.Is(err, ErrNoPortalUser) || err == nil && !u.hasAccount {
 		err = policy.ErrUnauthenticated
 	}
-	return u.email, err
+	return cmp.Or(u.email, u.userName), err
 }
 
 // SignInWithCode is the second step of [Gate.SignInStaff] or [Gate.SignInPortal], after

@@ -20,6 +20,7 @@ import (
 
 // Credentials are the values typed into a sign-in form.
 type Credentials struct {
+	// Email is the e-mail address, or the user name of a portal user.
 	Email    string
 	Password string
 	// TOTP is the code of an authenticator app, or a recovery code.
@@ -55,6 +56,8 @@ type accounts struct {
 	purpose Purpose
 	// find lists the accounts of an address: id, whether active, password hash.
 	find string
+	// byName is find for a user name; "" where there are none.
+	byName string
 	// rehash replaces the hash $2 of account $1 with $3, if it is still $2.
 	rehash string
 	// round is the least number of password checks. More are done in multiples of it, so
@@ -81,12 +84,15 @@ var portalAccounts = accounts{
 		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
 		WHERE ` + hasAddress("u.email") + ` AND u.email <> ''
 		ORDER BY u.active DESC, u.portal_user_no LIMIT ` + strconv.Itoa(mostSharing),
+	byName: `SELECT u.portal_user_id, u.active, a.password_hash
+		FROM app.user_names n JOIN app.portal_users u USING (portal_user_no) JOIN app.portal_accounts a USING (portal_user_no)
+		WHERE n.user_name = $1`,
 	rehash: `UPDATE app.portal_accounts SET password_hash = $3
 		WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1) AND password_hash = $2`,
 	round: 4,
 }
 
-// An account is an account that has the typed address.
+// An account is an account that has the typed address or user name.
 type account struct {
 	id     string
 	active bool
@@ -96,6 +102,9 @@ type account struct {
 }
 
 func (g *Gate) signIn(ctx context.Context, in accounts, c Credentials) (policy.Subject, error) {
+	if in.byName != "" {
+		c.Email, _ = signInName(c.Email)
+	}
 	lane := g.laneOf(ctx, in.realm, c.Email)
 	known := g.knownBrowser(ctx, lane)
 	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
@@ -142,9 +151,14 @@ func (g *Gate) signIn(ctx context.Context, in accounts, c Credentials) (policy.S
 	return g.signedIn(ctx, signing, method)
 }
 
-// check compares the password with that of every account of the address.
+// check compares the password with that of every account of the address or the user name. Both take
+// as long, and so does an unknown one.
 func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account, error) {
-	rows, err := g.pool.Query(ctx, in.find, stored(c.Email))
+	find, by := in.find, any(stored(c.Email))
+	if name, is := signInName(c.Email); is && in.byName != "" {
+		find, by = in.byName, name
+	}
+	rows, err := g.pool.Query(ctx, find, by)
 	if err != nil {
 		return nil, fmt.Errorf("looking up accounts: %w", err)
 	}

@@ -17,6 +17,7 @@ const (
 	SigningInPortal Purpose = "sign-in of portal users"
 	AskingForLink   Purpose = "asking for a link"
 	UsingLink       Purpose = "using a link"
+	UsingLetter     Purpose = "using a letter"
 	AtOrganisation  Purpose = "sign-in at the organisation"
 )
 

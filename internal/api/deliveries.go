@@ -14,6 +14,7 @@ type Delivery struct {
 	PortalUserID string     `json:"portal_user_id"`
 	Name         string     `json:"name"`
 	DeliveredAt  time.Time  `json:"delivered_at"`
+	ReadableAt   *time.Time `json:"readable_at"`
 	Alert        Alert      `json:"alert"`
 	OpenedAt     *time.Time `json:"opened_at"`
 }
@@ -27,7 +28,7 @@ type Alert struct {
 }
 
 func deliveryOf(d messages.Delivery) Delivery {
-	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
+	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, ReadableAt: d.ReadableAt, OpenedAt: d.OpenedAt,
 		Alert: Alert{State: d.AlertState, Reason: d.AlertReason, At: d.AlertAt, Attempts: d.Attempts}}
 }
 

@@ -23,7 +23,8 @@ type PersonDelivery struct {
 	SentAt      time.Time  `json:"sent_at" doc:"When the sender sent it." example:"2026-01-31T09:30:00Z"`
 	CancelledAt *time.Time `json:"cancelled_at" doc:"When it was cancelled; null if it was not." example:"2026-01-31T09:30:05Z"`
 	RecalledAt  *time.Time `json:"recalled_at" doc:"When it was recalled; null if it was not. From then on it can't be opened." example:"2026-02-01T08:00:00Z"`
-	DeliveredAt *time.Time `json:"delivered_at" doc:"Since when the portal user can read it; null if it was not sent to them." example:"2026-01-31T09:30:01Z"`
+	DeliveredAt *time.Time `json:"delivered_at" doc:"Since when it is in their inbox; null if it was not sent to them." example:"2026-01-31T09:30:01Z"`
+	ReadableAt  *time.Time `json:"readable_at" doc:"Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet." example:"2026-01-31T09:30:01Z"`
 	DeliverySeq uint64     `json:"delivery_seq,omitempty" doc:"The sequence in the record of the event that delivered it." example:"1207"`
 	Alert       *Alert     `json:"alert,omitempty" doc:"The e-mail about it; absent if it was not sent to them."`
 	OpenedAt    *time.Time `json:"opened_at" doc:"When the portal user first opened it; null if they have not." example:"2026-01-31T18:02:11Z"`
@@ -61,7 +62,7 @@ func personDeliveryOf(m person.Sent) PersonDelivery {
 		return d
 	}
 	got := m.Delivery
-	d.DeliveredAt, d.DeliverySeq, d.OpenedAt = &got.DeliveredAt, got.Seq, got.OpenedAt
+	d.DeliveredAt, d.ReadableAt, d.DeliverySeq, d.OpenedAt = &got.DeliveredAt, got.ReadableAt, got.Seq, got.OpenedAt
 	d.Alert = &Alert{State: string(got.AlertState), Reason: got.AlertReason, At: got.AlertAt, Attempts: got.Attempts}
 	for _, one := range got.Downloads {
 		download := Download{AttachmentID: one.AttachmentID, Number: one.Number, DownloadedAt: one.At, Seq: one.Seq}

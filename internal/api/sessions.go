@@ -38,6 +38,7 @@ type PortalUserPath struct {
 
 // registerLists registers listing and ending sessions: one's own, and those of others.
 func (g SessionOperations) registerLists(a *API) {
+	g.makeLetter(a)
 	g.ownSessions(a, "/v1/sessions", forStaff, policy.RealmStaff, policy.SeeAccess, policy.SecureAccount)
 	g.ownSessions(a, "/v1/portal/sessions", forPortal, policy.RealmPortalUser, policy.ReadInbox, policy.ReadInbox)
 	handle(a, operation{

@@ -25,10 +25,12 @@ type Unreachable struct {
 	Name         string     `json:"name" doc:"The name of the portal user."`
 	Since        *time.Time `json:"since" doc:"Since when the address does not work; null: the directory has none."`
 	Reason       string     `json:"reason" doc:"SendGrid's reason why the address does not work; empty if there is none."`
+	SignsInSince *time.Time `json:"signs_in_since" doc:"When their first password was set; null: they can't sign in yet. Make a letter."`
+	LetterUntil  *time.Time `json:"letter_until" doc:"When the code of their letter expires; null: they have none that works."`
 }
 
 func unreachableOf(n messages.NoEmail) Unreachable {
-	return Unreachable{n.PortalUserID, n.Name, n.Since, n.Said}
+	return Unreachable{n.PortalUserID, n.Name, n.Since, n.Said, n.SignsInSince, n.LetterUntil}
 }
 
 type unreadInput struct {

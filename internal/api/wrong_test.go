@@ -585,6 +585,7 @@ func (w world) wrongSessions() []wrong {
 		{"unknown staff", w.staff, "DELETE /v1/staff/{id}/sessions", "/v1/staff/unknown/sessions", "", false, nil, 404, ""},
 		{"no permission", w.bare, "DELETE /v1/portal-users/{id}/sessions", "/v1/portal-users/pu-1/sessions", "", false, nil, 403, ""},
 		{"unknown portal user", w.staff, "DELETE /v1/portal-users/{id}/sessions", "/v1/portal-users/unknown/sessions", "", false, nil, 404, ""},
+		{"a token", w.staff, "POST /v1/portal-users/{id}/letter", "/v1/portal-users/pu-1/letter", "", false, nil, 403, ""},
 		{"no permission", w.bare, "DELETE /v1/portal-users/{id}/second-factor", "/v1/portal-users/pu-1/second-factor", "", false, nil, 403, ""},
 		{"unknown portal user", w.staff, "DELETE /v1/portal-users/{id}/second-factor", "/v1/portal-users/unknown/second-factor", "", false, nil, 404, ""},
 		{"a token", w.staff, "DELETE /v1/sessions", "", "", false, nil, 403, ""},

@@ -35,7 +35,7 @@ func acting(t *testing.T) [][]string {
 		{"staff", "reset", "a@b.test"}, {"staff", "change", "a@b.test", "--name", "B"}, {"staff", "list"}, {"staff", "permit", "a@b.test", "read_record"},
 		{"staff", "forbid", "a@b.test", "read_record"}, {"staff", "disable", "a@b.test"}, {"staff", "enable", "a@b.test"},
 		{"staff", "reset-second-factor", "a@b.test"}, {"staff", "unlink", "a@b.test"}, {"staff", "grants"}, {"staff", "approve", someID}, {"staff", "reject", someID}, {"token", "create", "--staff", "a@b.test"}, {"token", "list"}, {"token", "revoke", someID},
-		{"portal-user", "list"}, {"portal-user", "invite", "pu-1"}, {"portal-user", "invite", "pu-1", "pu-2"}, {"portal-user", "invite", "--all-without-account"}, {"portal-user", "confirm-address", "pu-1"}, {"portal-user", "set-password", "pu-1", "--password-stdin"},
+		{"portal-user", "list"}, {"portal-user", "invite", "pu-1"}, {"portal-user", "invite", "pu-1", "pu-2"}, {"portal-user", "invite", "--all-without-account"}, {"portal-user", "letter", "pu-1"}, {"portal-user", "confirm-address", "pu-1"}, {"portal-user", "set-password", "pu-1", "--password-stdin"},
 		{"record", "tail"}, {"record", "disclosures", "pt-1"}, {"record", "export", "--format", "csv", "--out", filepath.Join(dir, "out")},
 		{"receipt", "issue", someID, "pu-1"}, {"receipt", "bundle", someID, "pu-1", "--to", "Lena Lawyer", "--purpose", "x", "--out", filepath.Join(dir, "bundle.zip")}, {"why", someID, "pu-1"}, {"person", "pu-1"}, {"alerting", "status"}, {"alerting", "pause", "--reason", "x"}, {"alerting", "resume", "--reason", "x"},
 		{"parked", "list"}, {"parked", "show", someID}, {"parked", "retry", someID}, {"parked", "discard", someID, "--reason", "x"},

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -42,6 +43,7 @@ var outputs = map[string][]any{
 	"person":                      {personJSON{}},
 	"portal-user confirm-address": {confirmedJSON{}},
 	"portal-user invite":          {invitationJSON{}, invitationRunJSON{}},
+	"portal-user letter":          {letterJSON{}},
 	"portal-user list":            {[]portalUserJSON{}},
 	"portal-user set-password":    {passwordSetJSON{}},
 	"rebuild":                     {rebuiltJSON{}, comparedJSON{}},
@@ -102,6 +104,12 @@ type (
 	settledJSON    map[string]int
 	invitationJSON struct {
 		Token string `json:"token"`
+	}
+	letterJSON struct {
+		UserName  string    `json:"user_name"`
+		Code      string    `json:"code"`
+		ExpiresAt time.Time `json:"expires_at"`
+		First     bool      `json:"first"`
 	}
 	invitationRunJSON struct {
 		ID     uuid.UUID `json:"id"`

@@ -141,6 +141,7 @@ type sentJSON struct {
 	CancelledAt *time.Time         `json:"cancelled_at"`
 	RecalledAt  *time.Time         `json:"recalled_at"`
 	DeliveredAt *time.Time         `json:"delivered_at"`
+	ReadableAt  *time.Time         `json:"readable_at"`
 	DeliverySeq uint64             `json:"delivery_seq,omitempty"`
 	Alert       *alertJSON         `json:"alert,omitempty"`
 	OpenedAt    *time.Time         `json:"opened_at"`
@@ -183,7 +184,7 @@ func personJSONOf(u directory.PortalUser, why string, sent []query.Sent, more bo
 			}
 		}
 		if d := m.Delivery; d != nil {
-			one.DeliveredAt, one.DeliverySeq, one.OpenedAt = &d.DeliveredAt, d.Seq, d.OpenedAt
+			one.DeliveredAt, one.ReadableAt, one.DeliverySeq, one.OpenedAt = &d.DeliveredAt, d.ReadableAt, d.Seq, d.OpenedAt
 			one.Alert = &alertJSON{string(d.AlertState), d.AlertReason, d.AlertAt, d.Attempts}
 			for _, got := range d.Downloads {
 				one.Downloads = append(one.Downloads, downloadJSON{got.AttachmentID, got.Number, got.At, got.Seq})
@@ -238,7 +239,10 @@ func printSent(w io.Writer, m query.Sent) {
 	if d.OpenedAt != nil {
 		opened = stamp(*d.OpenedAt)
 	}
-	since := stamp(d.DeliveredAt)
+	since := "not yet"
+	if d.ReadableAt != nil {
+		since = stamp(*d.ReadableAt)
+	}
 	if m.RecalledAt != nil {
 		since += ", recalled " + stamp(*m.RecalledAt)
 	}

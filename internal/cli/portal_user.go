@@ -12,7 +12,7 @@ import (
 )
 
 func (env *environment) portalUserCommand() *cobra.Command {
-	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserConfirmAddress(), env.portalUserPassword(), env.portalUserList())
+	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserLetter(), env.portalUserConfirmAddress(), env.portalUserPassword(), env.portalUserList())
 }
 
 func (env *environment) portalUserInvite() *cobra.Command {
@@ -40,6 +40,21 @@ func (env *environment) portalUserInvite() *cobra.Command {
 		}}
 	c.Flags().BoolVar(&all, "all-without-account", false, "invite all active portal users with an e-mail address and without an account")
 	return c
+}
+
+func (env *environment) portalUserLetter() *cobra.Command {
+	return &cobra.Command{Use: "letter ID", Short: "Print a user name and a code for a letter to a portal user without an e-mail address", Args: cobra.ExactArgs(1),
+		Long: "Prints a user name and a single-use code, with which a portal user without a working e-mail address sets a password.\n" +
+			"A letter or a link that was made before stops working. The code is not shown again.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				made, err := g.MakeLetter(cmd.Context(), operator(), args[0], access.NewPrint())
+				if err != nil {
+					return err
+				}
+				return env.say(letterJSON{made.UserName, made.Code, made.ExpiresAt.UTC(), made.First}, "user name %s\ncode %s\nvalid until %s", made.UserName, made.Code, stamp(made.ExpiresAt))
+			})
+		}}
 }
 
 func (env *environment) startInvitations(ctx context.Context, who access.Invitees) error {

@@ -21,7 +21,7 @@ var accountTypes = []Descriptor{{
 	Publishers: []string{API},
 	About:      AboutActor, summary: summary(SignIn.summary),
 }, {
-	Type: TypeSignInFailed, Version: 4, Label: "Sign-in failed",
+	Type: TypeSignInFailed, Version: 5, Label: "Sign-in failed",
 	When:       "a sign-in was refused",
 	Publishers: []string{API},
 	summary:    summary(SignIn.summary), // not about the account: the actor is unknown
@@ -56,7 +56,7 @@ var accountTypes = []Descriptor{{
 // "portal_user". ID is empty if there is no such account: the typed address is not
 // kept. Source is the network that a failed sign-in came from, as 192.0.2.0/24, as exact as the
 // clinic wants it; it may be empty. Version 1 has no Method, and version 2 no Source. Passkeys came
-// with version 3 of signed_in and version 4 of sign_in.failed.
+// with version 3 of signed_in and version 4 of sign_in.failed, and letters with its version 5.
 type SignIn struct {
 	Failed  bool         `json:"-"`
 	Attempt uuid.UUID    `json:"attempt"`
@@ -91,7 +91,8 @@ func (b SignIn) summary(names Names) string {
 type SignInMethod string
 
 // The values of [SignInMethod]. With ByOrganisation, the clinic's own OpenID Connect
-// issuer identified the person. With ByPasskey, no password was given.
+// issuer identified the person. With ByPasskey, no password was given. With ByLetterCode, which
+// only a failed sign-in has, a user name and the code of a letter were given.
 const (
 	ByPassword                SignInMethod = "password"
 	ByPasswordAndCode         SignInMethod = "password_and_code"
@@ -99,6 +100,7 @@ const (
 	ByPasskey                 SignInMethod = "passkey"
 	ByPasswordAndRecoveryCode SignInMethod = "password_and_recovery_code"
 	ByOrganisation            SignInMethod = "organisation"
+	ByLetterCode              SignInMethod = "letter"
 )
 
 // StaffCreated says that a staff account was created.

@@ -15,13 +15,13 @@ const (
 )
 
 var credentialTypes = []Descriptor{{
-	Type: TypePasswordSet, Version: 1, Label: "Password set",
+	Type: TypePasswordSet, Version: 2, Label: "Password set",
 	When:       "a password is set or changed",
 	Publishers: []string{API}, Rows: []string{accountEvents},
 	summary: summary(PasswordSet.summary),
 }, {
-	Type: TypeLinkIssued, Version: 1, Label: "Password link issued",
-	When:       "a link to set a password is made",
+	Type: TypeLinkIssued, Version: 2, Label: "Password link issued",
+	When:       "a link, or the code of a letter, to set a password is made",
 	Publishers: []string{API}, Rows: []string{accountEvents},
 	summary: summary(LinkIssued.summary),
 }, {
@@ -33,7 +33,7 @@ var credentialTypes = []Descriptor{{
 
 // PasswordSet says that the password of an account was set. Account is "staff" or
 // "portal_user", and ID is whose it is. Change tells one change from the next: a change
-// that is repeated, or done twice at once, is one fact.
+// that is repeated, or done twice at once, is one fact. Version 1 knows no letters.
 type PasswordSet struct {
 	Change  uuid.UUID   `json:"change"`
 	Account string      `json:"account"`
@@ -49,6 +49,8 @@ func (b PasswordSet) summary(names Names) string {
 	switch b.How {
 	case ByLink:
 		return "set the password of " + names.account(b.Account, b.ID) + " with a link"
+	case ByLetter:
+		return "set the password of " + names.account(b.Account, b.ID) + " with the code of a letter"
 	case ByCurrentPassword:
 		return "changed the password of " + names.account(b.Account, b.ID)
 	}
@@ -58,18 +60,21 @@ func (b PasswordSet) summary(names Names) string {
 // PasswordHow is what allowed the change of a password.
 type PasswordHow string
 
-// The values of [PasswordHow]: a single-use link, the current password, or access to the
-// command line of the machine that holds the data.
+// The values of [PasswordHow]: a single-use link, the single-use code of a letter, the current
+// password, or access to the command line of the machine that holds the data.
 const (
 	ByLink            PasswordHow = "link"
+	ByLetter          PasswordHow = "letter"
 	ByCurrentPassword PasswordHow = "current_password"
 	ByCommandLine     PasswordHow = "command_line"
 )
 
-// LinkIssued says that a single-use link was made with which a person sets a password.
+// LinkIssued says that a single-use link was made with which a person sets a password, or, with
+// LinkByLetter, a user name and a single-use code on a letter.
 // Account is "staff" or "portal_user", and ID is whose it is. The actor is the staff
 // member or operator who made it, or the process where a person asked for it by typing an
-// e-mail address. Link identifies the link; the token can't be derived from it.
+// e-mail address. Link identifies the link; neither the token nor the code can be derived from it.
+// Version 1 knows no letters.
 type LinkIssued struct {
 	Link      uuid.UUID   `json:"link"`
 	Account   string      `json:"account"`
@@ -89,8 +94,11 @@ func (b LinkIssued) summary(names Names) string {
 		password = "a first password"
 	}
 	who := names.account(b.Account, b.ID)
-	if b.By == LinkByEmail {
+	switch b.By {
+	case LinkByEmail:
 		return "sent " + who + " a link to set " + password
+	case LinkByLetter:
+		return "made a letter with a code with which " + who + " can set " + password
 	}
 	return "made a link with which " + who + " can set " + password
 }
@@ -108,10 +116,11 @@ const (
 type LinkBy string
 
 // The values of [LinkBy]. A link that is shown at the command line is handed over by the
-// operator.
+// operator. A letter is printed.
 const (
 	LinkByEmail       LinkBy = "email"
 	LinkByCommandLine LinkBy = "command_line"
+	LinkByLetter      LinkBy = "letter"
 )
 
 // StaffChanged says that the name or the e-mail address of a staff account changed. Name

@@ -67,7 +67,7 @@
 //	emergency.ended        1        emergency access is ended before its time                                                           api                 -              emergencies
 //	emergency.reviewed     1        a reviewer has looked at emergency access that another person used                                  api                 -              emergencies
 //	signed_in              3        a staff member or a portal user signed in                                                           api                 -              -
-//	sign_in.failed         4        a sign-in was refused                                                                               api                 -              -
+//	sign_in.failed         5        a sign-in was refused                                                                               api                 -              -
 //	staff.created          1        a staff account is created                                                                          api                 -              staff
 //	staff.disabled         1        a staff account is disabled                                                                         api                 -              staff, grants, emergencies
 //	staff.enabled          1        a staff account is enabled again                                                                    api                 -              staff
@@ -79,8 +79,8 @@
 //	second_factor.removed  2        a person removed a second factor of their own                                                       api                 -              second_factors, recovery_codes, account_events
 //	second_factor.reset    2        another person removed all second factors of an account                                             api                 -              second_factors, recovery_codes, account_events
 //	recovery_codes.made    1        a person got recovery codes, which end all earlier ones                                             api                 -              recovery_codes, account_events
-//	password.set           1        a password is set or changed                                                                        api                 -              account_events
-//	link.issued            1        a link to set a password is made                                                                    api                 -              account_events
+//	password.set           2        a password is set or changed                                                                        api                 -              account_events
+//	link.issued            2        a link, or the code of a letter, to set a password is made                                          api                 -              account_events
 //	staff.changed          1        the name or e-mail address of a staff account is changed                                            api                 -              staff
 //	identity.linked        1        a staff account is linked to an identity at the organisation                                        api                 -              identities
 //	identity.unlinked      1        the link of a staff account to an identity is ended                                                 api                 -              identities

@@ -97,6 +97,10 @@ const (
 	PortalPassword Characters = 10
 	// Password is the most characters of any password.
 	Password Characters = 128
+	// LetterCode is how long the code of a letter to set a password works: a letter takes days.
+	LetterCode Days = 21
+	// Letters is how many letters are made at once.
+	Letters Count = 50
 )
 
 // The directory.
@@ -149,6 +153,8 @@ var All = []Limit{
 	{"StaffPassword", StaffPassword, "Password of a staff member, at least"},
 	{"PortalPassword", PortalPassword, "Password of a portal user, at least"},
 	{"Password", Password, "Any password, at most"},
+	{"LetterCode", LetterCode, "How long the code of a letter works"},
+	{"Letters", Letters, "Letters that are made and printed at once"},
 	{"DirectoryID", DirectoryID, "Id of a patient or a portal user"},
 	{"DirectoryName", DirectoryName, "Name of a patient or a portal user"},
 	{"ImportFiles", ImportFiles, "Files of an import by page"},

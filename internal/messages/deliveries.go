@@ -16,6 +16,7 @@ type Delivery struct {
 	PortalUserID string
 	Name         string
 	DeliveredAt  time.Time
+	ReadableAt   *time.Time `db:"-"` // see [ReadableAt]
 	AlertState   string
 	AlertReason  string
 	AlertAt      *time.Time

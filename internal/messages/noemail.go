@@ -16,12 +16,15 @@ type NoEmail struct {
 	Name         string
 	Since        *time.Time // nil if the directory has no address
 	Said         string     // SendGrid's reason why the address does not work
+	SignsInSince *time.Time // when their first password was set; nil: they can't sign in yet
+	LetterUntil  *time.Time // when the code of their letter expires; nil: they have none that works
 }
 
 // Each half is read along an index. A dead address counts only while the directory still has
 // that address.
 const selectNoEmail = `
-	(SELECT u.portal_user_no, u.portal_user_id, u.name, NULL::timestamptz, ''
+	SELECT f.*, app.signs_in_since(f.portal_user_id), l.expires_at FROM (
+	(SELECT u.portal_user_no, u.portal_user_id, u.name, NULL::timestamptz AS since, '' AS said
 	 FROM app.portal_users u
 	 WHERE u.email = '' AND u.active AND u.portal_user_no > $1
 	 ORDER BY u.portal_user_no LIMIT $2)
@@ -30,7 +33,9 @@ const selectNoEmail = `
 	 FROM record.dead_addresses x JOIN app.portal_users u USING (portal_user_no)
 	 WHERE x.portal_user_no > $1 AND u.active AND u.email <> '' AND u.email_version = x.address_version
 	 ORDER BY u.portal_user_no LIMIT $2)
-	ORDER BY 1 LIMIT $2`
+	ORDER BY 1 LIMIT $2) f
+	LEFT JOIN app.password_links l ON l.realm = 'portal_user' AND l.subject = f.portal_user_id AND l.way = 'letter' AND l.used_at IS NULL AND l.expires_at > now()
+	ORDER BY 1`
 
 // WithoutEmail returns up to limit active portal users without a working address,
 // with numbers above after, in order of number.
@@ -41,7 +46,7 @@ func (rd *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]N
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (NoEmail, error) {
 		n, err := pgx.RowToStructByPos[NoEmail](row)
-		n.Since = utc(n.Since)
+		n.Since, n.SignsInSince, n.LetterUntil = utc(n.Since), utc(n.SignsInSince), utc(n.LetterUntil)
 		return n, err
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +31,8 @@ const unreadMessages = 200
 
 // Unread returns up to limit unopened deliveries of the sender's messages that were delivered
 // before a time, the latest messages first, and the position of the next page, nil at the
-// end. Messages that all recipients have opened are skipped by their counters.
+// end. It leaves out deliveries that can be read only since that time or later, and has those that
+// can't be read yet. Messages that all recipients have opened are skipped by their counters.
 func (rd *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Cursor, limit int) (found []Unread, next *Cursor, err error) {
 	messages, err := rd.withUnread(ctx, sender.ID, before, from.Message)
 	if err != nil {
@@ -43,20 +45,19 @@ func (rd *Reader) Unread(ctx context.Context, sender policy.Subject, before time
 			if id == from.Message {
 				after = from.After
 			}
-			w := walk{s, id, Filter{Opened: &opened}}
-			some, err := w.next(after, limit-len(found)+1)
-			if err != nil {
-				return err
-			}
-			if some, err = w.complete(some); err != nil {
-				return err
-			}
-			for _, d := range some {
-				if len(found) == limit {
-					next = &Cursor{found[limit-1].MessageID, found[limit-1].PortalUserNo}
-					return nil
+			for more := true; more; {
+				some, last, err := walk{s, id, Filter{Opened: &opened}}.unread(after, limit-len(found)+1, before)
+				if err != nil {
+					return err
 				}
-				found = append(found, Unread{id, d})
+				for _, d := range some {
+					if len(found) == limit {
+						next = &Cursor{found[limit-1].MessageID, found[limit-1].PortalUserNo}
+						return nil
+					}
+					found = append(found, Unread{id, d})
+				}
+				after, more = last, last > 0
 			}
 		}
 		if len(messages) == unreadMessages {
@@ -68,6 +69,25 @@ func (rd *Reader) Unread(ctx context.Context, sender policy.Subject, before time
 		return nil, nil, fmt.Errorf("reading unopened deliveries of %s: %w", sender.ID, err)
 	}
 	return found, next, nil
+}
+
+// unread looks at up to limit deliveries with numbers above after, and returns those that could be read
+// before a time or can't be read yet. last is the number of the last one that it looked at, 0 at the end.
+func (w walk) unread(after int32, limit int, before time.Time) (found []Delivery, last int32, err error) {
+	some, err := w.next(after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(some) == limit {
+		last = some[limit-1].PortalUserNo
+	}
+	if found, err = w.complete(some); err != nil {
+		return nil, 0, err
+	}
+	late := func(d Delivery) bool {
+		return d.ReadableAt != nil && d.ReadableAt.After(d.DeliveredAt) && !d.ReadableAt.Before(before)
+	}
+	return slices.DeleteFunc(found, late), last, nil
 }
 
 // withUnread returns the sender's messages with unopened deliveries, from the message from on

@@ -217,6 +217,7 @@ func view(ctx context.Context, pool *pgxpool.Pool, message uuid.UUID) ([]Deliver
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Delivery, error) {
 		d, err := pgx.RowToStructByPos[Delivery](row)
 		d.DeliveredAt, d.AlertAt, d.OpenedAt = d.DeliveredAt.UTC(), utc(d.AlertAt), utc(d.OpenedAt)
+		d.ReadableAt = &d.DeliveredAt // no alert here was skipped because of a missing address
 		return d, err
 	})
 }

@@ -148,7 +148,8 @@ func (w walk) rows(after place, blocks []block.No, limit int) ([]row, error) {
 	})
 }
 
-// complete adds the names, the openings, and the alerts that differ from the chunk's.
+// complete adds the names, the openings, the alerts that differ from the chunk's, and since when each
+// can be read.
 func (w walk) complete(found []Delivery) ([]Delivery, error) {
 	if err := w.exceptions(found); err != nil {
 		return nil, err
@@ -156,5 +157,9 @@ func (w walk) complete(found []Delivery) ([]Delivery, error) {
 	if err := w.opens(found); err != nil {
 		return nil, err
 	}
-	return w.named(found, nil)
+	found, err := w.named(found, nil)
+	if err != nil {
+		return nil, err
+	}
+	return found, w.readable(found)
 }

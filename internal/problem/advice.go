@@ -48,6 +48,8 @@ var advice = map[string]string{ // #nosec G101 -- sentences
 	"emergency-over":       "Open emergency access again, with the reason.",
 	"emergency-open":       "End the access first, or wait until its time ends.",
 	"emergency-reviewed":   "Nothing more is to be done: it was reviewed.",
+	"has-address":          "Send the portal user a link by e-mail.",
+	"letter-made":          "Make a new letter, which ends the former code.",
 	"invitations-ended":    "Nothing more is to be done: the run has ended.",
 	"message-going-out":    "Wait until the message is sent. Then try again.",
 	"receipt-names-others": "Ask the clinic for the receipt: staff can issue it.",

@@ -71,6 +71,8 @@ var (
 	EmergencyOver     = kind(409, "emergency-over", "The emergency access has ended")
 	EmergencyOpen     = kind(409, "emergency-open", "The emergency access can still be used")
 	EmergencyReviewed = kind(409, "emergency-reviewed", "It was reviewed before")
+	HasAddress        = kind(409, "has-address", "The portal user has an e-mail address")
+	LetterMade        = kind(409, "letter-made", "The letter was made before")
 	InvitationsEnded  = kind(409, "invitations-ended", "The invitations are not running")
 	MessageGoingOut   = kind(409, "message-going-out", "The message is on its way still")
 	NamesOthers       = kind(409, "receipt-names-others", "The receipt names other people")

@@ -64,6 +64,7 @@ import (
 	webclinic "postern/internal/web/clinic"
 	webcompose "postern/internal/web/compose"
 	"postern/internal/web/factors"
+	webletters "postern/internal/web/letters"
 	webmessages "postern/internal/web/messages"
 	"postern/internal/web/operations"
 	"postern/internal/web/page"
@@ -273,6 +274,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
 			Retention: w.Retention, Pauses: w.Pauses, Replays: w.Replays, Search: searcher, Now: cfg.Now}),
+		webletters.New(w.Renderer, webletters.Config{Gate: gate, Messages: w.Messages, Clinic: w.Clinic.Face, PublicURL: cfg.Letters.PublicURL, Now: cfg.Now}),
 		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
 			Certificate: certificateOf(certificates, w.Labels)}),
 		webclinic.New(w.Renderer, webclinic.Config{Clinic: w.Clinic}),

@@ -82,6 +82,7 @@ const allowed = `
 	app.unread_marks         SIUD    -       -       -
 	app.tables_to_fill       -       -       -       -
 	app.unsubscribe_key      S       -       S       -
+	app.user_names           SI      -       -       -
 	app.wordings             SIUD    -       -       -
 	app.timelines            S       -       S       -
 `

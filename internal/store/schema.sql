@@ -228,6 +228,15 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION app.signs_in_since(portal_user_id text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+SELECT e.time FROM record.account_events k JOIN record.events e ON e.seq = k.seq
+WHERE k.portal_user_id = $1 AND e.type = 'password.set' ORDER BY k.seq LIMIT 1
+$function$;
+
 CREATE OR REPLACE FUNCTION app.skip_numbers()
  RETURNS void
  LANGUAGE plpgsql
@@ -1342,9 +1351,14 @@ CREATE TABLE app.password_links (
     made_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
+    way text NOT NULL DEFAULT 'link'::text,
+    code_hash text,
+    print_id uuid,
     CONSTRAINT password_links_pkey PRIMARY KEY (token_hash),
+    CONSTRAINT password_links_letter_check CHECK ((((way = 'letter'::text) = (code_hash IS NOT NULL)) AND ((way = 'letter'::text) = (print_id IS NOT NULL)) AND ((way = 'link'::text) OR (realm = 'portal_user'::text)))),
     CONSTRAINT password_links_purpose_check CHECK ((purpose = ANY (ARRAY['first'::text, 'reset'::text]))),
-    CONSTRAINT password_links_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text])))
+    CONSTRAINT password_links_realm_check CHECK ((realm = ANY (ARRAY['staff'::text, 'portal_user'::text]))),
+    CONSTRAINT password_links_way_check CHECK ((way = ANY (ARRAY['link'::text, 'letter'::text])))
 );
 CREATE UNIQUE INDEX password_links_open ON app.password_links USING btree (realm, subject) WHERE (used_at IS NULL);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.password_links TO postern_api;
@@ -1651,6 +1665,16 @@ CREATE TABLE app.unsubscribe_key (
     CONSTRAINT unsubscribe_key_singleton_check CHECK (singleton)
 );
 GRANT SELECT ON app.unsubscribe_key TO postern_api, postern_notify;
+
+CREATE TABLE app.user_names (
+    portal_user_no integer NOT NULL,
+    user_name text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT user_names_pkey PRIMARY KEY (portal_user_no),
+    CONSTRAINT user_names_user_name_key UNIQUE (user_name),
+    CONSTRAINT user_names_user_name_check CHECK ((user_name ~ '^[bcdfghjkmnprtvwx3478]{8}$'::text))
+);
+GRANT SELECT, INSERT ON app.user_names TO postern_api;
 
 CREATE TABLE app.wordings (
     wording_id uuid NOT NULL,

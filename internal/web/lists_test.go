@@ -121,7 +121,7 @@ var listsOfPages = map[string]any{
 
 	"GET /{$}": aPart, "GET /sign-in": signIn, "GET /sign-in/code": signIn, "GET /sign-in/link": signIn,
 	"GET /sign-in/organisation": signIn, "GET /sign-in/organisation/back": signIn,
-	"GET /portal/sign-in": signIn, "GET /portal/sign-in/code": signIn, "GET /portal/forgotten": signIn, "GET /portal/forgotten/sent": signIn,
+	"GET /portal/sign-in": signIn, "GET /portal/sign-in/code": signIn, "GET /portal/forgotten": signIn, "GET /portal/letter": signIn, "GET /portal/forgotten/sent": signIn,
 	"GET /portal/invitation": signIn, "GET /forgotten": signIn, "GET /forgotten/sent": signIn, "GET /stop/{token}": signIn,
 }
 

@@ -33,6 +33,7 @@ var pages = map[string][]string{
 	"GET /portal/forgotten":                         {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
 	"GET /stop/{token}":      {"signed-out /stop/unknown", "signed-out {stop}"},
 	"GET /portal/invitation": {"signed-out /portal/invitation"},
+	"GET /portal/letter":     {"signed-out /portal/letter"},
 	"GET /forgotten":         {"signed-out /forgotten"}, "GET /forgotten/sent": {"signed-out /forgotten/sent"},
 	"GET /sign-in/link":     {"signed-out /sign-in/link"},
 	"GET /account/password": {"maria /account/password", "noel /account/password"},

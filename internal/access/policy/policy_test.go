@@ -60,10 +60,10 @@ func byToken(s Subject) Subject {
 	return s
 }
 
-// What needs a session is staff's: what no permission gives, what one of two people does, and
-// emergency access.
+// What needs a session is staff's: what no permission gives, what one of two people does, emergency
+// access, and letters.
 func TestWhatNeedsASession(t *testing.T) {
-	second := []Action{ApproveGrant, ApproveErasure, OpenEmergency, ReviewEmergency}
+	second := []Action{ApproveGrant, ApproveErasure, OpenEmergency, ReviewEmergency, MakeLetters}
 	for _, action := range bySession {
 		if !NeedsSession(action) || rules[action].realm != RealmStaff || len(rules[action].needs) > 0 != slices.Contains(second, action) {
 			t.Errorf("%s needs a session and has the rule %+v", action, rules[action])

@@ -75,6 +75,9 @@ const (
 	ReviewEmergency Action = "review_emergency"
 	// Invite is sending a portal user a link to set a password.
 	Invite Action = "invite"
+	// MakeLetters is making letters with a user name and a code to set a password with. Who makes
+	// one can read the code.
+	MakeLetters Action = "make_letters"
 	// SeeDirectory is looking through patients, portal users and their links.
 	SeeDirectory Action = "see_directory"
 	// Import is importing the directory.
@@ -136,8 +139,8 @@ var Grants = []Grant{
 		"Change the clinic’s name, logo, address, opening hours, colour and page of help, as {portal users} see them.", "", false,
 		[]Action{ChangeClinic}},
 	{ImportDirectory, "Import the Directory",
-		"See {patients}, {portal users} and the links between them, and import them from files.", "", false,
-		[]Action{SeeDirectory, Import, Invite}},
+		"See {patients}, {portal users} and the links between them, and import them from files. Invite {portal users}, and make letters with a code for those without an e-mail address.", "", false,
+		[]Action{SeeDirectory, Import, Invite, MakeLetters}},
 	{EmergencyAccess, "Emergency Access",
 		"In an emergency, read the content of one message or the disclosures of one {patient} for an hour, with a typed reason.",
 		"Each use is recorded before anything is shown, and another staff member reviews it.", true,
@@ -152,6 +155,6 @@ var open = map[Realm][]Action{
 
 // bySession lists the actions that need a session. An API token, whatever it permits, makes no
 // other token and changes nothing about how its owner signs in: a stolen token ends with its
-// expiry or its revocation. It approves nothing either: a token that its owner gave to a program
+// expiry or its revocation. It makes no letters either, whose codes set the passwords of others. It approves nothing either: a token that its owner gave to a program
 // is no second person. By emergency access a person reads, and a person reviews.
-var bySession = []Action{SecureAccount, MakeTokens, ApproveGrant, ApproveErasure, OpenEmergency, ReviewEmergency}
+var bySession = []Action{SecureAccount, MakeTokens, MakeLetters, ApproveGrant, ApproveErasure, OpenEmergency, ReviewEmergency}

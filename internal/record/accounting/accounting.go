@@ -181,6 +181,12 @@ func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Dis
 			row.Exempt = toPatient
 		}
 		switch {
+		case d.ReadableAt == nil:
+			row.What += ", which can't be read yet: no e-mail address, and no password"
+		case d.ReadableAt.After(d.DeliveredAt):
+			row.What += ", which could be read since " + stamp(*d.ReadableAt)
+		}
+		switch {
 		case d.OpenedAt != nil:
 			row.What += ", opened " + stamp(*d.OpenedAt)
 		case d.RecalledAt != nil:

@@ -24,6 +24,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/text/qr"
@@ -69,6 +70,11 @@ type Certificate struct {
 	Sender      string
 	Recipient   string
 	Authorities []Authority
+
+	// NoAddress is whether the recipient had no e-mail address when the message was delivered, and
+	// ReadableAt since when they could read it then; nil: not yet. See messages.ReadableAt.
+	NoAddress  bool
+	ReadableAt *time.Time
 
 	// Content says whether Subject and the names of Documents are set.
 	Content   Visibility
@@ -129,6 +135,9 @@ func (m *Maker) Describe(ctx context.Context, r *receipt.Receipt, q issuer.Reque
 	if err := m.names(ctx, c, q); err != nil {
 		return nil, err
 	}
+	if err := m.readable(ctx, c, q); err != nil {
+		return nil, err
+	}
 	return c, m.content(ctx, c, q.Names)
 }
 
@@ -151,6 +160,16 @@ func (m *Maker) names(ctx context.Context, c *Certificate, q issuer.Request) err
 		}
 		c.Authorities = append(c.Authorities, a)
 	}
+	return nil
+}
+
+// readable adds since when the recipient could read the message, if they had no e-mail address.
+func (m *Maker) readable(ctx context.Context, c *Certificate, q issuer.Request) error {
+	delivery, err := messages.New(m.cfg.Pool).To(ctx, q.MessageID, q.PortalUserID)
+	if err != nil || delivery == nil {
+		return err
+	}
+	c.NoAddress, c.ReadableAt = delivery.ReadableLater(), delivery.ReadableAt
 	return nil
 }
 

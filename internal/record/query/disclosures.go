@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/inbox/delivered"
+	"postern/internal/messages"
 	"postern/internal/proof/merkle"
 )
 
@@ -20,6 +21,7 @@ type Disclosure struct {
 	Seq          uint64 // of the deliveries.created event with the delivery
 	PortalUserID string
 	DeliveredAt  time.Time
+	ReadableAt   *time.Time // since when the portal user could read it; nil: not yet. See [messages.ReadableAt]
 	OpenedAt     *time.Time
 	RecalledAt   *time.Time
 	// Authority has every link that made them a recipient when the audience was frozen, as
@@ -82,12 +84,14 @@ func (r *Reader) readDeliveries(ctx context.Context, deliveries []delivery) ([]D
 		messages[i], chunks[i], nos[i] = d.message, d.chunk, d.to.no
 	}
 	rows, err := r.cfg.Pool.Query(ctx, `
-		SELECT message_id, portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at
+		SELECT message_id, portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at,
+		       coalesce(x.state, c.alert_state), coalesce(x.reason, c.alert_reason), app.signs_in_since(u.portal_user_id)
 		FROM unnest($1::uuid[], $2::integer[], $3::integer[]) WITH ORDINALITY AS d (message_id, chunk, portal_user_no, place)
 		JOIN app.portal_users u USING (portal_user_no)
 		JOIN record.chunks c USING (message_id, chunk)
 		JOIN record.messages m USING (message_id)
 		LEFT JOIN record.opens o USING (message_id, portal_user_no)
+		LEFT JOIN record.alert_exceptions x USING (message_id, portal_user_no)
 		ORDER BY d.place`, messages, chunks, nos)
 	if err != nil {
 		return nil, err
@@ -97,7 +101,11 @@ func (r *Reader) readDeliveries(ctx context.Context, deliveries []delivery) ([]D
 
 func scanDisclosure(row pgx.CollectableRow) (d Disclosure, err error) {
 	var seq int64
-	err = row.Scan(&d.MessageID, &d.portalUserNo, &d.PortalUserID, &seq, &d.DeliveredAt, &d.OpenedAt, &d.RecalledAt)
+	var state events.AlertState
+	var reason string
+	var since *time.Time
+	err = row.Scan(&d.MessageID, &d.portalUserNo, &d.PortalUserID, &seq, &d.DeliveredAt, &d.OpenedAt, &d.RecalledAt, &state, &reason, &since)
+	d.ReadableAt = messages.ReadableAt(d.DeliveredAt, state, reason, since, d.OpenedAt)
 	d.Seq = uint64(seq) // #nosec G115 -- a sequence
 	return d, err
 }

@@ -67,7 +67,9 @@ type Sent struct {
 // SentDelivery is a message in the inbox of the portal user.
 type SentDelivery struct {
 	Seq         uint64    // of the event that made the message readable
-	DeliveredAt time.Time // since when it can be read
+	DeliveredAt time.Time // since when it is in the inbox
+	// ReadableAt is since when the portal user could read it; nil: not yet. See [messages.ReadableAt].
+	ReadableAt  *time.Time
 	AlertState  events.AlertState
 	AlertReason string
 	AlertAt     *time.Time
@@ -294,7 +296,7 @@ const selectSent = `
 	            ELSE 'none' END,
 	       coalesce(c.seq, 0), c.delivered_at, coalesce(x.state, c.alert_state, ''), coalesce(x.reason, c.alert_reason, ''),
 	       coalesce(x.attempt, c.alert_attempt, 0), coalesce(x.at, c.alert_at),
-	       (SELECT o.opened_at FROM record.opens o WHERE o.message_id = d.message_id AND o.portal_user_no = $3 AND d.chunk >= 0)
+	       (SELECT o.opened_at FROM record.opens o WHERE o.message_id = d.message_id AND o.portal_user_no = $3 AND d.chunk >= 0), app.signs_in_since($7)
 	FROM unnest($1::uuid[], $2::integer[]) WITH ORDINALITY AS d (message_id, chunk, place)
 	JOIN record.messages m ON m.message_id = d.message_id
 	LEFT JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
@@ -308,7 +310,7 @@ func (s *sentSearch) facts(batch []delivery) ([]Sent, error) {
 	for i, d := range batch {
 		ids[i], chunks[i] = d.message, d.chunk
 	}
-	rows, err := s.tx.Query(s.ctx, selectSent, ids, chunks, s.to.no, optional(s.filter.From), optional(s.filter.To), s.filter.Viewer)
+	rows, err := s.tx.Query(s.ctx, selectSent, ids, chunks, s.to.no, optional(s.filter.From), optional(s.filter.To), s.filter.Viewer, s.to.id)
 	if err != nil {
 		return nil, err
 	}
@@ -331,9 +333,9 @@ func scanSent(row pgx.CollectableRow) (m Sent, err error) {
 	var d SentDelivery
 	var chunk int32
 	var seq int64
-	var at *time.Time
+	var at, since *time.Time
 	err = row.Scan(&chunk, &m.MessageID, &m.SenderID, &m.Sender, &m.Status, &m.SentAt, &m.ReleaseAt, &m.CancelledAt, &m.RecalledAt, &m.completed,
-		&m.Groups, &m.Documents, &m.Role, &seq, &at, &d.AlertState, &d.AlertReason, &d.Attempts, &d.AlertAt, &d.OpenedAt)
+		&m.Groups, &m.Documents, &m.Role, &seq, &at, &d.AlertState, &d.AlertReason, &d.Attempts, &d.AlertAt, &d.OpenedAt, &since)
 	if err != nil {
 		return m, err
 	}
@@ -343,6 +345,7 @@ func scanSent(row pgx.CollectableRow) (m Sent, err error) {
 		return m, nil
 	}
 	d.Seq, d.DeliveredAt, d.AlertAt, d.OpenedAt = uint64(seq), at.UTC(), inUTC(d.AlertAt), inUTC(d.OpenedAt) // #nosec G115 -- a sequence
+	d.ReadableAt = messages.ReadableAt(d.DeliveredAt, d.AlertState, d.AlertReason, since, d.OpenedAt)
 	d.Attempts = messages.Requests(d.AlertState, d.Attempts)
 	m.Delivery = &d
 	return m, nil
@@ -417,6 +420,11 @@ func (r *Reader) explainAll(ctx context.Context, portalUser string, found []Sent
 		}
 	}
 	return nil
+}
+
+// ReadableLater reports whether the portal user could not read the message when it was delivered.
+func (d SentDelivery) ReadableLater() bool {
+	return d.ReadableAt == nil || d.ReadableAt.After(d.DeliveredAt)
 }
 
 // AlertWords says in words how the e-mail about the message stands, with the reason.

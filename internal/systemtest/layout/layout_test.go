@@ -69,7 +69,7 @@ var imports = map[string]string{
 	"recorder/state":           "events",
 	"record/accounting":        "directory events problem record/export record/query text/number",
 	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
-	"record/certificate":       "content/message content/reader directory events labels proof/receipt proof/receipt/issuer text/qr text/size",
+	"record/certificate":       "content/message content/reader directory events labels messages proof/receipt proof/receipt/issuer text/qr text/size",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
@@ -173,6 +173,7 @@ var imports = map[string]string{
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy text/qr web/page",
 	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size text/zone web/page",
+	"web/letters":      "access access/policy clinic limits messages web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
 	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits text/language web/page",
@@ -188,7 +189,7 @@ var imports = map[string]string{
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address text/zone",
-	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry text/language text/zone web web/account web/admin web/clinic web/compose web/factors web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry text/language text/zone web web/account web/admin web/clinic web/compose web/factors web/letters web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/migrate recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

@@ -257,6 +257,8 @@ func (c *clinic) access(t *testing.T) {
 	c.objects["staff"] = tess.ID
 	c.cookies(t, "/v1/session", tess.Email)
 	c.NewPortalUser(t, "cleo")
+	c.System.PortalUser(t, "nora") // without an e-mail address
+	c.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'nora'`)
 	c.cookies(t, "/v1/portal/session", "cleo@example.org")
 	for object, owner := range map[string]access.Staff{"token": c.olga, "staff-token": tess} {
 		made, _, err := c.Web.Gate.CreateToken(t.Context(), "operator:test", owner.ID, access.NewToken{Name: "an old program"})

@@ -101,6 +101,8 @@ var pages = []rule{
 	{route: "GET /portal/forgotten", needs: everyone},
 	{route: "POST /portal/forgotten", needs: everyone, body: emptyForm},
 	{route: "GET /portal/forgotten/sent", needs: everyone},
+	{route: "GET /portal/letter", needs: everyone},
+	{route: "POST /portal/letter", needs: everyone, body: emptyForm},
 	{route: "GET /portal/invitation", needs: everyone},
 	{route: "POST /portal/invitation", needs: everyone, body: "link=x"},
 
@@ -184,6 +186,8 @@ var pages = []rule{
 	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{sent}/recall", body: whyForm, owned: nobodyElse},
 	{route: "GET /worklists/unread", needs: send},
 	{route: "GET /worklists/no-email", needs: send + " " + imports},
+	{route: "POST /letters/new", needs: send + " " + imports, body: "user=cleo"},
+	{route: "POST /letters", needs: send + " " + imports, body: "user=cleo&print=0197aaaa-0000-7000-8000-000000000001"},
 
 	// Writing messages: a draft is its author's.
 	{route: "GET /messages/compose", needs: send},
@@ -434,6 +438,7 @@ var operations = []rule{
 	{route: "GET /v1/invitations", needs: imports},
 	{route: "GET /v1/invitations/{id}", needs: imports, at: "/v1/invitations/{invitations}"},
 	{route: "POST /v1/invitations/{id}/cancel", needs: imports, at: "/v1/invitations/{invitations}/cancel"},
+	{route: "POST /v1/portal-users/{id}/letter", needs: imports, at: "/v1/portal-users/nora/letter", body: "", session: true},
 	{route: "DELETE /v1/portal-users/{id}/sessions", needs: imports, at: "/v1/portal-users/cleo/sessions"},
 	{route: "GET /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions"},
 	{route: "PUT /v1/staff/{id}/permissions", needs: manage, at: "/v1/staff/{staff}/permissions", body: `{"permissions":[]}`},

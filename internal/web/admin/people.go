@@ -199,7 +199,9 @@ type individual struct {
 	Invite  string                // why no link can be sent to them; "" if one can
 	Open    int                   // number of their open sessions, for readers who may see the directory
 	Silent  *time.Time            // since when they get no e-mails about new messages; nil: they get them
-	Waits   bool                  // no link goes to the address yet, because it changed
+	// ByLetter is whether a letter with a code can be made for them.
+	ByLetter bool
+	Waits    bool // no link goes to the address yet, because it changed
 }
 
 // portalUser shows one portal user. Staff who send messages may open it, too.
@@ -229,6 +231,7 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
+		one.ByLetter = u.Active && (u.Email == "" || known.Dead)
 		one.Waits = u.Active && u.Email != "" && known.Unconfirmed(p.Now())
 		if one.Open, err = p.Gate.OpenSessions(r.Context(), policy.RealmPortalUser, u.ID); err != nil {
 			return err
@@ -243,7 +246,7 @@ func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccoun
 	case !u.Active:
 		return "No link can be sent: the account is not active, so they can’t sign in. Correct this in the source system and import again."
 	case u.Email == "":
-		return "They can’t sign in, and no link can be sent: there is no e-mail address. Add one in the source system and import again."
+		return "No link can be sent: there is no e-mail address. Make a letter with a code, or add an address in the source system and import again."
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
 			"Or use the command `postern portal-user invite` to make a link that you can hand out."

@@ -171,7 +171,7 @@ func TestAPasskeyInABrowser(t *testing.T) {
 			b.Open(signIn)
 			b.AccessibleInAllViews()
 			b.Screenshot("passkey-sign-in-" + c.realm)
-			b.Type("E-mail address", c.email)
+			b.Type("#email", c.email)
 			b.Type("Password", webtest.Password)
 			b.Click("Sign in")
 			b.At(c.inside)
@@ -224,7 +224,7 @@ func TestAPasskeyInABrowser(t *testing.T) {
 
 			signOut(b, c.realm)
 			b.Open(signIn)
-			b.Type("E-mail address", c.email)
+			b.Type("#email", c.email)
 			b.Type("Password", webtest.Password)
 			b.Click("Sign in")
 			b.Sees("Use your passkey or a code")

@@ -17,7 +17,7 @@ import (
 // batchTimeout is how long the client may take to receive one batch.
 const batchTimeout = time.Minute
 
-var columns = []string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}
+var columns = []string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at", "readable_at"}
 
 // export returns the recipients that match the filters as a file (RFC 4180). It is
 // written while it is read, so a million recipients take no more memory than one page.
@@ -94,7 +94,7 @@ func (f *file) add(batch []messages.Delivery) error {
 
 func line(d messages.Delivery) []string {
 	return []string{export.EscapeFormula(d.PortalUserID), export.EscapeFormula(d.Name), stamp(&d.DeliveredAt), d.AlertState, export.EscapeFormula(d.AlertReason),
-		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt)}
+		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt), stamp(d.ReadableAt)}
 }
 
 func stamp(t *time.Time) string {

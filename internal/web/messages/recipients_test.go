@@ -131,7 +131,7 @@ func TestExportingRecipients(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the file (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}, rows[0]); diff != "" {
+	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at", "readable_at"}, rows[0]); diff != "" {
 		t.Errorf("the header line (-want +got):\n%s", diff)
 	}
 	filtered := sam.Get("/messages/" + id + "/recipients.csv?alert=failed&q=").Is(http.StatusOK)

@@ -67,7 +67,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	b.Screenshot("portal-choose-password-phone")
 	b.Click("Save password")
 	b.Sees("Your password is set. Now sign in with it.")
-	b.Type("E-mail address", "pu-1@example.org")
+	b.Type("E-mail address or user name", "pu-1@example.org")
 	b.Type("Password", "paper boat harbour")
 	b.Click("Sign in")
 	b.Sees("No messages yet.")

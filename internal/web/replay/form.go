@@ -23,6 +23,7 @@ type form struct {
 	Message, State, From, To, Domain, Why string
 	Because                               []string // ticked reasons
 	Users                                 []string // ids of ticked portal users
+	Mixed                                 bool     // they are ticked for several messages
 
 	// The rest is what the form offers, and what a plan of it would have.
 	States, Messages []choice
@@ -59,7 +60,36 @@ func formOf(r *http.Request) form {
 	f := form{Message: get("message"), State: get("state"), From: get("from"), To: get("to"),
 		Domain: get("domain"), Why: r.FormValue("why"), States: states}
 	f.Because, f.Users = list("because"), list("user")
+	f.addDeliveries(list("delivery"))
 	return f
+}
+
+// addDeliveries adds what is ticked in the list of unopened deliveries: "message portal user".
+func (f *form) addDeliveries(ticked []string) {
+	for _, one := range ticked {
+		message, user, _ := strings.Cut(one, " ")
+		if f.Mixed = f.Mixed || f.Message != "" && f.Message != message; f.Message == "" {
+			f.Message = message
+		}
+		if !slices.Contains(f.Users, user) {
+			f.Users = append(f.Users, user)
+		}
+	}
+	if f.Mixed {
+		f.Message = ""
+	}
+}
+
+// NotRepeated is the number of ticked recipients of a message whose alert neither failed nor is unknown.
+func (f form) NotRepeated() int {
+	if f.Preview == nil || f.Message == "" || len(f.Because) > 0 || f.State != "" || f.From != "" || f.To != "" || f.Domain != "" {
+		return 0
+	}
+	n := len(f.Users) - f.Preview.Count
+	for _, left := range f.Preview.Excluded {
+		n -= left
+	}
+	return max(n, 0)
 }
 
 // filter converts the form to a filter, without the fields that can't be read, and

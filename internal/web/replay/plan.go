@@ -15,7 +15,14 @@ import (
 // ask shows the form, with what a plan of it would have. Links and ticks on the pages of a
 // message fill it in. With scripts, each change of a field asks again for the counts.
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
-	return p.showForm(w, r, formOf(r), nil)
+	f := formOf(r)
+	if r.Form.Has("ticked") && len(f.Users) == 0 {
+		return p.Redirect(w, r, "/worklists/unread", "Tick the recipients to whom the alert is sent again.")
+	}
+	if f.Mixed {
+		return p.showForm(w, r, f, page.Errors{{Field: "message", Message: "You ticked recipients of several messages. Choose one of the messages, or go back and tick those of one"}})
+	}
+	return p.showForm(w, r, f, nil)
 }
 
 func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs page.Errors) error {

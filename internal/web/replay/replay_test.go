@@ -243,3 +243,34 @@ func TestAHeldReplayShowsThePause(t *testing.T) {
 	}
 	olga.Get(path).Says("Done", "2 of 2").LacksHTML("Held by a pause")
 }
+
+// A sender who may replay sends the alert again to those who have not opened the message. The plan
+// says to whom no alert can be sent.
+func TestErrandAlertAgainFromUnread(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 4)
+	sam := s.NewStaff(t, "Olga Operator", policy.ReplayDeliveries, policy.SendPortalMessage)
+	s.Exec(t, `UPDATE record.messages SET sender_id = $1`, sam.ID)
+	s.Refuse(func(string) string { return "" })
+	e := webtest.StaffErrand(t, s, sam)
+	e.Click("Messages")
+	e.Click("Not opened yet")
+	e.Type("Days since delivery", "0")
+	e.Click("Show")
+	e.Click("Tick Name of pu-0 for message " + id)
+	e.Click("Tick Name of pu-3 for message " + id)
+	e.Accessible()
+	e.Screenshot("unread")
+	e.Click("Send the alert again")
+	e.Sees("1 alert would be repeated.", "1 ticked recipient has no alert that failed or is unknown", "Name of pu-0")
+	e.Type("Why are you repeating these alerts?", "They have not opened it")
+	e.Click("Make the plan")
+	e.Click("Start the replay")
+	e.Sees("Done")
+	e.Done()
+
+	v := s.Staff(t, "Val Operator", policy.ReplayDeliveries)
+	v.Post("/operations/replays/new", url.Values{"ticked": {"true"}}).Is(http.StatusForbidden)
+	v.Post("/operations/replays/new", url.Values{"delivery": {id + " pu-0", uuid.NewString() + " pu-1"}}).Is(http.StatusUnprocessableEntity).Says("You ticked recipients of several messages.")
+}

@@ -81,7 +81,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST " + languageAt, Realm: policy.RealmPortalUser, Handle: p.chooseLanguage},
 		{Pattern: "POST /portal/session/keep", Realm: policy.RealmPortalUser, Actions: page.May(policy.ReadInbox), Handle: p.keep(portal)},
 	}
-	return slices.Concat(routes, p.routesOf(staff, p.Gate.SignInStaff), p.routesOf(portal, p.Gate.SignInPortal))
+	return slices.Concat(routes, p.letterRoutes(), p.routesOf(staff, p.Gate.SignInStaff), p.routesOf(portal, p.Gate.SignInPortal))
 }
 
 // routesOf are the addresses that both realms have.
@@ -118,6 +118,7 @@ type form struct {
 	Expired                      bool   // the session timed out
 	Organisation                 string // address to sign in at the organisation; "" for none
 	Passkey                      string // address to sign in with a passkey; "" where there are none
+	Letter                       string // address to use the code of a letter; "" for staff
 }
 
 func (p *Pages) form(e signInPage, r *http.Request) form {
@@ -125,6 +126,9 @@ func (p *Pages) form(e signInPage, r *http.Request) form {
 		Expired: r.FormValue("expired") != ""}
 	if p.Gate.PasskeysAt(r.Host) {
 		f.Passkey = e.passkey()
+	}
+	if e.realm == policy.RealmPortalUser {
+		f.Letter = letterAt
 	}
 	if e.realm == policy.RealmStaff && p.Organisation != nil {
 		f.Organisation = organisationAt
@@ -157,10 +161,18 @@ func (p *Pages) enter(e signInPage, signIn signIn) page.Handler {
 			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
 			return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
-				Errors: page.Errors{{Field: "email", Message: page.Say(r, err)}}})
+				Errors: page.Errors{{Field: "email", Message: e.refusal(r, err)}}})
 		}
 		return err
 	}
+}
+
+// refusal says why a sign-in was refused. It never says what was wrong.
+func (e signInPage) refusal(r *http.Request, err error) string {
+	if e.realm == policy.RealmPortalUser && errors.Is(err, access.ErrWrongCredentials) {
+		return page.T(r, "The e-mail address, the user name or the password is wrong")
+	}
+	return page.Say(r, err)
 }
 
 func (p *Pages) begin(r *http.Request, signIn signIn) error {

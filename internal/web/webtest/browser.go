@@ -189,7 +189,7 @@ func (b *Browser) SignInPortalIn(id string, l language.Language) {
 func (b *Browser) signIn(path, email string, l language.Language) {
 	b.t.Helper()
 	b.Open(path)
-	b.Type(l.Text("E-mail address"), email)
+	b.Type("#email", email)
 	b.Type(l.Text("Password"), Password)
 	b.Click(l.Text("Sign in"))
 	b.until("to be signed in", func() (bool, error) {

@@ -45,6 +45,15 @@ func PortalErrand(t testing.TB, s *Site, id string) *Errand {
 	return e
 }
 
+// SignedOutErrand opens a browser at the sign-in page of the portal, and signs no one in: the errand
+// is to get in.
+func SignedOutErrand(t testing.TB, s *Site) *Errand {
+	t.Helper()
+	e := &Errand{t: t, b: OpenBrowser(t, s)}
+	e.b.Open("/portal/sign-in")
+	return e
+}
+
 // Click is [Browser.Click]. One click.
 func (e *Errand) Click(what string) {
 	e.t.Helper()
