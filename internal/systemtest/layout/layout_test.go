@@ -61,7 +61,7 @@ var imports = map[string]string{
 	"recorder/damage":          "eventlog events proof/merkle recorder/position",
 	"recorder/inboxrows":       "directory/block events inbox/authority",
 	"inbox/authority":          "directory/block",
-	"inbox/delivered":          "directory/audience/rule directory/block directory/field directory/roster directory/roster/cited events inbox/authority problem proof/merkle",
+	"inbox/delivered":          "directory/audience/matter directory/audience/rule directory/block directory/field directory/roster directory/roster/cited events inbox/authority problem proof/merkle",
 	"recorder/migrate":         "recorder/project store",
 	"recorder/position":        "",
 	"recorder/project":         "directory/block events proof/merkle proof/merkle/merklestore recorder/inboxrows recorder/position recorder/state store",
@@ -81,7 +81,7 @@ var imports = map[string]string{
 	"proof/merkle":             "events",
 	"proof/merkle/merklestore": "problem",
 	"proof/receipt/issuer":     "content/message content/reader directory/block directory/roster directory/roster/cited directory/roster/rosterstore eventlog/facts events problem proof/entrykey proof/merkle proof/merkle/merklestore proof/receipt proof/salted recorder/inboxrows",
-	"proof/receipt":            "directory/audience/rule directory/block directory/field directory/roster events proof/checkpoint proof/merkle proof/salted",
+	"proof/receipt":            "directory/audience/matter directory/audience/rule directory/block directory/field directory/roster events proof/checkpoint proof/merkle proof/salted",
 	"proof/salted":             "",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"proof/verify/audiences":   "content directory/audience/rule directory/block directory/field directory/roster directory/roster/cited directory/roster/rosterstore events",
@@ -95,7 +95,8 @@ var imports = map[string]string{
 
 	// People, permissions, and the clinic's own labels.
 	"directory":                    "directory/field text/folding text/invisible",
-	"directory/audience":           "directory directory/audience/rule directory/block directory/field directory/people directory/roster directory/roster/rosterstore",
+	"directory/audience":           "directory directory/audience/matter directory/audience/rule directory/block directory/field directory/people directory/roster directory/roster/rosterstore",
+	"directory/audience/matter":    "directory/audience/rule directory/roster",
 	"directory/audience/rule":      "directory/field directory/roster",
 	"directory/block":              "",
 	"directory/field":              "limits text/address text/invisible",
