@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -16,6 +17,8 @@ type Delivery struct {
 	DeliveredAt  time.Time  `json:"delivered_at"`
 	Alert        Alert      `json:"alert"`
 	OpenedAt     *time.Time `json:"opened_at"`
+	About        []string   `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this recipient concerns."`
+	AboutBasis   string     `json:"about_basis" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing."`
 }
 
 // Alert is the status of the e-mail that tells the portal user about a new message.
@@ -26,8 +29,12 @@ type Alert struct {
 	Attempts int        `json:"attempts"`
 }
 
-func deliveryOf(d messages.Delivery) Delivery {
-	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
+func deliveryOf(d messages.Delivery, c messages.Concerned) Delivery {
+	about := make([]string, len(c.Patients))
+	for i, p := range c.Patients {
+		about[i] = p.ID
+	}
+	return Delivery{About: about, AboutBasis: cmp.Or(string(c.Basis), "missing"), PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
 		Alert: Alert{State: d.AlertState, Reason: d.AlertReason, At: d.AlertAt, Attempts: d.Attempts}}
 }
 
@@ -57,9 +64,13 @@ func (g MessageOperations) deliveries(a *API) {
 		if err != nil {
 			return nil, err
 		}
+		concerned, err := g.Messages.Concerned(ctx, m.ID, found.Deliveries)
+		if err != nil {
+			return nil, err
+		}
 		l := List[Delivery]{Items: make([]Delivery, len(found.Deliveries))}
 		for i, d := range found.Deliveries {
-			l.Items[i] = deliveryOf(d)
+			l.Items[i] = deliveryOf(d, concerned[d.PortalUserNo])
 		}
 		if found.Next > 0 {
 			next := cursorOfNumber(found.Next)

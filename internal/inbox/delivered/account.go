@@ -33,7 +33,7 @@ type Account struct {
 
 // AccountColumns are the columns of an [Account], of the table record.inbox as i and record.messages as
 // m. $3 is the number of the portal user.
-const AccountColumns = `i.members, i.patients, i.roster, i.day, m.recipients ? 'about',
+const AccountColumns = `i.members, i.patients, i.roster, i.day, coalesce(m.recipients ? 'about', false),
 	m.recipients -> 'about' -> (SELECT u.portal_user_id FROM app.portal_users u WHERE u.portal_user_no = $3), m.recipients -> 'groups'`
 
 // Fields are where to scan the [AccountColumns].

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory/audience/matter"
 	"postern/internal/directory/audience/rule"
@@ -16,6 +18,7 @@ import (
 	"postern/internal/directory/roster"
 	"postern/internal/directory/roster/cited"
 	"postern/internal/events"
+	"postern/internal/proof/merkle"
 )
 
 // Each calls each with every recipient of an event, in order of number, or, if wanted is not
@@ -50,6 +53,42 @@ func EachMatter(ctx context.Context, q Database, e *events.Event, wanted func(no
 		}
 		return each(r, said.OfChosen(r.PortalUserID, inForce))
 	})
+}
+
+// Matters returns whose matter the message to some of its recipients is, by their numbers. Errors wrap
+// [cited.ErrDamaged] if a cited roster is missing or was changed.
+func Matters(ctx context.Context, q Database, message uuid.UUID, nos []int32) (map[int32]matter.Matter, error) {
+	rows, err := q.Query(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e ON e.seq = c.seq
+		WHERE c.message_id = $1 AND EXISTS (SELECT FROM unnest($2::integer[]) no WHERE no BETWEEN c.first_no AND c.last_no) ORDER BY e.seq`, message, nos)
+	if err != nil {
+		return nil, fmt.Errorf("reading the deliveries of message %s: %w", message, err)
+	}
+	var chunks []events.Event
+	var seq int64
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
+		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+		if err != nil {
+			return err
+		}
+		e, err := events.Parse(s.Header, s.Data)
+		chunks = append(chunks, e)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the deliveries of message %s: %w", message, err)
+	}
+	found := map[int32]matter.Matter{}
+	for i := range chunks {
+		err := EachMatter(ctx, q, &chunks[i], func(no int32) bool { return slices.Contains(nos, no) }, func(r *events.Recipient, m matter.Matter) error {
+			found[r.PortalUserNo] = m
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading whom message %s concerns: %w", message, err)
+		}
+	}
+	return found, nil
 }
 
 // stated reads what a message states about whom it concerns.
