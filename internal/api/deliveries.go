@@ -17,8 +17,13 @@ type Delivery struct {
 	DeliveredAt  time.Time  `json:"delivered_at"`
 	Alert        Alert      `json:"alert"`
 	OpenedAt     *time.Time `json:"opened_at"`
-	About        []string   `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this recipient concerns."`
-	AboutBasis   string     `json:"about_basis" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing."`
+}
+
+// MessageDelivery is a delivery of one message, with whom it concerns.
+type MessageDelivery struct {
+	Delivery
+	About      []string `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this recipient concerns."`
+	AboutBasis string   `json:"about_basis" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing."`
 }
 
 // Alert is the status of the e-mail that tells the portal user about a new message.
@@ -29,12 +34,16 @@ type Alert struct {
 	Attempts int        `json:"attempts"`
 }
 
-func deliveryOf(d messages.Delivery, c messages.Concerned) Delivery {
+func messageDeliveryOf(d messages.Delivery, c messages.Concerned) MessageDelivery {
 	about := make([]string, len(c.Patients))
 	for i, p := range c.Patients {
 		about[i] = p.ID
 	}
-	return Delivery{About: about, AboutBasis: cmp.Or(string(c.Basis), "missing"), PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
+	return MessageDelivery{deliveryOf(d), about, cmp.Or(string(c.Basis), "missing")}
+}
+
+func deliveryOf(d messages.Delivery) Delivery {
+	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
 		Alert: Alert{State: d.AlertState, Reason: d.AlertReason, At: d.AlertAt, Attempts: d.Attempts}}
 }
 
@@ -51,7 +60,7 @@ func (g MessageOperations) deliveries(a *API) {
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries", id: "list-deliveries", tag: forStaff,
 		summary: "The recipients of a message, whether they were alerted, and whether they opened it.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *deliveriesInput) (*body[List[Delivery]], error) {
+	}, func(ctx context.Context, in *deliveriesInput) (*body[List[MessageDelivery]], error) {
 		after, err := in.fromNumber()
 		if err != nil {
 			return nil, err
@@ -68,9 +77,9 @@ func (g MessageOperations) deliveries(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		l := List[Delivery]{Items: make([]Delivery, len(found.Deliveries))}
+		l := List[MessageDelivery]{Items: make([]MessageDelivery, len(found.Deliveries))}
 		for i, d := range found.Deliveries {
-			l.Items[i] = deliveryOf(d, concerned[d.PortalUserNo])
+			l.Items[i] = messageDeliveryOf(d, concerned[d.PortalUserNo])
 		}
 		if found.Next > 0 {
 			next := cursorOfNumber(found.Next)

@@ -22,8 +22,8 @@ type Recipients struct {
 
 // About says whom the message to one portal user concerns.
 type About struct {
-	PortalUserID string   `json:"portal_user_id" doc:"One of portal_user_ids." example:"pu-2"`
-	PatientIDs   []string `json:"patient_ids" nullable:"false" doc:"Patients to whom the portal user is linked today." example:"[\"pt-1\"]"`
+	PortalUserID string   `json:"portal_user_id" doc:"One of portal_user_ids."`
+	PatientIDs   []string `json:"patient_ids" nullable:"false" doc:"Patients to whom the portal user is linked today."`
 }
 
 func (r Recipients) selection() audience.Selection {
