@@ -134,6 +134,7 @@ func TestErrandAccountForOneOfTwo(t *testing.T) {
 	pats, toms, neither := about("pt-pat"), about("pt-tom"), about()
 	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
 	e.Search("Pat Adams")
+	e.Click("Name of pat")
 	e.Click("Pat Adams")
 	e.Sees(pats, neither, "Concerns Pat Adams", "Does not state which of them it concerns")
 	e.SeesNot(toms)
