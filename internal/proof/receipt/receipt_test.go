@@ -167,7 +167,7 @@ func TestWhatAReceiptSays(t *testing.T) {
 	if strings.Contains(r.Notice, "nobody else") || len(i.file) > longestReceipt {
 		t.Errorf("it has %d bytes, and its notice is %q", len(i.file), r.Notice)
 	}
-	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[4].Text, "failed: no such mailbox") || len(other.Statement) != 6 {
+	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[5].Text, "failed: no such mailbox") || len(other.Statement) != 7 {
 		t.Errorf("of the other it says %+v, %v", other, err)
 	}
 	// That both were issued is on the record, with what digest.

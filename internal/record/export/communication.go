@@ -115,7 +115,7 @@ func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]tim
 // if the message was recalled before the recipient opened it, and otherwise completed.
 func (m *message) appendTo(b []byte, to *events.Recipient, about matter.Matter, at, opened time.Time) []byte {
 	id, name := deliveryOf(m.id, to.PortalUserID)
-	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"extension":[{"url":"`+extensionMatter+`","valueCode":"`...)
+	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"extension":[{"url":"`+extensionMatter+`","valueString":"`...)
 	b = append(append(b, about.Basis...), `"}],"identifier":[`...)
 	b = append(appendIdentifier(b, name), `],"status":`...)
 	if m.recalled && opened.IsZero() {
