@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -19,12 +20,27 @@ type Delivery struct {
 	OpenedAt     *time.Time `json:"opened_at"`
 }
 
+// MessageDelivery is a delivery of one message, with whom it concerns.
+type MessageDelivery struct {
+	Delivery
+	About      []string `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this recipient concerns."`
+	AboutBasis string   `json:"about_basis" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing."`
+}
+
 // Alert is the status of the e-mail that tells the portal user about a new message.
 type Alert struct {
 	State    string     `json:"state" enum:"pending,accepted,failed,skipped,unknown"`
 	Reason   string     `json:"reason" doc:"The reason, if it was not accepted."`
 	At       *time.Time `json:"at"`
 	Attempts int        `json:"attempts"`
+}
+
+func messageDeliveryOf(d messages.Delivery, c messages.Concerned) MessageDelivery {
+	about := make([]string, len(c.Patients))
+	for i, p := range c.Patients {
+		about[i] = p.ID
+	}
+	return MessageDelivery{deliveryOf(d), about, cmp.Or(string(c.Basis), "missing")}
 }
 
 func deliveryOf(d messages.Delivery) Delivery {
@@ -45,7 +61,7 @@ func (g MessageOperations) deliveries(a *API) {
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries", id: "list-deliveries", tag: forStaff,
 		summary: "The recipients of a message, whether they were alerted, and whether they opened it.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *deliveriesInput) (*body[List[Delivery]], error) {
+	}, func(ctx context.Context, in *deliveriesInput) (*body[List[MessageDelivery]], error) {
 		after, err := in.fromNumber()
 		if err != nil {
 			return nil, err
@@ -58,9 +74,13 @@ func (g MessageOperations) deliveries(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		l := List[Delivery]{Items: make([]Delivery, len(found.Deliveries))}
+		concerned, err := g.Messages.Concerned(ctx, m.ID, found.Deliveries)
+		if err != nil {
+			return nil, err
+		}
+		l := List[MessageDelivery]{Items: make([]MessageDelivery, len(found.Deliveries))}
 		for i, d := range found.Deliveries {
-			l.Items[i] = deliveryOf(d)
+			l.Items[i] = messageDeliveryOf(d, concerned[d.PortalUserNo])
 		}
 		if found.Next > 0 {
 			next := cursorOfNumber(found.Next)

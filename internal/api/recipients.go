@@ -17,12 +17,22 @@ import (
 type Recipients struct {
 	PortalUserIDs []string `json:"portal_user_ids,omitempty" doc:"Portal users chosen one by one, at most {Recipients}."`
 	Groups        []string `json:"groups,omitempty" doc:"active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message." example:"[\"active_patients\"]"`
+	About         []About  `json:"about,omitempty" doc:"The patients whom the message concerns, for portal users chosen one by one. Without it, the message to a portal user with one patient concerns that patient, and the message to a portal user with several does not state whom it concerns."`
+}
+
+// About says whom the message to one portal user concerns.
+type About struct {
+	PortalUserID string   `json:"portal_user_id" doc:"One of portal_user_ids."`
+	PatientIDs   []string `json:"patient_ids" nullable:"false" doc:"Patients to whom the portal user is linked today."`
 }
 
 func (r Recipients) selection() audience.Selection {
 	s := audience.Selection{PortalUserIDs: r.PortalUserIDs}
 	for _, g := range r.Groups {
 		s.Groups = append(s.Groups, audience.Group(g))
+	}
+	for _, a := range r.About {
+		s.About = append(s.About, audience.About(a))
 	}
 	return s
 }

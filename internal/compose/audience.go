@@ -40,6 +40,9 @@ func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen aud
 	if err := f.err(); err != nil {
 		return audience.Counts{}, err
 	}
+	if _, err := c.checkMatters(ctx, Request{Recipients: chosen}); err != nil {
+		return audience.Counts{}, err
+	}
 	counts, err := c.count(ctx, chosen)
 	return counts, namePortalUsers(err, chosen)
 }
@@ -67,14 +70,10 @@ func (c *Composer) count(ctx context.Context, chosen audience.Selection) (counts
 }
 
 // exists reports whether an audience has a recipient. It takes its turn with count. Portal users
-// who are chosen by id are recipients if they exist, so for them it needs no snapshot.
+// who are chosen by id are recipients: checkMatters has found that they exist.
 func (c *Composer) exists(ctx context.Context, chosen audience.Selection) (found bool, err error) {
-	if len(chosen.Groups) == 0 {
-		unknown, err := directory.CheckIDs(ctx, c.pool, chosen.PortalUserIDs)
-		if err == nil && len(unknown) > 0 {
-			err = &audience.UnknownPortalUsers{IDs: unknown}
-		}
-		return len(chosen.PortalUserIDs) > 0, err
+	if len(chosen.PortalUserIDs) > 0 || len(chosen.Groups) == 0 {
+		return len(chosen.PortalUserIDs) > 0, nil
 	}
 	err = c.inTurn(ctx, chosen, func() error {
 		found, err = audience.Exists(ctx, c.pool, chosen, c.cfg.Facts.Now())
@@ -137,21 +136,24 @@ func mayChoose(staff policy.Subject, chosen audience.Selection) error {
 	return policy.Allow(staff, policy.SendToGroup)
 }
 
-// checkAudience refuses an empty audience and, if the sender confirmed a preview, an
-// audience that has changed since.
-func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
+// checkAudience refuses an empty audience, picks of patients to whom the recipient is not linked
+// and, if the sender confirmed a preview, an audience that has changed since. about has the patients
+// whom the message concerns, by the chosen portal user.
+func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, about map[string][]string, err error) {
+	if about, err = c.checkMatters(ctx, r); err != nil {
+		return nil, nil, err
+	}
 	if r.AudienceDigest == "" {
-		err = mustExist(c.exists(ctx, r.Recipients))
-		return nil, namePortalUsers(err, r.Recipients)
+		return nil, about, mustExist(c.exists(ctx, r.Recipients))
 	}
 	counts, err := c.count(ctx, r.Recipients)
 	switch {
 	case err != nil:
-		return nil, namePortalUsers(err, r.Recipients)
+		return nil, nil, namePortalUsers(err, r.Recipients)
 	case counts.Digest != r.AudienceDigest:
-		return nil, &AudienceChanged{Now: counts}
+		return nil, nil, &AudienceChanged{Now: counts}
 	}
-	return &events.Confirmed{Count: counts.Count, Digest: counts.Digest}, mustExist(counts.Count > 0, nil)
+	return &events.Confirmed{Count: counts.Count, Digest: counts.Digest}, about, mustExist(counts.Count > 0, nil)
 }
 
 func mustExist(found bool, err error) error {

@@ -31,20 +31,21 @@ type claim struct {
 	requestDigest     []byte
 	status            string
 	sentAt, releaseAt time.Time
-	keys              content.Keys // empty if the content was erased or the row is lost
-	erased            bool         // recorded as erased
-	fresh             bool         // made by this request, not by an earlier try
+	keys              content.Keys        // empty if the content was erased or the row is lost
+	about             map[string][]string // as [events.Selection]; nil if it is published, or of an earlier version
+	erased            bool                // recorded as erased
+	fresh             bool                // made by this request, not by an earlier try
 }
 
 // find returns the claim of a sender's key, or nil.
 func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (*claim, error) {
 	var cl claim
 	err := c.pool.QueryRow(ctx, `
-		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, m.wrapped_key, m.sealed,
+		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, s.about, m.wrapped_key, m.sealed,
 		       EXISTS (SELECT FROM record.erasures e WHERE e.message_id = s.message_id AND e.status = 'erased')
 		FROM app.sends s LEFT JOIN app.message_content m USING (message_id)
 		WHERE s.staff_id = $1 AND s.idempotency_key = $2`, staff.ID, key).
-		Scan(&cl.id, &cl.requestDigest, &cl.status, &cl.sentAt, &cl.releaseAt, &cl.keys.WrappedKey, &cl.keys.Sealed, &cl.erased)
+		Scan(&cl.id, &cl.requestDigest, &cl.status, &cl.sentAt, &cl.releaseAt, &cl.about, &cl.keys.WrappedKey, &cl.keys.Sealed, &cl.erased)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -55,10 +56,10 @@ func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (
 	return &cl, nil
 }
 
-// claim makes the claim. If a concurrent request with the same key made it first, it
+// claim makes the claim. about has the patients whom the message concerns, by chosen portal user. If a concurrent request with the same key made it first, it
 // returns that one.
-func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h message.Header) (*claim, error) {
-	cl := claim{status: statusClaimed, sentAt: c.now()}
+func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h message.Header, about map[string][]string) (*claim, error) {
+	cl := claim{status: statusClaimed, sentAt: c.now(), about: about}
 	var err error
 	if cl.id, err = uuid.NewV7(); err != nil {
 		return nil, fmt.Errorf("making a message id: %w", err)
@@ -96,10 +97,10 @@ func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, ke
 	// This waits for a concurrent insert of the same key.
 	tag, err := tx.Exec(ctx, `
 		WITH mine AS (
-		    INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
-		    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING RETURNING message_id, sent_at)
+		    INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at, about)
+		    VALUES ($1, $2, $3, $4, $5, $6, $7, $10) ON CONFLICT (staff_id, idempotency_key) DO NOTHING RETURNING message_id, sent_at)
 		INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) SELECT message_id, $8, $9, sent_at FROM mine`,
-		staff.ID, key, cl.requestDigest, cl.id, cl.status, cl.sentAt, cl.releaseAt, cl.keys.WrappedKey, cl.keys.Sealed)
+		staff.ID, key, cl.requestDigest, cl.id, cl.status, cl.sentAt, cl.releaseAt, cl.keys.WrappedKey, cl.keys.Sealed, cl.about)
 	return tag.RowsAffected() == 1, err
 }
 
@@ -156,7 +157,7 @@ func (cl *claim) fact(staff policy.Subject, r Request, h message.Header) events.
 		SubjectDigest: h.Digest(r.Subject),
 		BodyDigest:    h.Digest(r.Body),
 		Attachments:   h.Facts(),
-		Recipients:    events.Selection{PortalUserIDs: r.Recipients.PortalUserIDs, Groups: groups},
+		Recipients:    events.Selection{PortalUserIDs: r.Recipients.PortalUserIDs, Groups: groups, About: cl.about},
 		StaffBcc:      r.StaffBcc,
 		Hold:          hold,
 		ReleaseAt:     cl.releaseAt,

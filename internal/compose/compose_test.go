@@ -113,7 +113,7 @@ func TestAMessageIsSent(t *testing.T) {
 	want := []events.MessageSent{{
 		MessageID: answer.ID, SenderID: ada.ID, SubjectDigest: salted(h.Subject), BodyDigest: salted(body),
 		Attachments: []events.AttachmentFact{{AttachmentID: up.ID, MediaType: "application/pdf", Size: int64(len(pdf)), SHA256: hex.EncodeToString(sum[:])}},
-		Recipients:  events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{}},
+		Recipients:  events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{}, About: map[string][]string{"pu-1": {"pt-pu-1"}}},
 		StaffBcc:    []string{bob.ID}, Hold: events.HoldNone, ReleaseAt: answer.ReleaseAt,
 	}}
 	got := published(t, s)

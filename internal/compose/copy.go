@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,17 +42,20 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	r := Request{Subject: h.Subject, Body: body, StaffBcc: h.StaffBcc}
 	var hold events.Hold
 	var releaseAt time.Time
-	var groups []string
-	err = c.pool.QueryRow(ctx, `SELECT recipients -> 'portal_user_ids', recipients -> 'groups', hold, release_at FROM record.messages WHERE message_id = $1`, id).
-		Scan(&r.Recipients.PortalUserIDs, &groups, &hold, &releaseAt)
+	var to events.Selection
+	err = c.pool.QueryRow(ctx, `SELECT recipients, hold, release_at FROM record.messages WHERE message_id = $1`, id).Scan(&to, &hold, &releaseAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = message.ErrNotFound
 	}
 	if err != nil {
 		return Request{}, fmt.Errorf("reading the recipients of message %s: %w", id, err)
 	}
-	for _, g := range groups {
+	r.Recipients.PortalUserIDs = to.PortalUserIDs
+	for _, g := range to.Groups {
 		r.Recipients.Groups = append(r.Recipients.Groups, audience.Group(g))
+	}
+	if r.Recipients.About, err = c.stillLinked(ctx, to); err != nil {
+		return Request{}, err
 	}
 	if hold == events.HoldScheduled {
 		r.SendAt = &releaseAt
@@ -84,4 +88,28 @@ func (c *Composer) copyAttachment(ctx context.Context, staff policy.Subject, mes
 	}
 	up.WrappedKey, up.SHA256 = wrapped, info.SHA256
 	return up.ID, c.keepUpload(ctx, staff, up, &message)
+}
+
+// stillLinked returns the picks of a message that its copy keeps: those of portal users who are linked to
+// all picked patients today. The others are picked again.
+func (c *Composer) stillLinked(ctx context.Context, to events.Selection) (kept []audience.About, err error) {
+	sel := audience.Selection{}
+	for _, id := range to.PortalUserIDs {
+		if len(to.About[id]) > 0 {
+			sel.PortalUserIDs, sel.About = append(sel.PortalUserIDs, id), append(sel.About, audience.About{PortalUserID: id, PatientIDs: to.About[id]})
+		}
+	}
+	found, err := audience.Resolve(ctx, c.pool, sel, c.cfg.Facts.Now())
+	if gone := new(audience.UnknownPortalUsers); errors.As(err, &gone) {
+		return nil, nil // the copy can't be sent before they are removed
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range sel.About {
+		if !slices.ContainsFunc(found.NotLinked, func(l audience.Link) bool { return l.PortalUserID == a.PortalUserID }) {
+			kept = append(kept, a)
+		}
+	}
+	return kept, nil
 }

@@ -35,6 +35,9 @@ type Request struct {
 	SendAt *time.Time
 	// UndoSeconds is how long to hold the message; nil: 10 for a group, else 0.
 	UndoSeconds *int
+	// MustPick refuses a chosen portal user who is linked to several patients, of whom none was picked.
+	// Without it, the message does not state whom it concerns for that portal user.
+	MustPick bool `json:"-"`
 }
 
 // Invalid is the error of a request, with all its faults.
@@ -73,6 +76,7 @@ func (r Request) normal() Request {
 	r.Body = strings.ReplaceAll(r.Body, "\r\n", "\n")
 	r.Recipients.PortalUserIDs = distinct(r.Recipients.PortalUserIDs)
 	r.Recipients.Groups = distinct(r.Recipients.Groups)
+	r.Recipients.About = normalAbout(r.Recipients.About)
 	r.StaffBcc = distinct(r.StaffBcc)
 	r.AttachmentIDs = slices.Clone(r.AttachmentIDs)
 	if r.SendAt != nil {
@@ -80,6 +84,14 @@ func (r Request) normal() Request {
 		r.SendAt = &at
 	}
 	return r
+}
+
+// normalAbout removes repeated patients. The result is nil if no patient is named.
+func normalAbout(all []audience.About) (kept []audience.About) {
+	for _, a := range all {
+		kept = append(kept, audience.About{PortalUserID: a.PortalUserID, PatientIDs: distinct(a.PatientIDs)})
+	}
+	return kept
 }
 
 // distinct returns the values without repetitions, in order. The result is never nil.
@@ -176,7 +188,37 @@ func checkSelection(f *faults, s audience.Selection) {
 				audience.ActivePatients, audience.DischargedPatients, audience.AllPortalUsers)
 		}
 	}
+	checkAbout(f, s)
 }
+
+// checkAbout finds picks of portal users who are not chosen, or named twice, and of wrong ids.
+func checkAbout(f *faults, s audience.Selection) {
+	chosen, named := map[string]bool{}, map[string]bool{}
+	for _, id := range s.PortalUserIDs {
+		chosen[id] = true
+	}
+	for i, a := range s.About[:min(len(s.About), int(limits.Recipients))] {
+		at := aboutAt(i)
+		switch {
+		case !chosen[a.PortalUserID]:
+			f.add(at+".portal_user_id", "%.80q is not one of portal_user_ids: choose the portal user there too", a.PortalUserID)
+		case named[a.PortalUserID]:
+			f.add(at+".portal_user_id", "portal user %s is named twice: give all patients at once", a.PortalUserID)
+		}
+		named[a.PortalUserID] = true
+		for n, id := range a.PatientIDs {
+			if !isID(id) {
+				f.add(fmt.Sprintf("%s.patient_ids[%d]", at, n), "%.80q is not the id of a patient", id)
+			}
+		}
+	}
+	if len(s.About) > int(limits.Recipients) {
+		f.add("body.recipients.about", "has %d portal users; at most %s are chosen one by one", len(s.About), limits.Recipients)
+	}
+}
+
+// aboutAt is the location of the picks of one portal user.
+func aboutAt(i int) string { return fmt.Sprintf("body.recipients.about[%d]", i) }
 
 // isID reports whether s can be an id of the directory or of staff. Other texts must not
 // be used in a query, because Postgres refuses a NUL.

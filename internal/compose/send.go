@@ -55,11 +55,11 @@ func (c *Composer) send(ctx context.Context, staff policy.Subject, key string, r
 		return Answer{}, err
 	}
 	if cl == nil {
-		h, err := c.prepare(ctx, staff, r)
+		h, about, err := c.prepare(ctx, staff, r)
 		if err != nil {
 			return Answer{}, err
 		}
-		if cl, err = c.claim(ctx, staff, key, r, h); err != nil {
+		if cl, err = c.claim(ctx, staff, key, r, h, about); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -72,7 +72,7 @@ func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) e
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
-	_, err := c.prepare(ctx, staff, r.normal())
+	_, _, err := c.prepare(ctx, staff, r.normal())
 	return err
 }
 
@@ -92,26 +92,26 @@ func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (
 	return cl.id, nil
 }
 
-// prepare checks a new message and makes its header.
-func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (message.Header, error) {
+// prepare checks a new message, makes its header, and says whom it concerns.
+func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (h message.Header, about map[string][]string, err error) {
 	if err := c.mustBeRecordable(ctx); err != nil {
-		return message.Header{}, err
+		return h, nil, err
 	}
 	if err := mayChoose(staff, r.Recipients); err != nil {
-		return message.Header{}, err
+		return h, nil, err
 	}
 	var f faults
 	r.check(&f, c.now())
 	if err := c.checkBcc(ctx, &f, r.StaffBcc); err != nil {
-		return message.Header{}, err
+		return h, nil, err
 	}
 	attachments, err := c.attachments(ctx, &f, staff, r.AttachmentIDs)
 	if err != nil {
-		return message.Header{}, err
+		return h, nil, err
 	}
 	var confirmed *events.Confirmed
 	if !f.at("body.recipients") {
-		confirmed, err = c.checkAudience(ctx, r)
+		confirmed, about, err = c.checkAudience(ctx, r)
 		var also *Invalid
 		if errors.As(err, &also) {
 			f, err = append(f, also.Faults...), nil
@@ -119,9 +119,9 @@ func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request)
 	}
 	// Faults of the request come before a changed audience.
 	if err := errors.Join(f.err(), err); err != nil {
-		return message.Header{}, err
+		return h, nil, err
 	}
-	return message.Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
+	return message.Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, about, nil
 }
 
 // at reports whether a fault was found at the location, or below it.
@@ -162,7 +162,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	// If we crash before this, a retry publishes the event again, without effect.
 	_, err = c.pool.Exec(context.WithoutCancel(ctx), `
 		WITH copied AS (UPDATE app.message_content SET copied = true WHERE message_id = $4)
-		UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
+		UPDATE app.sends SET status = $3, about = NULL WHERE staff_id = $1 AND idempotency_key = $2`,
 		staff.ID, key, statusPublished, cl.id)
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", facts.ErrUnavailable, cl.id, err)

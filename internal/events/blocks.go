@@ -76,8 +76,9 @@ const (
 // deliveries.created is a [DeliveriesCreated].
 func (e Event) IsByBlock() bool { return e.Type == TypeDeliveriesCreated && e.Version == byBlock }
 
-// Digest is "sha256:" and the SHA-256 of the selection's JSON, in hexadecimal.
+// Digest is "sha256:" and the SHA-256 of the selection's JSON without About, in hexadecimal.
 func (s Selection) Digest() string {
+	s.About = nil              // only bodies in parts have it, which have another digest
 	data, _ := json.Marshal(s) // never fails: strings
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])

@@ -33,7 +33,7 @@
 // schema to schemas, and an example to eventstest. Then run `go generate ./...`.
 //
 //	type                   version  when                                                                                                published by        consumed by    rows
-//	message.sent           3        a staff member sends a message                                                                      api                 fanout-worker  messages, message_bcc
+//	message.sent           4        a staff member sends a message                                                                      api                 fanout-worker  messages, message_bcc
 //	message.released       1        a held or scheduled message is due                                                                  recorder            fanout-worker  messages
 //	message.cancelled      1        a staff member cancels a held or scheduled message                                                  api                 -              messages
 //	message.recalled       1        a staff member recalls a message                                                                    api                 -              messages

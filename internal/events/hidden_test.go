@@ -26,7 +26,8 @@ var hiding = rapid.Custom(func(t *rapid.T) events.Hiding {
 	switch rapid.IntRange(0, 4).Draw(t, "type") {
 	case 0:
 		return events.MessageSent{MessageID: message, SenderID: "s1", Attachments: []events.AttachmentFact{}, Hold: events.HoldNone, StaffBcc: []string{"copied-staff"},
-			Recipients: events.Selection{PortalUserIDs: ids, Groups: []string{"all_portal_users"}}, Confirmed: &events.Confirmed{Count: 9, Digest: "sha256:of-the-preview"}}
+			Recipients: events.Selection{PortalUserIDs: ids, Groups: []string{"all_portal_users"}, About: rapid.SampledFrom([]map[string][]string{nil, {}, {ids[0]: {"pt-secret"}}}).Draw(t, "about")},
+			Confirmed:  &events.Confirmed{Count: 9, Digest: "sha256:of-the-preview"}}
 	case 1:
 		b := events.DeliveriesCreated{MessageID: message, Chunk: rapid.IntRange(0, 3).Draw(t, "chunk")}
 		for i, id := range ids {

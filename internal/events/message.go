@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ const (
 )
 
 var messageTypes = []Descriptor{{
-	Type: TypeMessageSent, Version: 3, Label: "Message sent",
+	Type: TypeMessageSent, Version: statesMatter, Label: "Message sent",
 	When:       "a staff member sends a message",
 	Publishers: []string{API}, Consumers: []string{FanoutWorker}, Rows: []string{"messages", "message_bcc"},
 	About: AboutRecipients, OfMessage: OneMessage, summary: summary(MessageSent.summary),
@@ -41,6 +43,9 @@ var messageTypes = []Descriptor{{
 	Publishers: []string{API}, Rows: []string{"messages"},
 	About: AboutRecipients, OfMessage: OneMessage, summary: summary(MessageRecalled.summary),
 }}
+
+// statesMatter is the version of a message.sent that states which patients the message concerns.
+const statesMatter = 4
 
 // MessageSent says that a staff member sent a message. It carries digests, never
 // content. SubjectDigest and BodyDigest are the SHA-256 of a random salt and the text.
@@ -64,6 +69,10 @@ type MessageSent struct {
 	Hidden *Hidden `json:"-"`
 }
 
+// StatesMatter reports whether the event states which patients the message concerns: see
+// [Selection]. Earlier versions do not.
+func (b MessageSent) StatesMatter() bool { return b.Hidden != nil && b.Recipients.About != nil }
+
 func (MessageSent) EventType() Type      { return TypeMessageSent }
 func (b MessageSent) Key() []string      { return []string{b.MessageID.String()} }
 func (b MessageSent) Message() uuid.UUID { return b.MessageID }
@@ -80,25 +89,60 @@ type messageSentPublic struct {
 	Groups        []string         `json:"groups"`
 	Hold          Hold             `json:"hold"`
 	ReleaseAt     time.Time        `json:"release_at"`
+	Matter        string           `json:"matter,omitempty"`
 	Entries       *entriesOf       `json:"entries,omitempty"`
 }
 
+// matterStated is the value of Matter from version 4 on.
+const matterStated = "stated"
+
 type messageSentPrivate struct {
 	Seed          string     `json:"seed"`
-	PortalUserIDs []string   `json:"portal_user_ids"`
+	PortalUserIDs []string   `json:"portal_user_ids,omitzero"` // before version 4
+	Chosen        []chosen   `json:"chosen,omitzero"`          // from version 4 on
 	StaffBcc      []string   `json:"staff_bcc"`
 	Confirmed     *Confirmed `json:"confirmed,omitempty"`
+}
+
+// chosen is a chosen portal user from version 4 on, also as an entry. About has the patients whom
+// the message concerns.
+type chosen struct {
+	PortalUserID string   `json:"portal_user_id"`
+	About        []string `json:"about"`
+}
+
+// chosen returns the chosen portal users with their patients.
+func (s Selection) chosen() []chosen {
+	all := make([]chosen, len(s.PortalUserIDs))
+	for i, id := range s.PortalUserIDs {
+		all[i] = chosen{id, append([]string{}, s.About[id]...)}
+	}
+	return all
+}
+
+// add is the inverse of [Selection.chosen]. About must not be nil.
+func (s *Selection) add(c chosen) {
+	s.PortalUserIDs = append(s.PortalUserIDs, c.PortalUserID)
+	if len(c.About) > 0 {
+		s.About[c.PortalUserID] = c.About
+	}
 }
 
 // MarshalJSON implements json.Marshaler.
 func (b MessageSent) MarshalJSON() ([]byte, error) {
 	if b.Hidden == nil {
 		type whole MessageSent
+		b.Recipients.About = nil // versions without parts can't hide patients
 		return json.Marshal(whole(b))
 	}
-	return json.Marshal(messageSentInParts{
-		messageSentPublic{b.MessageID, b.SenderID, b.SubjectDigest, b.BodyDigest, b.Attachments, b.Recipients.Groups, b.Hold, b.ReleaseAt, b.Hidden.public()},
-		messageSentPrivate{b.Hidden.seed(), b.Recipients.PortalUserIDs, b.StaffBcc, b.Confirmed}})
+	public := messageSentPublic{b.MessageID, b.SenderID, b.SubjectDigest, b.BodyDigest, b.Attachments, b.Recipients.Groups, b.Hold, b.ReleaseAt, "", b.Hidden.public()}
+	private := messageSentPrivate{Seed: b.Hidden.seed(), StaffBcc: b.StaffBcc, Confirmed: b.Confirmed}
+	if b.StatesMatter() {
+		public.Matter, private.Chosen = matterStated, b.Recipients.chosen()
+	} else {
+		private.PortalUserIDs = append([]string{}, b.Recipients.PortalUserIDs...)
+	}
+	return json.Marshal(messageSentInParts{public, private})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -112,12 +156,33 @@ func (b *MessageSent) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	b.Recipients.PortalUserIDs, b.StaffBcc, b.Confirmed = in.Private.PortalUserIDs, in.Private.StaffBcc, in.Private.Confirmed
-	return b.read(in.Public, in.Private.Seed)
+	if err := b.read(in.Public, in.Private.Seed); err != nil {
+		return err
+	}
+	if b.StatesMatter() == (in.Private.Chosen == nil) || b.StatesMatter() == (in.Private.PortalUserIDs != nil) {
+		return errMatter
+	}
+	if b.StatesMatter() {
+		b.Recipients.PortalUserIDs = []string{}
+	}
+	for _, c := range in.Private.Chosen {
+		b.Recipients.add(c)
+	}
+	return nil
 }
+
+var errMatter = errors.New("its parts disagree about whether it states the patients whom the message concerns")
 
 func (b *MessageSent) read(p messageSentPublic, seed string) (err error) {
 	b.MessageID, b.SenderID, b.SubjectDigest, b.BodyDigest, b.Attachments = p.MessageID, p.SenderID, p.SubjectDigest, p.BodyDigest, p.Attachments
 	b.Recipients.Groups, b.Hold, b.ReleaseAt = p.Groups, p.Hold, p.ReleaseAt
+	switch p.Matter {
+	case "":
+	case matterStated:
+		b.Recipients.About = map[string][]string{}
+	default:
+		return fmt.Errorf("%w: %q", errMatter, p.Matter)
+	}
 	b.Hidden, err = p.Entries.hidden(seed)
 	return err
 }
@@ -130,20 +195,33 @@ func (b *MessageSent) readPublic(public []byte) error {
 	return b.read(p, "")
 }
 
-func (b *MessageSent) show(entry string) error {
+func (b *MessageSent) show(shown string) error {
+	if b.StatesMatter() {
+		var c chosen
+		if err := json.Unmarshal([]byte(shown), &c); err != nil {
+			return err
+		}
+		b.Recipients.add(c)
+		return nil
+	}
 	var id string
-	if err := json.Unmarshal([]byte(entry), &id); err != nil {
+	if err := json.Unmarshal([]byte(shown), &id); err != nil {
 		return err
 	}
 	b.Recipients.PortalUserIDs = append(b.Recipients.PortalUserIDs, id)
 	return nil
 }
 
-// Entries implements [Hiding]: the ids of the chosen portal users.
+// Entries implements [Hiding]: the chosen portal users, by id or, from version 4 on, each with the
+// patients whom the message concerns.
 func (b MessageSent) Entries() ([][]byte, error) {
 	entries := make([][]byte, len(b.Recipients.PortalUserIDs))
-	for i, id := range b.Recipients.PortalUserIDs {
-		entries[i] = entry(id)
+	for i, c := range b.Recipients.chosen() {
+		if b.Recipients.About == nil {
+			entries[i] = entry(c.PortalUserID)
+		} else {
+			entries[i] = entry(c)
+		}
 	}
 	return entries, nil
 }
@@ -151,8 +229,13 @@ func (b MessageSent) Entries() ([][]byte, error) {
 // HiddenBy implements [Hiding].
 func (b MessageSent) HiddenBy() *Hidden { return b.Hidden }
 
-func (MessageSent) parts() int            { return 3 }
-func (b MessageSent) version() int        { return versionOfParts(b) }
+func (MessageSent) parts() int { return 3 }
+func (b MessageSent) version() int {
+	if b.StatesMatter() {
+		return statesMatter
+	}
+	return versionOfParts(b)
+}
 func (b MessageSent) hide(h *Hidden) Body { b.Hidden = h; return b }
 
 // Chosen is the number of portal users who were chosen one by one.
@@ -222,6 +305,11 @@ type AttachmentFact struct {
 type Selection struct {
 	PortalUserIDs []string `json:"portal_user_ids"`
 	Groups        []string `json:"groups"`
+	// About has the patients whom the message concerns, for each chosen portal user for whom that
+	// is stated; package matter says whom it concerns for the others. It is nil in an event that
+	// states nothing (before version 4 of message.sent), and empty in one that states it for no
+	// portal user.
+	About map[string][]string `json:"about,omitzero"`
 }
 
 // Confirmed is the count and digest of the preview that the sender confirmed.

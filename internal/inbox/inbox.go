@@ -3,10 +3,11 @@
 //
 // # Access
 //
-// A delivery names the patients on whose account the portal user got the message. The
-// portal user can read it as long as at least one link to these patients is in force. When
-// the last has ended, the message is not found, like a message of another portal user. A
-// delivery that names no patient is the portal user's own.
+// A delivery concerns the patients on whose account the portal user got the message: see package
+// matter. The portal user can read it as long as at least one link to these patients is in force. When
+// the last has ended, the message is not found, like a message of another portal user, even if the
+// portal user represents other patients. A delivery that concerns no patient is the portal user's
+// own.
 //
 // Package inboxstore reads it; this package does no I/O.
 package inbox
@@ -75,8 +76,7 @@ type Patient struct {
 	Own  bool   // the reader is the patient
 }
 
-// About is the patients whom a message concerns: those on whose account the reader may read
-// it today.
+// About is the patients whom a message concerns, as far as the reader has a link to them today.
 type About struct {
 	Own    bool     // the reader is one of them
 	Others []string // the names of the patients whom the reader represents; "" for one without a name

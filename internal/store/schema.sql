@@ -1562,8 +1562,10 @@ CREATE TABLE app.sends (
     status text NOT NULL,
     sent_at timestamp with time zone NOT NULL,
     release_at timestamp with time zone NOT NULL,
+    about jsonb,
     CONSTRAINT sends_pkey PRIMARY KEY (staff_id, idempotency_key),
     CONSTRAINT sends_message_id_key UNIQUE (message_id),
+    CONSTRAINT sends_about_check CHECK ((jsonb_typeof(about) = 'object'::text)),
     CONSTRAINT sends_status_check CHECK ((status = ANY (ARRAY['claimed'::text, 'published'::text])))
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.sends TO postern_api;

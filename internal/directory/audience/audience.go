@@ -148,8 +148,11 @@ type Counts struct {
 	Count int
 	// Digest is "sha256:" and, in hexadecimal, the SHA-256 over the recipients: for each block
 	// of portal users that has some, in ascending order, its number (4 bytes, big endian), the
-	// length of the stored form of its members (one byte) and that form (see package block). It
-	// changes exactly when a portal user joins or leaves the audience.
+	// length of the stored form of its members (one byte) and that form (see package block). If it
+	// is known whom the message to some of the chosen portal users concerns, four bytes 0xff follow
+	// and, for each of them, the number (4 bytes), each patient's id after its length (one byte), in
+	// order, and a zero. It changes exactly when a portal user joins or leaves the audience, or when
+	// the message to a chosen one concerns other patients.
 	Digest string
 	// Included counts the recipients by reason. Excluded counts the portal users who
 	// belong to a chosen group but are kept out of it, by reason. Warnings counts the
@@ -168,10 +171,15 @@ func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.
 		if err != nil {
 			return err
 		}
+		about, err := s.abouts(ctx, snapshot.Tx, sel)
+		if err != nil {
+			return err
+		}
 		return s.visit(ctx, snapshot, 0, func(_ *rosterstore.Block, p *roster.Person, in, out Reason) bool {
 			switch {
 			case in != "":
 				members.add(p.No)
+				members.concerns(p.No, about[p.No])
 				included.add(in)
 				if !p.Active {
 					warnings.add(AccountInactive)
@@ -246,6 +254,7 @@ type digester struct {
 	no      block.No
 	members block.Members
 	n       int
+	about   []byte // whom the message concerns, see Counts
 }
 
 func (d *digester) add(no int32) {
@@ -271,6 +280,9 @@ func (d *digester) flush() {
 
 func (d *digester) sum() (digest string, count int) {
 	d.flush()
+	if len(d.about) > 0 {
+		d.hashed = append(append(d.hashed, 0xff, 0xff, 0xff, 0xff), d.about...)
+	}
 	sum := sha256.Sum256(d.hashed)
 	return "sha256:" + hex.EncodeToString(sum[:]), d.n
 }

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster"
@@ -147,7 +148,7 @@ func membersAndReasons(t *testing.T, pool *pgxpool.Pool, rosters *rosterstore.St
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := Counts{len(got), plainDigest(recipients), c.included, c.excluded, c.warnings}
+			want := Counts{len(got), plainDigest(recipients, c.selection), c.included, c.excluded, c.warnings}
 			if diff := gocmp.Diff(want, counts); diff != "" {
 				t.Errorf("preview (-want +got):\n%s", diff)
 			}
@@ -297,7 +298,7 @@ func idsOf(recipients []Recipient) []string {
 }
 
 // plainDigest computes the digest from its definition.
-func plainDigest(recipients []Recipient) string {
+func plainDigest(recipients []Recipient, sel Selection) string {
 	members := map[block.No]*block.Members{}
 	for _, r := range recipients {
 		no, place := block.Of(r.No)
@@ -311,8 +312,42 @@ func plainDigest(recipients []Recipient) string {
 		stored := members[no].AppendTo(nil)
 		text += fmt.Sprintf("%08x%02x%x", int32(no), len(stored), stored)
 	}
+	about := ""
+	for _, r := range recipients {
+		if concerned := concernedBy(r, sel); len(concerned) > 0 {
+			about += fmt.Sprintf("%08x", r.No)
+			for _, id := range concerned {
+				about += fmt.Sprintf("%02x%x", len(id), id)
+			}
+			about += "00"
+		}
+	}
+	if about != "" {
+		text += "ffffffff" + about
+	}
 	raw, _ := hex.DecodeString(text)
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(raw))
+}
+
+// concernedBy returns the patients whom the message to a chosen recipient concerns, sorted: those
+// who were picked, or the only one.
+func concernedBy(r Recipient, sel Selection) (ids []string) {
+	if !slices.Contains(sel.PortalUserIDs, r.ID) {
+		return nil
+	}
+	for _, t := range r.Patients {
+		ids = append(ids, t.ID)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	picked := slices.Sorted(slices.Values(sel.Picked(r.ID)))
+	switch {
+	case len(picked) > 0:
+		return picked
+	case len(ids) == 1:
+		return ids
+	}
+	return nil
 }
 
 // The following tests compare the fast implementation with a plain model of the rules,
@@ -491,7 +526,7 @@ func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
 		}
 		recipients = append(recipients, r)
 	}
-	counts.Count, counts.Digest = len(recipients), plainDigest(recipients)
+	counts.Count, counts.Digest = len(recipients), plainDigest(recipients, sel)
 	return recipients, counts
 }
 
@@ -542,6 +577,9 @@ func TestAudienceAndPreviewFollowTheRules(t *testing.T) {
 		for user := range m.Active {
 			if rapid.IntRange(0, 4).Draw(t, "added") == 0 {
 				sel.PortalUserIDs = append(sel.PortalUserIDs, userID(user))
+				if links := m.linksOf(user, modelLink.inForce); len(links) > 0 && rapid.Bool().Draw(t, "picked") {
+					sel.About = append(sel.About, About{userID(user), []string{patientID(links[0].Patient)}})
+				}
 			}
 		}
 		switch rapid.SampledFrom([]string{"dirty", "stored", "changed since"}).Draw(t, "rosters are") {
@@ -685,5 +723,45 @@ func TestPreviewCountsWhoOptedOut(t *testing.T) {
 		if diff := gocmp.Diff(c.want, counts.Warnings); diff != "" || err != nil {
 			t.Errorf("%v: %v (-want +got):\n%s", c.sel, err, diff)
 		}
+	}
+}
+
+// What a message to chosen portal users concerns, and which picks are wrong.
+func TestResolve(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAdmin)
+	exec(t, pool, cast)
+	patients := func(portalUser string) (ids []string) {
+		found, err := directory.PortalUserByID(t.Context(), pool, portalUser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range found.Patients {
+			ids = append(ids, p.ID)
+		}
+		return ids
+	}
+	one, two, ended := patients("active")[0], patients("both"), patients("former")[0]
+	got, err := Resolve(t.Context(), pool, Selection{PortalUserIDs: []string{"active", "both", "former", "unlinked"}}, today)
+	want := Matters{Of: map[string][]string{"active": {one}}, Unclear: []string{"both"}}
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("nothing picked: %v (-want +got):\n%s", err, diff)
+	}
+	got, err = Resolve(t.Context(), pool, Selection{PortalUserIDs: []string{"both", "former", "unlinked"},
+		About: []About{{"both", two[:1]}, {"former", []string{ended}}, {"unlinked", []string{"no-such-patient"}}}}, today)
+	want = Matters{Of: map[string][]string{"both": two[:1], "former": {ended}, "unlinked": {"no-such-patient"}},
+		NotLinked: []Link{{"former", ended}, {"unlinked", "no-such-patient"}}}
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("picked: %v (-want +got):\n%s", err, diff)
+	}
+	members, _, err := Page(t.Context(), pool, Selection{Groups: []Group{DischargedPatients}, PortalUserIDs: []string{"active"}}, today, 50, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]matter.Matter{}
+	for _, m := range members {
+		of[m.ID] = m.Matter
+	}
+	if of["active"].Basis != matter.Picked || of["both"].Basis != matter.ByGroup || len(of["both"].IDs()) != 1 {
+		t.Errorf("a page of an audience: %+v", of)
 	}
 }

@@ -37,4 +37,6 @@ const (
 type Selection struct {
 	PortalUserIDs []string
 	Groups        []Group
+	// About has the patients whom the sender picked for chosen portal users, each portal user once.
+	About []About `json:",omitempty"`
 }

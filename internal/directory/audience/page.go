@@ -8,14 +8,18 @@ import (
 	"time"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
+	"postern/internal/directory/people"
 	"postern/internal/directory/roster"
 	"postern/internal/directory/roster/rosterstore"
 )
 
-// Member is a portal user in an audience, with the reason.
+// Member is a portal user in an audience, with the reason, and with whose matter the message to them
+// is.
 type Member struct {
 	directory.PortalUser
 	Reason Reason
+	Matter matter.Matter
 }
 
 // Page returns a page of an audience, in order of number: at most limit members, and
@@ -56,12 +60,35 @@ func readPage(ctx context.Context, db directory.Beginner, sel Selection, on time
 		users, err := directory.Numbered(ctx, snapshot.Tx, nos)
 		page = make([]Member, 0, len(users))
 		for _, u := range users {
-			page = append(page, Member{u, reasons[slices.Index(nos, u.No)]})
+			page = append(page, Member{PortalUser: u, Reason: reasons[slices.Index(nos, u.No)]})
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.matters(ctx, snapshot.Tx, sel, page)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("reading a page of the audience: %w", err)
 	}
 	return page, next, nil
+}
+
+// matters sets whose matter the message to each member of a page is.
+func (s *selected) matters(ctx context.Context, q directory.Querier, sel Selection, page []Member) error {
+	nos := make([]int32, len(page))
+	for i, m := range page {
+		nos[i] = m.No
+	}
+	of, at := sel.picks(), 0
+	return people.Numbered(ctx, q, nos, func(p *roster.Person) bool {
+		for page[at].No != p.No {
+			at++
+		}
+		said := matter.Statement{States: true, Groups: s.chosen}
+		if page[at].Reason == Added {
+			said.About = map[string][]string{p.ID: of.about(p, s.day)}
+		}
+		page[at].Matter = said.OfPerson(p, s.day)
+		return true
+	})
 }

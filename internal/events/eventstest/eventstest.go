@@ -200,6 +200,10 @@ func init() {
 		if h, ok := x.Body.(events.Hiding); ok {
 			examples = append(examples, Example{x.Actor, Hidden(h), x.Summary})
 		}
+		if m, ok := x.Body.(events.MessageSent); ok { // what it concerns is only in a version with parts
+			m.Recipients.About = map[string][]string{"pu-1": {"pt-1"}}
+			examples = append(examples, Example{x.Actor, Hidden(m), x.Summary})
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ const (
 // A delivery is a message to a reader, who may have no link in force to its patients any more.
 type delivery struct {
 	inbox.Message
-	patients []int32 // on whose account it was delivered, ascending
+	patients []int32 // on whose account it was delivered: whom it concerns, ascending
 	unknown  bool    // on whose account: its roster is missing
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/directory/audience/matter"
 	"postern/internal/events"
 )
 
@@ -22,6 +23,9 @@ type Facts struct {
 	// Links are those that made the portal user a recipient, as they were then. None: chosen by
 	// name.
 	Links []events.Link
+	// Matter is whom the message to the portal user concerns. In a message that does not state it,
+	// the basis is [matter.NotStated], and the patients are those of Links.
+	Matter matter.Matter
 	// Group is the group that brought the portal user in; "" if they were chosen one by one.
 	Group string
 	// Documents are the sent documents. Their names are not in events.

@@ -154,7 +154,7 @@ func TestWhatAReceiptSays(t *testing.T) {
 		said = append(said, line.Text)
 	}
 	for n, want := range []string{"Ada Sender is made staff", "send the message: body sha256:", "The audience is frozen: 3",
-		"Portal user pu-1 has the message in the inbox and can read it, as self of patient pt-pu-1", "attempt 1: accepted", "opens the message", "take the message back: wrong document"} {
+		"Portal user pu-1 has the message in the inbox and can read it, as self of patient pt-pu-1", "The message concerns patient pt-pu-1", "attempt 1: accepted", "opens the message", "take the message back: wrong document"} {
 		if n >= len(said) || !strings.Contains(said[n], want) {
 			t.Fatalf("line %d should say %q; it says %q", n+1, want, said)
 		}
@@ -167,7 +167,7 @@ func TestWhatAReceiptSays(t *testing.T) {
 	if strings.Contains(r.Notice, "nobody else") || len(i.file) > longestReceipt {
 		t.Errorf("it has %d bytes, and its notice is %q", len(i.file), r.Notice)
 	}
-	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[4].Text, "failed: no such mailbox") || len(other.Statement) != 6 {
+	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[5].Text, "failed: no such mailbox") || len(other.Statement) != 7 {
 		t.Errorf("of the other it says %+v, %v", other, err)
 	}
 	// That both were issued is on the record, with what digest.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/directory/audience/matter"
 	"postern/internal/directory/audience/rule"
 	"postern/internal/directory/field"
 	"postern/internal/events"
@@ -30,6 +31,7 @@ type statement struct {
 	no         int32            // of the portal user
 	recipients events.Selection // of the message, as far as the receipt shows them
 	selection  string           // the digest of the recipients
+	said       matter.Statement // whom the message concerns
 	entry      *Entry
 	cited      bool            // the delivery cites the roster of the entry
 	named      map[string]bool // other portal users that the events name
@@ -193,6 +195,11 @@ func (t *statement) sending(b events.MessageSent) ([]string, error) {
 	if b.Hidden != nil && len(t.named) > 0 {
 		return nil, errOthers
 	}
+	groups, err := rule.SetOf(b.Recipients.Groups)
+	if err != nil {
+		return nil, err
+	}
+	t.said = matter.Statement{States: b.StatesMatter(), About: b.Recipients.About, Groups: groups}
 	t.facts.SenderID, t.facts.BodyDigest, t.facts.Documents = b.SenderID, b.BodyDigest, b.Attachments
 	t.facts.happened("Sent")
 	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
@@ -230,8 +237,35 @@ func (t *statement) delivery(e events.Event, entries []salted.Proof) ([]string, 
 	case b.Hidden != nil && len(b.Recipients) > 1:
 		return nil, errOthers
 	}
+	if t.said.States && !slices.Contains(t.recipients.PortalUserIDs, t.portalUser) {
+		return nil, errors.New("the portal user's entry in the sending is missing")
+	}
 	t.delivered, t.chunk = true, b.Chunk
-	return []string{text}, nil
+	ties := make([]rule.Tie, len(t.facts.Links))
+	for i, l := range t.facts.Links {
+		ties[i] = rule.Tie{No: l.PatientNo, ID: l.PatientID, Relationship: l.Relationship}
+	}
+	return append([]string{text}, t.concerns(t.said.OfChosen(t.portalUser, ties))...), nil
+}
+
+// concerns says whose matter the message to the portal user is. Events of earlier versions don't
+// state it, and a receipt of them says nothing about it.
+func (t *statement) concerns(m matter.Matter) []string {
+	t.facts.Matter = m
+	as := make([]string, 0, len(m.Patients))
+	for _, id := range m.IDs() {
+		as = append(as, "patient "+id)
+	}
+	switch {
+	case !t.said.States:
+	case m.Basis == matter.Picked:
+		return []string{"The message concerns " + strings.Join(as, ", ")}
+	case m.Basis == matter.ByGroup:
+		return []string{"The message concerns " + strings.Join(as, ", ") + ": by the link the portal user is in the group"}
+	case m.Basis == matter.NotStated:
+		return []string{"The message does not state which of these patients it concerns"}
+	}
+	return nil
 }
 
 // readable says that the portal user can read the message, on the account of the linked
@@ -294,7 +328,8 @@ func (t *statement) deliveryToGroup(e events.Event) ([]string, error) {
 		links = append(links, events.Link{PatientID: l.ID, PatientNo: l.No, Relationship: l.Relationship})
 	}
 	t.delivered, t.cited, t.chunk, t.no = true, true, b.Chunk, person.No
-	return []string{t.readable(links), why}, nil
+	text := []string{t.readable(links), why}
+	return append(text, t.concerns(t.said.OfPerson(&person, field.Day(b.Day)))...), nil
 }
 
 // errForeign is the error if an event is not about the delivery.

@@ -2,6 +2,9 @@
 // wants it: for each disclosure its date, who received it and their address if it is known, a
 // brief description of what was disclosed, and the purpose.
 //
+// A message to a representative of several patients is in the accounting of those whom it concerns (see
+// package matter). One that does not state it is in the accounting of each of them, and says so.
+//
 // It lists every way in which information about the patient went to a person: messages in the
 // portal, bundles for people outside, exports of the record that name the patient, one of their
 // messages or one of their recipients, and emergency access. Those that the accounting need not
@@ -26,6 +29,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/record/export"
@@ -193,6 +197,9 @@ func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Dis
 			row.What += ", recalled unopened " + stamp(*d.RecalledAt)
 		default:
 			row.What += ", not opened"
+		}
+		if d.Matter.Basis == matter.NotStated && len(d.Matter.IDs()) > 1 {
+			row.What += ". It does not state which patient of the recipient it concerns"
 		}
 		s.Rows = append(s.Rows, row)
 	}

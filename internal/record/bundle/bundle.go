@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,8 +152,11 @@ func (b *Bundles) HandOver(ctx context.Context, q Request) (Bundle, error) {
 	fact := events.DeliveryDisclosed{Disclosure: uuid.New(), MessageID: q.MessageID, PortalUserID: q.PortalUserID, PatientIDs: []string{},
 		To: strings.TrimSpace(q.To), Address: strings.TrimSpace(q.Address), Basis: q.Basis, Purpose: strings.TrimSpace(q.Purpose),
 		Content: packed.content, Documents: packed.documents, Digest: made.Digest, Receipt: c.Receipt.Digest}
-	for _, a := range c.Authorities {
-		fact.PatientIDs = append(fact.PatientIDs, a.PatientID)
+	// The receipt names every patient of the recipient, also those whom the message does not concern.
+	for _, a := range slices.Concat(c.Authorities, c.Concerned) {
+		if !slices.Contains(fact.PatientIDs, a.PatientID) {
+			fact.PatientIDs = append(fact.PatientIDs, a.PatientID)
+		}
 	}
 	// A crash before this line leaves nothing. A crash after it leaves a disclosure of a bundle
 	// that was not given out.

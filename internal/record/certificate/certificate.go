@@ -23,6 +23,8 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
+	"postern/internal/directory/audience/rule"
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
@@ -70,6 +72,8 @@ type Certificate struct {
 	Sender      string
 	Recipient   string
 	Authorities []Authority
+	// Concerned are the patients whom the message to the recipient concerns, if it states that.
+	Concerned []Authority
 
 	// NoAddress is whether the recipient had no e-mail address when the message was delivered, and
 	// ReadableAt since when they could read it then; nil: not yet. See messages.ReadableAt.
@@ -150,15 +154,23 @@ func (m *Maker) names(ctx context.Context, c *Certificate, q issuer.Request) err
 	}
 	c.Sender, c.Recipient = cmp.Or(c.SenderName, c.SenderID), cmp.Or(who.Name, q.PortalUserID)
 	today := c.Receipt.IssuedAt.Format(time.DateOnly)
-	for _, l := range c.Links {
-		a := Authority{PatientID: l.PatientID, Self: l.Relationship == directory.Self}
+	name := func(patient string) string {
 		for _, now := range who.Patients {
 			ended := now.Until != "" && now.Until < today || now.From > today
-			if now.ID == l.PatientID && (!q.Alone || !ended) {
-				a.Patient = now.Name
+			if now.ID == patient && (!q.Alone || !ended) {
+				return now.Name
 			}
 		}
-		c.Authorities = append(c.Authorities, a)
+		return ""
+	}
+	for _, l := range c.Links {
+		c.Authorities = append(c.Authorities, Authority{name(l.PatientID), l.PatientID, l.Relationship == directory.Self})
+	}
+	if c.Matter.Basis != matter.NotStated {
+		for _, id := range c.Matter.IDs() {
+			self := slices.ContainsFunc(c.Matter.Patients, func(t rule.Tie) bool { return t.ID == id && t.Relationship == directory.Self })
+			c.Concerned = append(c.Concerned, Authority{name(id), id, self})
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/audience/matter"
 	"postern/internal/events"
 	"postern/internal/inbox/delivered"
 )
@@ -49,12 +50,12 @@ func (r *resources) communications(ctx context.Context, e events.Event) error {
 	if err != nil {
 		return err
 	}
-	err = delivered.Each(ctx, r.pool, &e, nil, func(to *events.Recipient) error {
-		if !r.speaksOf(to) {
+	err = delivered.EachMatter(ctx, r.pool, &e, nil, func(to *events.Recipient, about matter.Matter) error {
+		if !r.speaksOf(to, about) {
 			return nil
 		}
 		r.n++
-		r.line = append(r.sent.appendTo(r.line[:0], to, e.Time, opened[to.PortalUserNo]), '\n')
+		r.line = append(r.sent.appendTo(r.line[:0], to, about, e.Time, opened[to.PortalUserNo]), '\n')
 		_, err := r.out.Write(r.line)
 		return err
 	})
@@ -65,16 +66,11 @@ func (r *resources) communications(ctx context.Context, e events.Event) error {
 }
 
 // speaksOf reports whether a delivery matches the filter.
-func (r *resources) speaksOf(to *events.Recipient) bool {
+func (r *resources) speaksOf(to *events.Recipient, about matter.Matter) bool {
 	if r.filter.PortalUserID != "" && r.filter.PortalUserID != to.PortalUserID {
 		return false
 	}
-	for _, l := range to.Links {
-		if l.PatientID == r.filter.PatientID {
-			return true
-		}
-	}
-	return r.filter.PatientID == ""
+	return r.filter.PatientID == "" || about.Concerns(r.filter.PatientID)
 }
 
 func (r *resources) lookUp(ctx context.Context, id uuid.UUID) error {
@@ -117,16 +113,17 @@ func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]tim
 
 // appendTo appends the Communication of the delivery to one recipient. Its status is stopped
 // if the message was recalled before the recipient opened it, and otherwise completed.
-func (m *message) appendTo(b []byte, to *events.Recipient, at, opened time.Time) []byte {
+func (m *message) appendTo(b []byte, to *events.Recipient, about matter.Matter, at, opened time.Time) []byte {
 	id, name := deliveryOf(m.id, to.PortalUserID)
-	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"identifier":[`...)
+	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"extension":[{"url":"`+extensionMatter+`","valueString":"`...)
+	b = append(append(b, about.Basis...), `"}],"identifier":[`...)
 	b = append(appendIdentifier(b, name), `],"status":`...)
 	if m.recalled && opened.IsZero() {
 		b = append(b, `"stopped","statusReason":{"text":"taken back by its sender before it was opened"}`...)
 	} else {
 		b = append(b, `"completed"`...)
 	}
-	b = appendPatients(b, to.Links)
+	b = appendPatients(b, about)
 	b = append(appendInstant(append(b, `,"sent":"`...), at), '"')
 	if !opened.IsZero() {
 		b = append(appendInstant(append(b, `,"received":"`...), opened), '"')
@@ -146,18 +143,23 @@ func recipient(to *events.Recipient) reference {
 	return referTo("RelatedPerson", systemPortalUser, to.PortalUserID)
 }
 
-// appendPatients adds the patients of the delivery's links: one as the subject, several as
-// about.
-func appendPatients(b []byte, links []events.Link) []byte {
-	if len(links) == 1 {
-		return appendReference(append(b, `,"subject":`...), referTo("Patient", systemPatient, links[0].PatientID))
+// appendPatients adds the patients whom the message concerns, as about, and a single one also as the
+// subject.
+func appendPatients(b []byte, m matter.Matter) []byte {
+	ids := m.IDs()
+	if len(ids) == 1 {
+		b = appendReference(append(b, `,"subject":`...), referTo("Patient", systemPatient, ids[0]))
 	}
-	for i, l := range links {
+	for i, id := range ids {
 		b = append(b, []string{`,"about":[`, `,`}[min(i, 1)]...)
-		b = appendReference(b, referTo("Patient", systemPatient, l.PatientID))
+		b = appendReference(b, referTo("Patient", systemPatient, id))
 	}
-	if len(links) > 0 {
+	if len(ids) > 0 {
 		b = append(b, ']')
 	}
 	return b
 }
+
+// extensionMatter is the extension of a Communication with the basis on which its patients are those
+// whom the message concerns: the values of matter.Basis.
+const extensionMatter = "urn:postern:fhir:communication-about-basis"

@@ -78,6 +78,7 @@ const candidates = `
 	      WHERE block = $1 AND record.has_member(members, $2) AND message_id >= $4 AND (message_id, $3::integer) < ($5, $6)
 	      ORDER BY message_id DESC LIMIT $7) selected
 	JOIN record.inbox i ON i.message_id = selected.message_id AND i.block = $1 AND record.has_member(i.members, $2)
+	LEFT JOIN record.messages m ON m.message_id = i.message_id
 	ORDER BY i.message_id DESC`
 
 // candidate is a row of the inbox in which a portal user is a member.

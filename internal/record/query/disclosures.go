@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/audience/matter"
 	"postern/internal/events"
 	"postern/internal/inbox/delivered"
 	"postern/internal/messages"
@@ -28,6 +29,9 @@ type Disclosure struct {
 	// recorded then. Links that ended later are included. If the filter names a patient, it
 	// has only the links to that patient.
 	Authority []events.Link
+	// Matter is whom the message to the portal user concerns. Of a message that does not state it,
+	// and of all messages from before that was stated, the basis is [matter.NotStated].
+	Matter matter.Matter
 
 	portalUserNo int32
 }
@@ -42,8 +46,8 @@ type DisclosureCursor struct {
 // Cursor returns the position of a page that ends with the disclosure.
 func (d Disclosure) Cursor() DisclosureCursor { return DisclosureCursor{d.MessageID, d.portalUserNo} }
 
-// Disclosures returns up to limit disclosures to the portal user or on the account of the
-// patient that the filter names, and whether there are more. Before it returns, it records
+// Disclosures returns up to limit disclosures to the portal user, or of messages that concern the
+// patient, that the filter names, and whether there are more. Before it returns, it records
 // that who read them.
 func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before DisclosureCursor, limit int) (found []Disclosure, more bool, err error) {
 	if found, err = r.disclosures(ctx, f, before, limit+1); err != nil {
@@ -134,7 +138,8 @@ func (r *Reader) readAuthority(ctx context.Context, patient string, found []Disc
 			return err
 		}
 		wanted := func(no int32) bool { return of[no] != nil }
-		err = delivered.Each(ctx, r.cfg.Pool, &e, wanted, func(one *events.Recipient) error {
+		err = delivered.EachMatter(ctx, r.cfg.Pool, &e, wanted, func(one *events.Recipient, m matter.Matter) error {
+			of[one.PortalUserNo].Matter = m
 			for _, link := range one.Links {
 				if patient == "" || link.PatientID == patient {
 					of[one.PortalUserNo].Authority = append(of[one.PortalUserNo].Authority, link)

@@ -91,7 +91,7 @@ func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 	}
 	seconds := undo
 	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,
-		AttachmentIDs: d.AttachmentIDs, SendAt: at, UndoSeconds: &seconds}, wrong
+		AttachmentIDs: d.AttachmentIDs, SendAt: at, UndoSeconds: &seconds, MustPick: true}, wrong
 }
 
 // showCheck fills in the data of the check. The view holds the errors, if any.
@@ -175,12 +175,12 @@ func (c *checking) words(l labels.Labels) {
 }
 
 // member is a recipient of the message.
-type member struct{ Name, Who, Why string }
+type member struct{ Name, Who, Why, Concerns string }
 
 func membersOf(l labels.Labels, found []audiences.Member, now time.Time) []member {
 	members := make([]member, len(found))
 	for i, m := range found {
-		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason)}
+		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason), concerns(m)}
 	}
 	return members
 }

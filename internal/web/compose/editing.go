@@ -33,7 +33,7 @@ type editing struct {
 	Conflict bool   // the draft was changed elsewhere since
 
 	Groups    []chip
-	Users     []chip
+	Users     []recipient
 	MoreUsers int // chosen portal users who are not in Users
 	Offers    []offer
 	Bcc       []chip
@@ -67,6 +67,15 @@ func (e *editing) ZoneOf(at time.Time) string   { return zone.Short(at) }
 // chip is a chosen person or group.
 type chip struct{ ID, Name, Who string }
 
+// recipient is a chosen portal user.
+type recipient struct {
+	chip
+	// Only is the patient whom the message concerns, if the portal user has one; Choices are the
+	// patients to pick from, if there are several.
+	Only    string
+	Choices []matterChoice
+}
+
 // offer is a group that the sender can choose.
 type offer struct {
 	Group  audiences.Group
@@ -80,7 +89,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 	if err != nil {
 		return err
 	}
-	if err := p.fill(r, l, e); err != nil {
+	if err := p.fill(r, l, e, wrong); err != nil {
 		return err
 	}
 	e.OpenRecipients = e.FindUser != "" || wrong.Of("find-user") != ""
@@ -92,7 +101,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 }
 
 // fill reads the data that the page shows besides the draft itself.
-func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
+func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Errors) (err error) {
 	if e.Page == "" {
 		e.Page = uuid.NewString()
 	}
@@ -105,7 +114,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 		e.Twice = e.When.Choice(zone.Clinic())
 	}
 	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
-	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients); err != nil {
+	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients, wrong.Of("about") != ""); err != nil {
 		return err
 	}
 	e.MoreUsers = len(e.Recipients.PortalUserIDs) - len(e.Users)
@@ -126,11 +135,18 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	return p.find(r, l, e)
 }
 
-func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audiences.Selection) (groups, users []chip, err error) {
+// recipientChips names the recipients: of the portal users the last added ones or, where picks are
+// missing or wrong, first those.
+func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audiences.Selection, wrong bool) (groups []chip, users []recipient, err error) {
 	for _, g := range chosen.Groups {
 		groups = append(groups, chip{ID: string(g), Name: l.Group(string(g))})
 	}
 	ids := chosen.PortalUserIDs
+	if len(ids) > mostChips && wrong {
+		if ids, err = p.unclearFirst(r, chosen); err != nil {
+			return nil, nil, err
+		}
+	}
 	if len(ids) > mostChips {
 		ids = ids[len(ids)-mostChips:]
 	}
@@ -139,7 +155,9 @@ func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audience
 		return nil, nil, err
 	}
 	for _, u := range named {
-		users = append(users, chip{u.ID, u.Name, who(l, u, p.Now())})
+		one := recipient{chip: chip{u.ID, u.Name, who(l, u, p.Now())}}
+		one.Only, one.Choices = choicesOf(l, u, chosen.Picked(u.ID), p.Now())
+		users = append(users, one)
 	}
 	return groups, users, nil
 }

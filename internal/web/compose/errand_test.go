@@ -38,3 +38,31 @@ func TestErrandScheduleInTheDoubledHour(t *testing.T) {
 	e.Sees("The message goes out", "2:30 am CET (UTC+01:00)")
 	e.Done()
 }
+
+// A sender writes to a representative of two patients about one of them, after the page has asked
+// whom the message concerns. The next page says it, and so does the list of recipients.
+func TestErrandWriteAboutOneOfTwoPatients(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	people(t, s)
+	e := webtest.StaffErrand(t, s, s.NewStaff(t, "Sam Staff", policy.SendPortalMessage))
+	e.Click("Compose")
+	e.Click("Patient Portal Message")
+	e.Click("Add Recipient(s)")
+	e.Type("Add User", "Adams, Ben")
+	e.Click("Add Ben Adams")
+	e.Type("Subject", "Her visit")
+	e.Type("Message", "Please bring her letters.")
+	e.Click("Check before you send")
+	e.Sees("Choose whom the message concerns")
+	e.Screenshot("compose-whom-it-concerns")
+	e.Accessible()
+	e.Click("Ann Adams")
+	e.Click("Check before you send")
+	e.Sees("Concerns: Ann Adams")
+	e.Accessible()
+	e.Screenshot("check-whom-it-concerns")
+	e.Click("Send message")
+	e.Sees("Her visit")
+	e.Done()
+}

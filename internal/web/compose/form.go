@@ -134,12 +134,14 @@ func (f *form) typed(c *draft.Content) {
 // change applies the form to a draft.
 func (f *form) change(c *draft.Content) {
 	f.typed(c)
+	f.picks(c)
 	to := &c.Recipients
 	switch f.do {
 	case "add-user":
 		to.PortalUserIDs = with(to.PortalUserIDs, f.what)
 	case "remove-user":
 		to.PortalUserIDs = without(to.PortalUserIDs, f.what)
+		*to = to.With(f.what, nil)
 	case "add-group":
 		to.Groups = with(to.Groups, audiences.Group(f.what))
 	case "remove-group":

@@ -189,6 +189,7 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.body", "message", "The message ", "", ""},
 	{"body.recipients.groups", "find-user", "", "", "One of the groups does not exist. Remove it."},
 	{"body.recipients.portal_user_ids[", "find-user", "", "", "One of the recipients is no longer in the directory. Remove them."},
+	{"body.recipients.about", "about", "", "", "Choose whom the message concerns, for each recipient with several {patients}."},
 	{"body.recipients", "find-user", "", "no one would get", "No one would receive this message. Add a {portal user}, or a group that has members."},
 	{"body.recipients", "find-user", "The list of recipients ", "", ""},
 	{"body.staff_bcc[", "find-staff", "", "", "A person under Staff Bcc is no longer a staff member. Remove them."},
@@ -222,7 +223,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 }
 
 // inOrder are the fields in their order on the page.
-var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time", "send-offset"}
+var inOrder = []string{"about", "find-user", "subject", "message", "file", "find-staff", "send-day", "send-time", "send-offset"}
 
 func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
 	if strings.HasPrefix(fault.Location, "body.recipients") && len(d.Recipients.PortalUserIDs)+len(d.Recipients.Groups) == 0 {

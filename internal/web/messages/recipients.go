@@ -98,7 +98,10 @@ func (r received) From() int {
 // To returns the number of the page's last recipient.
 func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
-type recipient struct{ messages.Delivery }
+type recipient struct {
+	messages.Delivery
+	Concerned messages.Concerned
+}
 
 // Repeatable reports whether a replay can repeat the alert.
 func (r recipient) Repeatable() bool {
@@ -136,8 +139,12 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		concerned, err := p.Messages.Concerned(r.Context(), m.ID, found.Deliveries)
+		if err != nil {
+			return err
+		}
 		for _, d := range found.Deliveries {
-			data.Rows = append(data.Rows, recipient{d})
+			data.Rows = append(data.Rows, recipient{d, concerned[d.PortalUserNo]})
 		}
 		if data.Partly = found.Partly; found.Next > 0 {
 			data.Next = c.href(path, found.Next, data.To())

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/directory/audience"
 	"postern/internal/web/webtest"
 )
 
@@ -117,4 +118,29 @@ func TestMarkingWhatCantBeRead(t *testing.T) {
 	id := c.send(message{body: "Text", subject: "Aftercare"}, "pat")
 	eve.Post("/portal/messages/"+id+"/unread", nil).Is(http.StatusNotFound)
 	pat.Post("/portal/messages/"+id+"/unread", nil).Is(http.StatusOK).LacksHTML("Unread</strong>") // it is new
+}
+
+// A mother of two reads what is about her daughter only.
+func TestErrandReadWhatIsAboutMyDaughter(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	for _, id := range []string{"mia", "tom", "mother"} {
+		c.NewPortalUser(t, id)
+	}
+	c.Exec(t, `UPDATE app.patients SET given_name = initcap(replace(patient_id, 'pt-', '')), family_name = 'Adams'`)
+	c.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'mother'), patient_no, 'representative'
+		FROM app.patients WHERE patient_id IN ('pt-mia', 'pt-tom')`)
+	for subject, patient := range map[string]string{"Her vaccination": "pt-mia", "His glasses": "pt-tom"} {
+		c.send(message{subject: subject, body: "Text", about: []audience.About{{PortalUserID: "mother", PatientIDs: []string{patient}}}}, "mother")
+	}
+	e := webtest.PortalErrand(t, c.Site, "mother")
+	e.Sees("Her vaccination", "About: Mia Adams", "His glasses", "About: Tom Adams")
+	e.Choose("About", "Mia Adams")
+	e.Click(".app-filter button")
+	e.Sees("Her vaccination")
+	e.SeesNot("His glasses")
+	e.Accessible()
+	e.Click("Her vaccination")
+	e.Sees("About", "Mia Adams")
+	e.Done()
 }

@@ -42,12 +42,13 @@ type message struct {
 	subject, body string
 	documents     []webtest.File
 	bcc           []string
+	about         []audience.About
 }
 
 // send sends a message, waits until its recipients are alerted, and returns its id.
 func (c clinic) send(m message, to ...string) string {
 	c.t.Helper()
-	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: audience.Selection{PortalUserIDs: to}, StaffBcc: m.bcc}
+	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: audience.Selection{PortalUserIDs: to, About: m.about}, StaffBcc: m.bcc}
 	for _, d := range m.documents {
 		up, err := c.Web.Composer.Upload(c.t.Context(), c.ada, d.Name, bytes.NewReader(d.Data))
 		if err != nil {

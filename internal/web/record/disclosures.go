@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
 	"postern/internal/record/query"
 	"postern/internal/web/page"
 )
@@ -26,6 +27,7 @@ type disclosure struct {
 	query.Disclosure
 	To          string
 	Authorities []authority
+	Concerns    string // whom the message concerns, if the recipient has several patients
 }
 
 // authority is a link as it was when the message was sent, and its end if it has ended since.
@@ -112,7 +114,7 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 			}
 			people[u.ID] = u
 		}
-		all[i] = disclosure{Disclosure: d, To: u.Name}
+		all[i] = disclosure{Disclosure: d, To: u.Name, Concerns: p.concerns(d.Matter, u)}
 		for _, link := range d.Authority {
 			a := authority{Patient: link.PatientID, PatientID: link.PatientID, Self: link.Relationship == directory.Self}
 			for _, now := range u.Patients {
@@ -124,6 +126,27 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 		}
 	}
 	return all, nil
+}
+
+// concerns says whom a message to a portal user concerns; "" if the portal user had only that patient.
+func (p *Pages) concerns(m matter.Matter, u directory.PortalUser) string {
+	var names []string
+	for _, id := range m.IDs() {
+		name := id
+		for _, now := range u.Patients {
+			if now.ID == id {
+				name = now.Name
+			}
+		}
+		names = append(names, name)
+	}
+	switch {
+	case m.Basis == matter.NotStated && len(names) > 1:
+		return "Does not state which of them it concerns: " + strings.Join(names, ", ")
+	case m.Basis == matter.NotStated, m.Basis == matter.NoPatient, len(u.Patients) < 2:
+		return ""
+	}
+	return "Concerns " + strings.Join(names, ", ")
 }
 
 // ended returns the last day of a link that has ended, in words.

@@ -114,3 +114,33 @@ func TestPickingWhileTyping(t *testing.T) {
 	b.Sees("Portal User: Name of pat", "Message opened")
 	b.SeesNot("Message sent event")
 }
+
+// A reviewer accounts for a patient whose mother also represents another: what concerns the other is
+// not listed.
+func TestErrandAccountForOneOfTwo(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.PortalUser(t, "mother")
+	c.PortalUser(t, "tom")
+	c.Exec(t, `UPDATE app.patients SET given_name = initcap(replace(patient_id, 'pt-', '')), family_name = 'Adams'`)
+	c.FoldNames(t)
+	c.Exec(t, `DELETE FROM app.links WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'mother')`)
+	c.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'mother'), patient_no, 'representative'
+		FROM app.patients WHERE patient_id IN ('pt-pat', 'pt-tom')`)
+	about := func(patients ...string) string {
+		to := audience.Selection{PortalUserIDs: []string{"mother"}}
+		return c.send(t, compose.Request{Subject: "Her visit", Body: "Hello.", Recipients: to.With("mother", patients)})
+	}
+	pats, toms, neither := about("pt-pat"), about("pt-tom"), about()
+	e := webtest.StaffErrand(t, c.Site, c.NewStaff(t, "Rosa Reviewer", policy.ReadRecord))
+	e.Search("Pat Adams")
+	e.Click("Name of pat")
+	e.Click("Pat Adams")
+	e.Sees(pats, neither, "Concerns Pat Adams", "Does not state which of them it concerns")
+	e.SeesNot(toms)
+	e.Click("Accounting of disclosures")
+	e.Sees("It does not state which patient of the recipient it concerns")
+	e.SeesNot(toms)
+	e.Accessible()
+	e.Done()
+}
