@@ -167,7 +167,11 @@ func TestOtherProcessesReadNothingOfThis(t *testing.T) {
 	for _, role := range []store.Role{store.RoleFanout, store.RoleNotify, store.RoleRecorder} {
 		pool := storetest.Open(t, url, role)
 		for _, table := range []string{"staff_accounts", "staff_tokens", "portal_accounts", "password_links", "sessions", "sign_in_tries"} {
-			if _, err := pool.Exec(t.Context(), `SELECT FROM app.`+table); err == nil {
+			column := ""
+			if role == store.RoleNotify && table == "portal_accounts" {
+				column = "password_hash" // it reads the language of the recipients of alerts, and no more: see TestWhatEachRoleMayDo
+			}
+			if _, err := pool.Exec(t.Context(), `SELECT `+column+` FROM app.`+table); err == nil {
 				t.Errorf("%s reads app.%s", role, table)
 			}
 		}

@@ -285,7 +285,7 @@ func TestFieldsAreFilledIn(t *testing.T) {
 	pat, bo := c.PortalUser(t, "pat"), c.PortalUser(t, "bo")
 	id := c.send(message{subject: "For {recipient's name}", body: "Dear {recipient’s name}, call {clinic's name}.", documents: []webtest.File{notes}}, "pat", "bo")
 	for who, name := range map[*webtest.Visitor]string{pat: "Name of pat", bo: "Name of bo"} {
-		who.Get("/portal").Says("For " + name).LacksHTML("{recipient", "{clinic")
+		who.Get("/portal").Says("For "+name).LacksHTML("{recipient", "{clinic")
 		who.Get("/portal/messages/"+id).Says("For "+name, "Dear "+name+", call the clinic.").LacksHTML("{recipient", "{clinic")
 		who.Get(c.document(id)).Says("Message For " + name)
 		who.Post("/portal", url.Values{"q": {name}}).Says("For " + name)
