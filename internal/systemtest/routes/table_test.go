@@ -141,7 +141,7 @@ var pages = []rule{
 
 	// For all staff.
 	{route: "GET /account", needs: staff, due: true, session: true},
-	{route: "POST /account/notices", needs: staff, body: "emails=off", session: true},
+	{route: "POST /account/notices", needs: staff, body: "emails=off", due: true, session: true},
 	{route: "POST /account/sign-out-everywhere", needs: staff, body: emptyForm, due: true, session: true, last: true},
 	{route: "POST /account/second-factor", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /account/second-factor", needs: staff, due: true, session: true},
