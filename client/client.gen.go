@@ -651,6 +651,45 @@ func (e NewTokenPermissions) Valid() bool {
 	}
 }
 
+// Defines values for NoticeStatus.
+const (
+	NoticeStatusRecalled NoticeStatus = "recalled"
+	NoticeStatusSending  NoticeStatus = "sending"
+	NoticeStatusSent     NoticeStatus = "sent"
+)
+
+// Valid indicates whether the value is a known member of the NoticeStatus enum.
+func (e NoticeStatus) Valid() bool {
+	switch e {
+	case NoticeStatusRecalled:
+		return true
+	case NoticeStatusSending:
+		return true
+	case NoticeStatusSent:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeFailureState.
+const (
+	NoticeFailureStateFailed  NoticeFailureState = "failed"
+	NoticeFailureStateUnknown NoticeFailureState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the NoticeFailureState enum.
+func (e NoticeFailureState) Valid() bool {
+	switch e {
+	case NoticeFailureStateFailed:
+		return true
+	case NoticeFailureStateUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ParkedInFullState.
 const (
 	ParkedInFullStateDiscarded ParkedInFullState = "discarded"
@@ -2505,6 +2544,17 @@ type ListMyPatient struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// ListNotice A page of a list of Notice.
+type ListNotice struct {
+	// Items The items of this page, in the order of the list.
+	Items []Notice `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
 // ListPatient A page of a list of Patient.
 type ListPatient struct {
 	// Items The items of this page, in the order of the list.
@@ -2989,6 +3039,69 @@ type NotSent struct {
 	Words string `json:"words"`
 }
 
+// Notice A message of the caller that has ended, with its figures of now.
+type Notice struct {
+	// At When it ended, or when the last replay of its alerts ended.
+	At time.Time `json:"at"`
+
+	// EndedAt When the message ended: when it was delivered and all its alerts were tried.
+	EndedAt time.Time `json:"ended_at"`
+
+	// Failures Why alerts failed or are unknown, the commonest reason first. Empty also if there are more than 20,000.
+	Failures []NoticeFailure `json:"failures"`
+
+	// MessageId The id of the message.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	MessageId openapi_types.UUID `json:"message_id"`
+
+	// Progress How far the delivery of a message is.
+	Progress Progress `json:"progress"`
+
+	// Read I have marked it as read, as it is now.
+	//
+	// Examples: false
+	Read bool `json:"read"`
+
+	// SentAt When it was sent, or is to be sent.
+	SentAt time.Time `json:"sent_at"`
+
+	// Seq The sequence of the event that ended the message, or that ended the last replay of its alerts.
+	//
+	// Examples: 4711
+	Seq int64 `json:"seq"`
+
+	// Status The status.
+	Status NoticeStatus `json:"status"`
+
+	// Subject Empty if the content is not kept.
+	//
+	// Examples: Your care plan
+	Subject string `json:"subject"`
+}
+
+// NoticeStatus The status.
+type NoticeStatus string
+
+// NoticeFailure How many alerts failed or are unknown for one reason.
+type NoticeFailure struct {
+	// Count How many recipients.
+	//
+	// Examples: 12
+	Count int64 `json:"count"`
+
+	// Reason The reason; empty if none was given.
+	//
+	// Examples: The mailbox is full.
+	Reason string `json:"reason"`
+
+	// State The state of their alerts.
+	State NoticeFailureState `json:"state"`
+}
+
+// NoticeFailureState The state of their alerts.
+type NoticeFailureState string
+
 // OpenEmergencyBody What to open, and why: a message, or a patient.
 type OpenEmergencyBody struct {
 	// MessageId The message whose content you need.
@@ -3424,6 +3537,22 @@ type Progress struct {
 	//
 	// Examples: 128
 	Recipients int64 `json:"recipients"`
+}
+
+// ReadNoticeInputBody defines model for ReadNoticeInputBody.
+type ReadNoticeInputBody struct {
+	// Seq The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread.
+	//
+	// Examples: 4711
+	Seq int64 `json:"seq"`
+}
+
+// ReadNoticesInputBody Up to where notices were read.
+type ReadNoticesInputBody struct {
+	// Seq The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread.
+	//
+	// Examples: 4711
+	Seq int64 `json:"seq"`
 }
 
 // RecallInputBody Why a message is recalled.
@@ -4517,6 +4646,18 @@ type GetReceipt200JSONResponseBody struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
+// ListNoticesParams defines parameters for ListNotices.
+type ListNoticesParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Unread Only notices that I have not read.
+	Unread *bool `form:"unread,omitempty" json:"unread,omitempty"`
+}
+
 // GetOperationsParams defines parameters for GetOperations.
 type GetOperationsParams struct {
 	// Span What series counts: the last hour by five minutes, the last day by the hour, or the last week by the day.
@@ -4929,6 +5070,12 @@ type HandOverDeliveryJSONRequestBody = HandOverInputBody
 
 // RecallMessageJSONRequestBody defines body for RecallMessage for application/json ContentType.
 type RecallMessageJSONRequestBody = RecallInputBody
+
+// ReadNoticesJSONRequestBody defines body for ReadNotices for application/json ContentType.
+type ReadNoticesJSONRequestBody = ReadNoticesInputBody
+
+// ReadNoticeJSONRequestBody defines body for ReadNotice for application/json ContentType.
+type ReadNoticeJSONRequestBody = ReadNoticeInputBody
 
 // DiscardParkedJSONRequestBody defines body for DiscardParked for application/json ContentType.
 type DiscardParkedJSONRequestBody = DiscardInputBody
@@ -5791,6 +5938,49 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/messages/{id}/stream (the `StreamProgress` operationId).
 	StreamProgress(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNotices My messages that have ended, the latest end first: all to groups, and those to chosen people of whom not all got their alert.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Corresponds with GET /v1/notices (the `ListNotices` operationId).
+	ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadNoticesWithBody Mark my notices as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+	ReadNoticesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadNotices Mark my notices as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+	ReadNotices(ctx context.Context, body ReadNoticesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadNoticeWithBody Mark the notice about a message as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+	ReadNoticeWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadNotice Mark the notice about a message as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+	ReadNotice(ctx context.Context, id openapi_types.UUID, body ReadNoticeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperations The state of the system: consumers, the recorder, SendGrid's answers, alerts.
 	//
@@ -7422,6 +7612,99 @@ func (c *Client) RecallMessage(ctx context.Context, id openapi_types.UUID, body 
 // Corresponds with GET /v1/messages/{id}/stream (the `StreamProgress` operationId).
 func (c *Client) StreamProgress(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamProgressRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNotices My messages that have ended, the latest end first: all to groups, and those to chosen people of whom not all got their alert.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Corresponds with GET /v1/notices (the `ListNotices` operationId).
+func (c *Client) ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNoticesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadNoticesWithBody Mark my notices as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+func (c *Client) ReadNoticesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadNoticesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadNotices Mark my notices as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+func (c *Client) ReadNotices(ctx context.Context, body ReadNoticesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadNoticesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadNoticeWithBody Mark the notice about a message as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+func (c *Client) ReadNoticeWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadNoticeRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadNotice Mark the notice about a message as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+func (c *Client) ReadNotice(ctx context.Context, id openapi_types.UUID, body ReadNoticeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadNoticeRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -10807,6 +11090,171 @@ func NewStreamProgressRequest(server string, id openapi_types.UUID) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewListNoticesRequest constructs an http.Request for the ListNotices method
+func NewListNoticesRequest(server string, params *ListNoticesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notices")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Unread != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "unread", *params.Unread, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReadNoticesRequest calls the generic ReadNotices builder with application/json body
+func NewReadNoticesRequest(server string, body ReadNoticesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReadNoticesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewReadNoticesRequestWithBody constructs an http.Request for the ReadNotices method, with any body, and a specified content type
+func NewReadNoticesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notices/read")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReadNoticeRequest calls the generic ReadNotice builder with application/json body
+func NewReadNoticeRequest(server string, id openapi_types.UUID, body ReadNoticeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReadNoticeRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewReadNoticeRequestWithBody constructs an http.Request for the ReadNotice method, with any body, and a specified content type
+func NewReadNoticeRequestWithBody(server string, id openapi_types.UUID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notices/%s/read", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -15193,6 +15641,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/messages/{id}/stream (the `StreamProgress` operationId).
 	StreamProgressWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*StreamProgressResponse, error)
 
+	// ListNoticesWithResponse My messages that have ended, the latest end first: all to groups, and those to chosen people of whom not all got their alert.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/notices (the `ListNotices` operationId).
+	ListNoticesWithResponse(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*ListNoticesResponse, error)
+
+	// ReadNoticesWithBodyWithResponse Mark my notices as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+	ReadNoticesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReadNoticesResponse, error)
+
+	// ReadNoticesWithResponse Mark my notices as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+	ReadNoticesWithResponse(ctx context.Context, body ReadNoticesJSONRequestBody, reqEditors ...RequestEditorFn) (*ReadNoticesResponse, error)
+
+	// ReadNoticeWithBodyWithResponse Mark the notice about a message as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+	ReadNoticeWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReadNoticeResponse, error)
+
+	// ReadNoticeWithResponse Mark the notice about a message as read.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+	ReadNoticeWithResponse(ctx context.Context, id openapi_types.UUID, body ReadNoticeJSONRequestBody, reqEditors ...RequestEditorFn) (*ReadNoticeResponse, error)
+
 	// GetOperationsWithResponse The state of the system: consumers, the recorder, SendGrid's answers, alerts.
 	//
 	// Needs the permission replay_deliveries (Replay Failed Deliveries).
@@ -17833,6 +18326,136 @@ func (r StreamProgressResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StreamProgressResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListNoticesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListNotice
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNoticesResponse) GetJSON200() *ListNotice {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListNoticesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNoticesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNoticesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNoticesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNoticesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReadNoticesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReadNoticesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadNoticesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadNoticesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadNoticesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadNoticesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReadNoticeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReadNoticeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadNoticeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadNoticeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadNoticeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadNoticeResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22051,6 +22674,81 @@ func (c *ClientWithResponses) StreamProgressWithResponse(ctx context.Context, id
 	return ParseStreamProgressResponse(rsp)
 }
 
+// ListNoticesWithResponse My messages that have ended, the latest end first: all to groups, and those to chosen people of whom not all got their alert.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/notices (the `ListNotices` operationId).
+func (c *ClientWithResponses) ListNoticesWithResponse(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*ListNoticesResponse, error) {
+	rsp, err := c.ListNotices(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNoticesResponse(rsp)
+}
+
+// ReadNoticesWithBodyWithResponse Mark my notices as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+func (c *ClientWithResponses) ReadNoticesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReadNoticesResponse, error) {
+	rsp, err := c.ReadNoticesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadNoticesResponse(rsp)
+}
+
+// ReadNoticesWithResponse Mark my notices as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notices/read (the `ReadNotices` operationId).
+func (c *ClientWithResponses) ReadNoticesWithResponse(ctx context.Context, body ReadNoticesJSONRequestBody, reqEditors ...RequestEditorFn) (*ReadNoticesResponse, error) {
+	rsp, err := c.ReadNotices(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadNoticesResponse(rsp)
+}
+
+// ReadNoticeWithBodyWithResponse Mark the notice about a message as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+func (c *ClientWithResponses) ReadNoticeWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReadNoticeResponse, error) {
+	rsp, err := c.ReadNoticeWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadNoticeResponse(rsp)
+}
+
+// ReadNoticeWithResponse Mark the notice about a message as read.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notices/{id}/read (the `ReadNotice` operationId).
+func (c *ClientWithResponses) ReadNoticeWithResponse(ctx context.Context, id openapi_types.UUID, body ReadNoticeJSONRequestBody, reqEditors ...RequestEditorFn) (*ReadNoticeResponse, error) {
+	rsp, err := c.ReadNotice(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadNoticeResponse(rsp)
+}
+
 // GetOperationsWithResponse The state of the system: consumers, the recorder, SendGrid's answers, alerts.
 //
 // Needs the permission replay_deliveries (Replay Failed Deliveries).
@@ -24660,6 +25358,97 @@ func ParseStreamProgressResponse(rsp *http.Response) (*StreamProgressResponse, e
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListNoticesResponse parses an HTTP response from a ListNoticesWithResponse call
+func ParseListNoticesResponse(rsp *http.Response) (*ListNoticesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNoticesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListNotice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReadNoticesResponse parses an HTTP response from a ReadNoticesWithResponse call
+func ParseReadNoticesResponse(rsp *http.Response) (*ReadNoticesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadNoticesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReadNoticeResponse parses an HTTP response from a ReadNoticeWithResponse call
+func ParseReadNoticeResponse(rsp *http.Response) (*ReadNoticeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadNoticeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

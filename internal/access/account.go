@@ -60,7 +60,7 @@ func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAc
 }
 
 // ChooseLanguage stores the language in which a portal user gets pages and e-mails. It is a
-// preference, on which no evidence depends, so it is not recorded: see ADR 88.
+// preference, on which no evidence depends, so it is not recorded: see ADR 87.
 func (g *Gate) ChooseLanguage(ctx context.Context, who policy.Subject, l language.Language) error {
 	if _, err := g.pool.Exec(ctx, `UPDATE app.portal_accounts SET language = $2 WHERE portal_user_no = $1`, who.No, string(l)); err != nil {
 		return fmt.Errorf("storing the language of a portal user: %w", err)

@@ -14,6 +14,7 @@ var topics = []topic{
 	{"/v1/attachments", "Messages", "document"},
 	{"/v1/bcc", "Messages", "message"},
 	{"/v1/worklists", "Messages", ""},
+	{"/v1/notices", "Messages", "message"},
 	{"/v1/wordings", "Messages", "wording"},
 	{"/v1/recipients", "Recipients", ""},
 	{"/v1/patients", "Recipients", "patient"},

@@ -252,12 +252,21 @@ func numbered(n int) []string {
 }
 
 func (w world) wrongLists() []wrong {
+	const notices, readNotice = "GET /v1/notices", "POST /v1/notices/{id}/read"
 	const unread, noEmail, patients, runs, period = "GET /v1/worklists/unread", "GET /v1/worklists/no-email", "GET /v1/patients", "GET /v1/invitations", "GET /v1/operations/messages"
 	return []wrong{
 		{"days below 0", w.staff, unread, "/v1/worklists/unread?days=-1", "", false, nil, 422, "query.days"},
 		{"too many days", w.staff, unread, "/v1/worklists/unread?days=3651", "", false, nil, 422, "query.days"},
 		{"a cursor of another list", w.staff, unread, "/v1/worklists/unread?cursor=AAAAAA", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, unread, "", "", false, nil, 403, ""},
+		{"a cursor of another list", w.staff, notices, "/v1/notices?cursor=AAAAAA", "", false, nil, 422, "query.cursor"},
+		{"no choice", w.staff, notices, "/v1/notices?unread=perhaps", "", false, nil, 422, "query.unread"},
+		{"no permission", w.bare, notices, "", "", false, nil, 403, ""},
+		{"a negative sequence", w.staff, "POST /v1/notices/read", "", `{"seq":-1}`, false, nil, 422, "body.seq"},
+		{"no permission", w.bare, "POST /v1/notices/read", "", `{"seq":1}`, false, nil, 403, ""},
+		{"no sequence", w.staff, readNotice, "/v1/notices/" + w.theirs + "/read", `{}`, false, nil, 422, "body"},
+		{"another's message", w.staff, readNotice, "/v1/notices/" + w.theirs + "/read", `{"seq":1}`, false, nil, 404, ""},
+		{"no id", w.staff, readNotice, "/v1/notices/17/read", `{"seq":1}`, false, nil, 404, "path.id"},
 		{"a cursor of another list", w.staff, noEmail, "/v1/worklists/no-email?cursor=AAAAAAAA", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, noEmail, "", "", false, nil, 403, ""},
 		{"a long search", w.staff, patients, "/v1/patients?q=" + strings.Repeat("x", 201), "", false, nil, 422, "query.q"},

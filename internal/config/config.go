@@ -111,7 +111,8 @@ type Config struct {
 	// reports, and no such alert is sent again.
 	AlertUnknownWait time.Duration `env:"ALERT_UNKNOWN_WAIT" envDefault:"10m"`
 	// LettersPerSecond is the most e-mails a second that the api sends in the background: the
-	// invitations of a run, and notices that the address of an account has changed.
+	// invitations of a run, notices that the address of an account has changed, and e-mails to
+	// senders whose message has ended.
 	LettersPerSecond int `env:"LETTERS_PER_SECOND" envDefault:"10"`
 	// RecordReplicas is the number of servers that store the record: 1, 3 or 5.
 	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`

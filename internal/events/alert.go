@@ -30,7 +30,7 @@ func outcome(t Type, label, when string) Descriptor {
 	return Descriptor{
 		Type: t, Version: 4, Label: label,
 		When:       when,
-		Publishers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "alert_exceptions", "reports", "replays"},
+		Publishers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "alert_exceptions", "reports", "replays", "notices"},
 		About: AboutChunk, OfMessage: OneMessage, summary: summary(AlertOutcome.summary),
 	}
 }

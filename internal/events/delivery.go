@@ -26,9 +26,9 @@ var deliveryTypes = []Descriptor{{
 	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "inbox"},
 	About: AboutChunk, OfMessage: OneMessage, summary: chunkSummary,
 }, {
-	Type: TypeFanoutCompleted, Version: 1, Label: "All deliveries recorded",
+	Type: TypeFanoutCompleted, Version: withNotice, Label: "All deliveries recorded",
 	When:       "the deliveries of all chunks are recorded",
-	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
+	Publishers: []string{FanoutWorker}, Rows: []string{"messages", "notices"},
 	OfMessage: OneMessage, summary: summary(FanoutCompleted.summary),
 }, {
 	Type: TypeDeliveryOpened, Version: 1, Label: "Message opened",
@@ -77,11 +77,24 @@ func (b AudienceResolved) summary(Names) string {
 	return "froze the audience: " + number.Of(b.Count, "portal user", "portal users") + " in " + number.Of(b.Chunks, "chunk", "chunks")
 }
 
-// FanoutCompleted says that every chunk of a message is recorded.
+// FanoutCompleted says that every chunk of a message is recorded. With Notice, from version 2 on,
+// the sender gets a notice when the message has ended: messages of before notices have none, also
+// in a record that is projected again.
 type FanoutCompleted struct {
 	MessageID  uuid.UUID `json:"message_id"`
 	Deliveries int       `json:"deliveries"`
 	Chunks     int       `json:"chunks"`
+	Notice     bool      `json:"notice,omitempty"`
+}
+
+// withNotice is the version of a fanout.completed that says that the sender gets a notice.
+const withNotice = 2
+
+func (b FanoutCompleted) version() int {
+	if b.Notice {
+		return withNotice
+	}
+	return 1
 }
 
 func (FanoutCompleted) EventType() Type      { return TypeFanoutCompleted }

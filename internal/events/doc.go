@@ -39,21 +39,21 @@
 //	message.recalled       1        a staff member recalls a message                                                                    api                 -              messages
 //	audience.resolved      2        fan-out has frozen the audience                                                                     fanout-worker       -              messages
 //	deliveries.created     3        the deliveries of one chunk are recorded                                                            fanout-worker       notify-worker  messages, chunks, inbox
-//	fanout.completed       1        the deliveries of all chunks are recorded                                                           fanout-worker       -              messages
+//	fanout.completed       2        the deliveries of all chunks are recorded                                                           fanout-worker       -              messages, notices
 //	delivery.opened        1        a portal user opens a message for the first time                                                    api                 -              messages, opens, inbox
 //	attachment.downloaded  1        a portal user downloads a document                                                                  api                 -              downloads
-//	alerts.accepted        4        SendGrid accepted the alerts of most of a chunk                                                     notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.failed          4        SendGrid refused the alerts of most of a chunk                                                      notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.skipped         4        most of a chunk needed no alert                                                                     notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.unknown         4        SendGrid gave no answer for most of a chunk                                                         notify-worker       -              messages, chunks, alert_exceptions, reports, replays
-//	alerts.reported        2        SendGrid's event webhook reported on alerts                                                         api                 -              messages, alert_exceptions, reports, dead_addresses
+//	alerts.accepted        4        SendGrid accepted the alerts of most of a chunk                                                     notify-worker       -              messages, chunks, alert_exceptions, reports, replays, notices
+//	alerts.failed          4        SendGrid refused the alerts of most of a chunk                                                      notify-worker       -              messages, chunks, alert_exceptions, reports, replays, notices
+//	alerts.skipped         4        most of a chunk needed no alert                                                                     notify-worker       -              messages, chunks, alert_exceptions, reports, replays, notices
+//	alerts.unknown         4        SendGrid gave no answer for most of a chunk                                                         notify-worker       -              messages, chunks, alert_exceptions, reports, replays, notices
+//	alerts.reported        2        SendGrid's event webhook reported on alerts                                                         api                 -              messages, alert_exceptions, reports, dead_addresses, notices
 //	address.reported       2        SendGrid's event webhook reported a non-working address, for an e-mail other than an alert          api                 -              dead_addresses
 //	replay.planned         2        a set of failed alerts is chosen, to be sent again                                                  api, notify-worker  -              replays
 //	replay.started         1        a planned replay is started                                                                         api, notify-worker  -              replays
 //	replay.paused          1        a replay is paused                                                                                  api                 -              replays
 //	replay.resumed         1        a paused replay is resumed                                                                          api                 -              replays
-//	replay.cancelled       1        a replay is cancelled                                                                               api                 -              replays
-//	replay.completed       1        every alert of a replay has an outcome or was left out                                              notify-worker       -              replays
+//	replay.cancelled       1        a replay is cancelled                                                                               api                 -              replays, notices
+//	replay.completed       1        every alert of a replay has an outcome or was left out                                              notify-worker       -              replays, notices
 //	alerting.paused        1        alerts are paused, for one message or for all                                                       api, notify-worker  -              pauses
 //	alerting.resumed       1        paused alerts are resumed                                                                           api                 -              pauses
 //	parked.retried         1        an operator retries a parked event                                                                  api                 -              parked_decisions

@@ -191,7 +191,7 @@ var fields = map[string]string{
 	"message": "messages", "messages": "messages", "bcc": "message_bcc", "chunks": "chunks",
 	"inbox": "inbox", "exceptions": "alert_exceptions", "opens": "opens inbox", "downloads": "downloads",
 	"except": "alert_exceptions", "apply": "alert_exceptions", "applyEarly": "reports", "follow": "alert_exceptions", "weigh": "reports", "dead": "dead_addresses",
-	"moveReplay": "replays", "recoveryCodes": "recovery_codes",
+	"moveReplay": "replays", "recoveryCodes": "recovery_codes", "notice": "notices", "renewNotices": "notices", "repeatedOf": "notices",
 }
 
 var inSQL = regexp.MustCompile(`(?:INSERT INTO|DELETE FROM) (\w+)|UPDATE (\w+) SET`)

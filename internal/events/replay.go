@@ -42,12 +42,12 @@ var replayTypes = []Descriptor{{
 }, {
 	Type: TypeReplayCancelled, Version: 1, Label: "Replay cancelled",
 	When:       "a replay is cancelled",
-	Publishers: []string{API}, Rows: []string{"replays"},
+	Publishers: []string{API}, Rows: []string{"replays", "notices"},
 	summary: summary(func(b ReplayCancelled, _ Names) string { return "cancelled the replay " + b.ReplayID.String() }),
 }, {
 	Type: TypeReplayCompleted, Version: 1, Label: "Replay completed",
 	When:       "every alert of a replay has an outcome or was left out",
-	Publishers: []string{NotifyWorker}, Rows: []string{"replays"},
+	Publishers: []string{NotifyWorker}, Rows: []string{"replays", "notices"},
 	summary: summary(ReplayCompleted.summary),
 }}
 

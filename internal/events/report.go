@@ -21,7 +21,7 @@ const (
 var reportTypes = []Descriptor{{
 	Type: TypeAlertsReported, Version: 2, Label: "Alert reports received",
 	When:       "SendGrid's event webhook reported on alerts",
-	Publishers: []string{API}, Rows: []string{"messages", "alert_exceptions", "reports", "dead_addresses"},
+	Publishers: []string{API}, Rows: []string{"messages", "alert_exceptions", "reports", "dead_addresses", "notices"},
 	About: AboutNamed, OfMessage: OneMessage, summary: summary(AlertsReported.summary),
 }, {
 	Type: TypeAddressReported, Version: 2, Label: "Address reported as not working",

@@ -217,7 +217,7 @@ func (w *Worker) publish(ctx context.Context, id uuid.UUID, key content.Key, sum
 			}
 		}
 		if done {
-			batch, err = w.append(batch, events.FanoutCompleted{MessageID: id, Deliveries: summary.Count, Chunks: summary.Chunks})
+			batch, err = w.append(batch, events.FanoutCompleted{MessageID: id, Deliveries: summary.Count, Chunks: summary.Chunks, Notice: true})
 			if err != nil {
 				return err
 			}

@@ -37,6 +37,23 @@ func (rd *Reader) List(ctx context.Context, viewer string, which Which, before u
 	return rd.Find(ctx, viewer, Query{Which: which, Before: before, Limit: limit})
 }
 
+// ByID returns the messages with the ids that the recorder has reached, by id.
+func (rd *Reader) ByID(ctx context.Context, viewer string, ids []uuid.UUID) (map[uuid.UUID]Message, error) {
+	rows, err := rd.pool.Query(ctx, selectList+` WHERE m.message_id = ANY($2)`, planned, viewer, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading messages: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("reading messages: %w", err)
+	}
+	all := make(map[uuid.UUID]Message, len(found))
+	for _, m := range found {
+		all[m.ID] = m
+	}
+	return all, nil
+}
+
 // Find returns the messages that a query selects, the newest first. Sender, Staff Bcc and
 // status are looked up along indexes. So is the time of sending, because the ids contain it.
 func (rd *Reader) Find(ctx context.Context, viewer string, q Query) ([]Message, error) {

@@ -19,6 +19,7 @@ type Section string
 const (
 	Messages       Section = "messages"
 	Compose        Section = "compose"
+	Notices        Section = "notices"
 	Record         Section = "record"
 	Operations     Section = "operations"
 	Administration Section = "administration"
@@ -34,6 +35,7 @@ var sections = []struct {
 }{
 	{Messages, "Messages", false},
 	{Compose, "Compose", true},
+	{Notices, "Notices", false},
 	{Record, "Record", false},
 	{Operations, "Operations", false},
 	{Administration, "Administration", false},
@@ -70,6 +72,8 @@ var destinations = []Destination{
 	{Section: Messages, Text: "Bcc'd to me", Href: "/messages/bcc", Keywords: "staff bcc messages copied", Actions: may(policy.SeeBcc)},
 	{Section: Messages, Text: "No working e-mail", Href: "/worklists/no-email", Keywords: "worklist bounced address alerts {Portal Users}", Actions: may(policy.SendMessage)},
 	{Section: Messages, Text: "Emergency access", Href: "/emergency", Keywords: glass, Actions: may(policy.OpenEmergency)},
+
+	{Section: Notices, Text: "Notices", Href: NoticesAt, Keywords: "messages ended finished delivered failed alerts", Actions: may(policy.SeeMessages)},
 
 	{Section: Record, Text: "Events", Href: "/record", Title: "Record", Keywords: "events audit log export timeline compliance", Actions: may(policy.ReadTheRecord)},
 	{Section: Record, Text: "Emergency access", Href: "/emergency", Keywords: glass, Actions: may(policy.ReviewEmergency)},
@@ -125,11 +129,16 @@ func Allowed(subject policy.Subject, l labels.Labels) (allowed []Destination) {
 	return allowed
 }
 
+// NoticesAt is the address of the page of notices, whose item of the main menu has a count.
+const NoticesAt = "/notices"
+
 // An Item is a link of a menu, or a menu that opens.
 type Item struct {
 	Text, Href string
 	Current    bool
 	Menu       []Item
+	// Count is the number of new things behind the link, such as 3 or 99+; "" shows none.
+	Count string
 }
 
 // Main is the main menu for a subject, on a page of the section current.

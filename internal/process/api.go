@@ -141,7 +141,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	server := inbound.NewServer(transport.Require(handler), proxies, b.logger)
 	server.Addr = c.ListenAddr
 	server.RegisterOnShutdown(w.API.Close)
-	return b.run(ctx, w.Letters.Run, w.Letters.RunNotices, w.Letters.RunInvitations, b.ensureEntryKey(kept),
+	return b.run(ctx, w.Letters.Run, w.Letters.RunNotices, w.Letters.RunInvitations, w.Letters.RunEnded, b.ensureEntryKey(kept),
 		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error {
 			return until(ctx, b.logger, "recording API tokens of earlier versions", w.Gate.RecordEarlierTokens)
@@ -196,7 +196,7 @@ func lettersOf(c config.Config, pool *pgxpool.Pool, logger *slog.Logger) (letter
 	}
 	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
 	letters.SendStaffInvitation, letters.SendStaffReset, letters.SendAddressChanged = client.SendStaffInvitation, client.SendStaffReset, client.SendAddressChanged
-	letters.SendPortalAddressChanged = client.SendPortalAddressChanged
+	letters.SendPortalAddressChanged, letters.SendMessageEnded = client.SendPortalAddressChanged, client.SendMessageEnded
 	return letters, client.Close, nil
 }
 

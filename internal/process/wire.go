@@ -37,6 +37,7 @@ import (
 	"postern/internal/inbox/inboxstore"
 	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
+	"postern/internal/messages/notice"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
@@ -133,7 +134,7 @@ type WebConfig struct {
 	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
 	// every post. See [reports.Config].
 	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
-	// Letters sends links to set a password. WireWeb sets its Gate.
+	// Letters sends links to set a password. WireWeb sets its Gate and its Notices.
 	Letters letter.Config
 	// Vacuum vacuums and analyzes tables after a large import; nil: autovacuum does it.
 	Vacuum func(ctx context.Context, tables ...string) error
@@ -165,6 +166,7 @@ type Web struct {
 	Drafts    *draft.Drafts
 	Wordings  *wording.Wordings
 	Messages  *messages.Reader
+	Notices   *notice.Notices
 	Inbox     *inboxstore.Inbox
 	Letters   *letter.Letters
 	Health    *health.Status
@@ -216,6 +218,8 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Messages = messages.New(cfg.Pool)
 	w.Clinic = clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Facts: publisher, Name: cfg.Clinic})
 	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Lookups, Clinic: w.Clinic.Face, Reader: w.Reader, Facts: publisher})
+	w.Notices = notice.New(notice.Config{Pool: cfg.Pool, Messages: w.Messages, Now: cfg.Now})
+	cfg.Letters.Notices = w.Notices
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Vacuum: cfg.Vacuum, Now: cfg.Now})
@@ -242,6 +246,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},
 		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Search: searcher, Now: cfg.Now, Changed: cfg.Position.Changed, Await: await},
+		api.NoticeOperations{Notices: w.Notices, Reader: w.Reader},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.WordingOperations{Wordings: w.Wordings},
@@ -264,15 +269,15 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.ErasureOperations{Retention: w.Retention},
 		api.EmergencyOperations{Emergencies: w.Emergencies},
 	)
-	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
+	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Unread: unreadOf(w.Notices), Words: cfg.Content,
 		Problems: problems, Log: cfg.Logger, Language: cfg.Language})
 	w.Pages = web.New(w.Renderer,
 		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Wordings: w.Wordings, Clinic: w.Clinic, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now}),
 		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Issuer}),
-		account.New(w.Renderer, account.Config{Gate: gate}),
+		account.New(w.Renderer, account.Config{Gate: gate, Notices: w.Notices, Mails: w.Letters.Enabled()}),
 		factors.New(w.Renderer, factors.Config{Gate: gate}),
-		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
+		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages, Notices: w.Notices,
 			Retention: w.Retention, Pauses: w.Pauses, Replays: w.Replays, Search: searcher, Now: cfg.Now}),
 		webletters.New(w.Renderer, webletters.Config{Gate: gate, Messages: w.Messages, Clinic: w.Clinic.Face, PublicURL: cfg.Letters.PublicURL, Now: cfg.Now}),
 		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
@@ -303,6 +308,13 @@ func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) 
 	}
 }
 
+// unreadOf counts unread notices for the menu of a page.
+func unreadOf(notices *notice.Notices) func(context.Context, policy.Subject) (int, error) {
+	return func(ctx context.Context, reader policy.Subject) (int, error) {
+		return notices.Unread(ctx, reader, page.MostUnread)
+	}
+}
+
 // certificateOf returns the certificates of portal users, who may see no name but their own.
 func certificateOf(certificates *certificate.Maker, words *labelstore.Store) func(context.Context, policy.Subject, uuid.UUID, bool) (template.HTML, error) {
 	return func(ctx context.Context, reader policy.Subject, id uuid.UUID, names bool) (template.HTML, error) {
@@ -330,7 +342,7 @@ func emailOf(pool *pgxpool.Pool) func(context.Context, int32) (string, error) {
 // Call it at the start of a process and every few minutes; several processes may call it.
 func (w *Web) Sweep(ctx context.Context) error {
 	var errs []error
-	for _, sweep := range []func(context.Context) error{w.Gate.Sweep, w.Drafts.Sweep, w.Uploads.Sweep, w.Retention.Sweep, w.Composer.Sweep} {
+	for _, sweep := range []func(context.Context) error{w.Gate.Sweep, w.Drafts.Sweep, w.Uploads.Sweep, w.Retention.Sweep, w.Composer.Sweep, w.Notices.Sweep} {
 		errs = append(errs, sweep(ctx))
 	}
 	return errors.Join(errs...)

@@ -26,6 +26,7 @@ var (
 	LeaseClinic      = LeaseName{RoleAPI, "clinic"}
 	LeaseAddresses   = LeaseName{RoleAPI, "addresses"}
 	LeaseInvitations = LeaseName{RoleAPI, "invitations"}
+	LeaseNotices     = LeaseName{RoleAPI, "notices"}
 )
 
 // workerLease is the prefix of the names of workers' leases.

@@ -53,6 +53,9 @@ const allowed = `
 	app.manifest_keys        SUD     SIU     -       -
 	app.losses               S       S       -       S
 	app.message_content      SIUD    -       -       -
+	app.notice_letters       SIUD    -       -       -
+	app.notice_mails         SIUD    -       -       -
+	app.notice_readers       SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
 	app.parked               SIUD    SIU     SIU     SIUD
 	app.parked_events        S       -       -       -
@@ -62,6 +65,7 @@ const allowed = `
 	app.password_links       SIUD    -       -       -
 	app.portal_accounts      SIUD    -       S       -
 	app.portal_users         SIU     S       S       -
+	app.read_notices         SIUD    -       -       -
 	app.record_check         S       S       S       SIU
 	app.record_verdict       S       S       S       S
 	app.repair_tail          -       -       -       -

@@ -733,6 +733,7 @@ CREATE TABLE record.messages (
     alert_skipped integer NOT NULL DEFAULT 0,
     alert_unknown integer NOT NULL DEFAULT 0,
     opened integer NOT NULL DEFAULT 0,
+    notice text NOT NULL DEFAULT 'none'::text,
     CONSTRAINT messages_pkey PRIMARY KEY (message_id),
     CONSTRAINT messages_check CHECK (((status <> 'scheduled'::text) OR ((hold <> 'none'::text) AND (released_at IS NULL)))),
     CONSTRAINT messages_check1 CHECK (((status = 'cancelled'::text) = (cancelled_at IS NOT NULL))),
@@ -741,7 +742,9 @@ CREATE TABLE record.messages (
     CONSTRAINT messages_check4 CHECK (((status <> 'cancelled'::text) OR (delivered = 0))),
     CONSTRAINT messages_check5 CHECK (((((alert_accepted + alert_failed) + alert_skipped) + alert_unknown) <= delivered)),
     CONSTRAINT messages_check6 CHECK ((opened <= delivered)),
+    CONSTRAINT messages_check7 CHECK (((notice = 'none'::text) OR (completed_at IS NOT NULL))),
     CONSTRAINT messages_hold_check CHECK ((hold = ANY (ARRAY['none'::text, 'undo'::text, 'scheduled'::text]))),
+    CONSTRAINT messages_notice_check CHECK ((notice = ANY (ARRAY['none'::text, 'due'::text, 'made'::text]))),
     CONSTRAINT messages_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'sending'::text, 'sent'::text, 'cancelled'::text, 'recalled'::text])))
 ) WITH (fillfactor=50);
 CREATE INDEX messages_bulk ON record.messages USING btree (message_id) WHERE bulk;
@@ -752,6 +755,24 @@ CREATE INDEX messages_sender_status ON record.messages USING btree (sender_id, s
 CREATE INDEX messages_status ON record.messages USING btree (status, message_id);
 GRANT SELECT ON record.messages TO postern_api, postern_fanout, postern_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON record.messages TO postern_recorder;
+
+CREATE TABLE record.notices (
+    message_id uuid NOT NULL,
+    sender_id text NOT NULL,
+    bulk boolean NOT NULL,
+    ended_seq bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    replay_id uuid,
+    CONSTRAINT notices_pkey PRIMARY KEY (message_id),
+    CONSTRAINT notices_check CHECK ((seq >= ended_seq))
+);
+CREATE INDEX notices_mail ON record.notices USING btree (sender_id, ended_seq) WHERE bulk;
+CREATE INDEX notices_replay ON record.notices USING btree (replay_id) WHERE (replay_id IS NOT NULL);
+CREATE INDEX notices_sender ON record.notices USING btree (sender_id, seq);
+GRANT SELECT ON record.notices TO postern_api, postern_fanout, postern_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON record.notices TO postern_recorder;
 
 CREATE TABLE record.opens (
     message_id uuid NOT NULL,
@@ -1288,6 +1309,37 @@ CREATE TABLE app.message_content (
 CREATE INDEX message_content_uncopied ON app.message_content USING btree (message_id) WHERE (NOT copied);
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.message_content TO postern_api;
 
+CREATE TABLE app.notice_letters (
+    message_id uuid NOT NULL,
+    staff_id text NOT NULL,
+    state text NOT NULL DEFAULT 'waiting'::text,
+    tries integer NOT NULL DEFAULT 0,
+    due_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT notice_letters_pkey PRIMARY KEY (message_id),
+    CONSTRAINT notice_letters_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'sent'::text, 'skipped'::text, 'failed'::text, 'unknown'::text]))),
+    CONSTRAINT notice_letters_tries_check CHECK ((tries >= 0))
+);
+CREATE INDEX notice_letters_due ON app.notice_letters USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+CREATE INDEX notice_letters_ended ON app.notice_letters USING btree (changed_at) WHERE (state <> ALL (ARRAY['waiting'::text, 'sending'::text]));
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.notice_letters TO postern_api;
+
+CREATE TABLE app.notice_mails (
+    staff_id text NOT NULL,
+    after_seq bigint NOT NULL,
+    CONSTRAINT notice_mails_pkey PRIMARY KEY (staff_id),
+    CONSTRAINT notice_mails_after_seq_check CHECK ((after_seq >= 0))
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.notice_mails TO postern_api;
+
+CREATE TABLE app.notice_readers (
+    staff_id text NOT NULL,
+    read_until bigint NOT NULL,
+    CONSTRAINT notice_readers_pkey PRIMARY KEY (staff_id),
+    CONSTRAINT notice_readers_read_until_check CHECK ((read_until >= 0))
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.notice_readers TO postern_api;
+
 CREATE TABLE app.outbox (
     id uuid NOT NULL,
     header jsonb NOT NULL,
@@ -1420,6 +1472,15 @@ CREATE INDEX portal_users_words ON app.portal_users USING gin (words);
 GRANT SELECT, INSERT, UPDATE ON app.portal_users TO postern_api;
 GRANT SELECT (portal_user_no, active, portal_user_id, email) ON app.portal_users TO postern_fanout;
 GRANT SELECT (portal_user_no, active, portal_user_id, email, email_version) ON app.portal_users TO postern_notify;
+
+CREATE TABLE app.read_notices (
+    message_id uuid NOT NULL,
+    staff_id text NOT NULL,
+    seq bigint NOT NULL,
+    CONSTRAINT read_notices_pkey PRIMARY KEY (message_id)
+);
+CREATE INDEX read_notices_reader ON app.read_notices USING btree (staff_id, seq);
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.read_notices TO postern_api;
 
 CREATE TABLE app.record_check (
     singleton boolean NOT NULL DEFAULT true,

@@ -49,6 +49,7 @@ var listsOfPages = map[string]any{
 	"GET /messages/drafts/{id}/letters.csv": aPart,
 	"GET /messages/drafts/{id}/delete":      form,
 	"GET /messages/groups/{group}/count":    aPart,
+	"GET /notices":                          listOf("GET /v1/notices", "unread"),
 	"GET /worklists/unread":                 listOf("GET /v1/worklists/unread", "days"),
 	"GET /worklists/no-email":               listOf("GET /v1/worklists/no-email"),
 	"GET /search":                           inTheAPI{"GET /v1/search", []string{"q"}},

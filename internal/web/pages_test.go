@@ -52,6 +52,7 @@ var pages = map[string][]string{
 	"GET /messages/{id}/{part}": {"maria /messages/{everybody}/recipients", "maria /messages/{everybody}/recipients?opened=true", "maria /messages/{sent}/recall",
 		"-maria /messages/{sent}/recipients.csv", "-maria /messages/{sent}/progress"},
 
+	"GET /notices":                {"maria /notices", "maria /notices?unread=on", "maria /notices?before=1", "noel /notices"},
 	"GET /worklists/unread":       {"maria /worklists/unread", "maria /worklists/unread?days=0", "maria /worklists/unread?days=many", "noel /worklists/unread"},
 	"GET /operations":             {"maria /operations"},
 	"GET /operations/messages":    {"maria /operations/messages", "maria /operations/messages?from=2020-01-01T00:00:00Z&to=2020-01-01T01:00:00Z"},

@@ -10,7 +10,8 @@
 //
 // A requested link that can't be handed over is retried for some minutes. The queue is
 // kept only in memory, because a link can be requested again: a restart loses it. Notices to the
-// former addresses of portal users wait in Postgres: [Letters.RunNotices] sends them. No
+// former addresses of portal users wait in Postgres: [Letters.RunNotices] sends them. So do e-mails
+// about messages that have ended: [Letters.RunEnded] sends those. No
 // log line, metric or error contains a typed address.
 //
 // Letters is safe for concurrent use.
@@ -30,6 +31,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/messages/notice"
 	"postern/internal/problem"
 	"postern/internal/text/language"
 )
@@ -57,8 +59,12 @@ type Config struct {
 	// SendPortalAddressChanged tells an address that it is no longer that of a portal user's
 	// account.
 	SendPortalAddressChanged func(ctx context.Context, to string) error
-	// PerSecond is the most letters a second that workers send: invitations of runs, and notices
-	// of changed addresses. The default is 10.
+	// SendMessageEnded tells a staff member that a message that they sent has ended, and Notices
+	// says whom. Nil: no one is told.
+	SendMessageEnded func(ctx context.Context, to string) error
+	Notices          *notice.Notices
+	// PerSecond is the most letters a second that workers send: invitations of runs, notices
+	// of changed addresses, and e-mails about messages that have ended. The default is 10.
 	PerSecond int
 	// PublicURL is the address of the portal.
 	PublicURL string

@@ -85,6 +85,7 @@ var examples = []Example{
 	{fanout, events.DeliveriesByBlock{MessageID: someID, Day: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Groups: []string{"active_patients"}, Selection: digest,
 		Blocks: []events.CitedBlock{{No: 3, Members: members(0, 249)}, {No: 4, Members: members(7)}}}, "The process fanout-worker recorded 3 deliveries"},
 	{fanout, events.FanoutCompleted{MessageID: someID, Deliveries: 3, Chunks: 1}, "The process fanout-worker recorded every delivery: 3 in 1 chunk"},
+	{fanout, events.FanoutCompleted{MessageID: someID, Deliveries: 3, Chunks: 1, Notice: true}, "The process fanout-worker recorded every delivery: 3 in 1 chunk"},
 	{worker, outcome(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 1"},
 	{worker, outcome(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 1"},
 	{worker, outcome(events.AlertSkipped), "The process notify-worker recorded alerts: 3 skipped (chunk 2 of 2)"},

@@ -52,6 +52,13 @@ func (c *Client) SendPortalAddressChanged(ctx context.Context, to string) error 
 	return c.sendLetter(ctx, to, portalAddressChanged, "")
 }
 
+// SendMessageEnded sends the letter that tells a staff member that a message that they sent has
+// ended. It names neither the message nor a recipient, and has no figures. Its error is a
+// [NotSent].
+func (c *Client) SendMessageEnded(ctx context.Context, to string) error {
+	return c.sendLetter(ctx, to, messageEnded, "")
+}
+
 // NotSent says why SendGrid did not accept a letter. It contains no address.
 type NotSent struct {
 	Reason string
@@ -152,6 +159,11 @@ var (
 		Subject: language.Mark("The e-mail address of your staff account has changed"),
 		Why:     language.Mark("An administrator of the clinic has changed the e-mail address of your staff account for secure messages. You now sign in with the new address. This one no longer works, and earlier links to set a password stop working too."),
 		If:      language.Mark("If you don't know about this, tell an administrator of the clinic at once."),
+	}
+	messageEnded = letter{
+		Subject: "A secure message that you sent has ended",
+		Why:     "A message that you sent to a group has ended: it is delivered, and all e-mails about it were tried. Sign in as you always do, and open Notices, to see the result.",
+		If:      "You get this e-mail because you asked for it. You can switch it off on the page of your account.",
 	}
 	portalAddressChanged = letter{
 		Subject: language.Mark("The e-mail address of an account for secure messages has changed"),

@@ -54,7 +54,7 @@ func outcome(b *batch, p *Prepared, e events.AlertOutcome) error {
 	}
 	m.alerts[e.State] += most
 	b.applyEarly(m, c, e.Attempt)
-	return nil
+	return b.notice(m, p)
 }
 
 // learn applies a later outcome of the same attempt to single recipients whose alert is
@@ -93,7 +93,7 @@ func (b *batch) learn(m *messageRow, c *chunkRow, p *Prepared, e events.AlertOut
 		return tooLate
 	}
 	b.applyEarly(m, c, e.Attempt)
-	return nil
+	return b.notice(m, p)
 }
 
 // takeBack undoes the first attempt's outcome before another outcome replaces it. It

@@ -153,8 +153,8 @@ func sent(b *batch, p *Prepared, e events.MessageSent) error {
 		return park("its headers name another message")
 	}
 	b.messages[e.MessageID] = &messageRow{
-		id: e.MessageID, isNew: true, seq: p.Stored.Seq, sent: e, bulk: e.Recipients.IsBulk(),
-		sentAt: p.Event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
+		id: e.MessageID, isNew: true, seq: p.Stored.Seq, sent: e, sender: e.SenderID, bulk: e.Recipients.IsBulk(),
+		sentAt: p.Event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{}, notice: state.NoNotice,
 	}
 	for _, staff := range e.StaffBcc {
 		b.bcc = append(b.bcc, []any{staff, e.MessageID})
@@ -246,7 +246,10 @@ func fanoutCompleted(b *batch, p *Prepared, e events.FanoutCompleted) error {
 	}
 	m.completedAt = &p.Event.Time
 	m.move(p) // a recalled message stays recalled
-	return nil
+	if e.Notice {
+		m.notice = state.NoticeDue
+	}
+	return b.notice(m, p)
 }
 
 func opened(b *batch, p *Prepared, e events.DeliveryOpened) error {

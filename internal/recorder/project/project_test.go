@@ -68,7 +68,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		recordertest.SentTo(m1, events.HoldNone, "all_portal_users"), recordertest.SentTo(m2, events.HoldUndo),
 		events.AudienceResolved{MessageID: m1, Count: 5, Chunks: 2, ManifestDigest: recordertest.NoDigest},
 		recordertest.Chunk(m1, 0, 1, 2, 3), events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-5", PortalUserNo: 5}, recordertest.Chunk(m1, 1, 5, 9), recordertest.OutcomeOf(m1, 0, 3, events.AlertUnknown), recordertest.OutcomeOf(m1, 1, 2, events.AlertUnknown, failed),
-		events.FanoutCompleted{MessageID: m1, Deliveries: 5, Chunks: 2}, events.MessageCancelled{MessageID: m2, StaffID: "s1"},
+		events.FanoutCompleted{MessageID: m1, Deliveries: 5, Chunks: 2, Notice: true}, events.MessageCancelled{MessageID: m2, StaffID: "s1"},
 		recordertest.OutcomeOf(m1, 1, 2, events.AlertAccepted, failed), recordertest.OutcomeOf(m1, 0, 3, events.AlertAccepted),
 		events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9},
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
@@ -97,7 +97,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	conn := recordertest.Connect(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, account_events, messages, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
+		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, account_events, messages, notices, message_bcc, chunks, chunk_events, inbox, alert_exceptions, reports, dead_addresses, opens,
 			downloads, staff, staff_permissions, tokens, labels, clinic; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,12 @@ func repeated(b *batch, p *Prepared, e events.AlertOutcome) error {
 		b.follow(m, c, x.PortalUserNo, before, standing{x.State, x.Reason, e.Attempt, p.Event.Time})
 	}
 	b.applyEarly(m, c, e.Attempt)
+	if err := b.notice(m, p); err != nil {
+		return err
+	}
+	if err := b.repeatedOf(m, *e.ReplayID); err != nil {
+		return err
+	}
 	return b.exec(`UPDATE replays SET accepted = accepted + $2, failed = failed + $3, skipped = skipped + $4, unknown = unknown + $5
 		WHERE replay_id = $1`, e.ReplayID, change[events.AlertAccepted], change[events.AlertFailed],
 		change[events.AlertSkipped], change[events.AlertUnknown])
@@ -92,10 +98,16 @@ func replayResumed(b *batch, p *Prepared, e events.ReplayResumed) error {
 }
 
 func replayCancelled(b *batch, p *Prepared, e events.ReplayCancelled) error {
-	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5`, p.Event.Time, p.Event.Actor)
+	if err := b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5`, p.Event.Time, p.Event.Actor); err != nil {
+		return err
+	}
+	return b.renewNotices(p, e.ReplayID)
 }
 
 // A replay that is paused when its last part ends is complete all the same.
 func replayCompleted(b *batch, p *Prepared, e events.ReplayCompleted) error {
-	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5, left_out = $6`, p.Event.Time, p.Event.Actor, e.LeftOut)
+	if err := b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5, left_out = $6`, p.Event.Time, p.Event.Actor, e.LeftOut); err != nil {
+		return err
+	}
+	return b.renewNotices(p, e.ReplayID)
 }

@@ -65,7 +65,7 @@ func reported(b *batch, p *Prepared) error {
 			}
 		}
 	}
-	return nil
+	return b.notice(m, p)
 }
 
 // weigh returns the report that counts for an alert from now on, or nil where r changes

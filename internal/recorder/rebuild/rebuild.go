@@ -34,6 +34,7 @@ var tables = []table{
 	{"position", "seq", "seq"},
 	{"messages", "*", "message_id"},
 	{"message_bcc", "*", "staff_id, message_id"},
+	{"notices", "*", "message_id"},
 	{"chunks", "*", "message_id, chunk"},
 	{"chunk_events", "*", "seq"},
 	{"inbox", "*", "message_id, block, part"},

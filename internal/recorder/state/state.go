@@ -155,3 +155,44 @@ var AlertMoves = Moves[events.AlertState, AlertCause]{
 	{events.AlertSkipped, LaterAttempt, events.AlertUnknown},
 	{events.AlertSkipped, LaterAttempt, events.AlertSkipped}, // by versions before ADR 33
 }
+
+// Notice says how far the notice to the sender of a message is, which says that the message has
+// ended.
+type Notice string
+
+// The states of a notice. See package notice for what they are for.
+const (
+	NoNotice   Notice = "none" // not all deliveries are recorded, or a version without notices recorded them
+	NoticeDue  Notice = "due"  // to be made when the message has ended
+	NoticeMade Notice = "made"
+)
+
+// An Ending is what of a message decides whether it has ended, and whether its sender gets a notice.
+type Ending struct {
+	Notice Notice
+	Status Message
+	// Bulk says that the message is to a group.
+	Bulk bool
+	// Delivered counts the deliveries. The others count those whose alert has an outcome.
+	Delivered, Accepted, Failed, Skipped, Unknown int
+}
+
+// Ended reports whether a message has ended: all its deliveries are recorded, and the first attempt
+// at each of its alerts has an outcome. A message whose alerts a pause holds has not ended, nor one
+// with a parked chunk, nor a cancelled one.
+func (e Ending) Ended() bool {
+	return e.Notice != NoNotice && e.Accepted+e.Failed+e.Skipped+e.Unknown == e.Delivered
+}
+
+// MakesNotice reports whether the sender gets a notice now. For a message to a group that is when
+// it ends. For one to chosen people it is when it has ended and not all of them got their e-mail,
+// unless the sender recalled it.
+func (e Ending) MakesNotice() bool {
+	switch {
+	case e.Notice != NoticeDue || !e.Ended():
+		return false
+	case e.Bulk:
+		return true
+	}
+	return e.Status != Recalled && (e.Delivered == 0 || e.Accepted < e.Delivered)
+}

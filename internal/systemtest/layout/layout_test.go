@@ -90,6 +90,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/audience/matter directory/block directory/roster/cited events inbox/delivered problem recorder/state text/folding",
+	"messages/notice":  "access/policy messages problem store",
 	"inbox/inboxstore": "clinic content/fields access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
@@ -117,7 +118,7 @@ var imports = map[string]string{
 	"access/passwords":             "limits text/folding text/language",
 	"access/twopeople":             "access/policy events problem proof/merkle text/number",
 	"access/session":               "access/policy problem",
-	"access/letter":                "access access/policy problem store text/language",
+	"access/letter":                "access access/policy messages/notice problem store text/language",
 	"access/tally":                 "",
 	"access/turn":                  "",
 	"access/oidc":                  "",
@@ -168,14 +169,14 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation record/person record/query text/folding",
-	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding web/static",
+	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages messages/notice notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding web/static",
 	"web":              "access/policy web/page web/static",
-	"web/account":      "access access/factor access/passwords access/policy access/session events limits web/page",
+	"web/account":      "access access/factor access/passwords access/policy access/session events limits messages/notice web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy text/qr web/page",
 	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience directory/audience/matter eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size text/zone web/page",
 	"web/letters":      "access access/policy clinic limits messages web/page",
-	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
+	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages messages/notice navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
 	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits text/language web/page",
 	"web/page":         "access/policy clinic inbound labels limits navigation problem problem/document text/language text/number text/size text/zone web/static",
@@ -190,7 +191,7 @@ var imports = map[string]string{
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address text/zone",
-	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry text/language text/zone web web/account web/admin web/clinic web/compose web/factors web/letters web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
+	"process":           "access access/groups access/letter access/oidc access/passkey access/policy access/twopeople api certificate certificate/acme clinic/clinicstore compose compose/draft compose/wording config content content/clamd content/reader directory directory/roster/rosterstore directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages messages/notice notify notify/pause notify/replay notify/reports notify/sendgrid notify/unsubscribe pace problem/document proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt/issuer proof/signer record/accounting record/bundle record/certificate record/emergency record/export record/person record/query record/retention recorder recorder/position search serving serving/loopback store telemetry text/language text/zone web web/account web/admin web/clinic web/compose web/factors web/letters web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/unsubscribe",
 	"web/unsubscribe":   "access/policy notify/unsubscribe web/page",
 	"process/up":        "access access/policy config content directory/demo directory/imports directory/roster/cited directory/roster/rosterstore embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events inbox/delivered notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/migrate recorder/position serving/loopback store store/keyfile telemetry",
 	"cmd/api":           "config process",

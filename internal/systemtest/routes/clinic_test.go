@@ -189,6 +189,8 @@ func (c *clinic) furnish(t *testing.T) {
 	now, later := 0, time.Now().Add(50*time.Hour)
 	c.send(t, "sent", compose.Request{Subject: "Your care plan", Body: "Please read it.", UndoSeconds: &now, Recipients: to("ada"),
 		AttachmentIDs: []uuid.UUID{c.id("document"), c.id("picture"), c.id("pdf")}})
+	// Its sender has a notice of it, as if its alert had failed.
+	c.Exec(t, `INSERT INTO record.notices (message_id, sender_id, bulk, ended_seq, ended_at, seq, at) VALUES ($1, $2, false, 1, now(), 1, now())`, c.id("sent"), c.olga.ID)
 	for _, place := range []string{"recalled", "taken-back", "erasable"} {
 		c.send(t, place, compose.Request{Subject: "Opening hours", Body: "We open at nine.", UndoSeconds: &now, Recipients: to("ada", "ben")})
 	}

@@ -144,6 +144,7 @@ var pages = []rule{
 
 	// For all staff.
 	{route: "GET /account", needs: staff, due: true, session: true},
+	{route: "POST /account/notices", needs: staff, body: "emails=off", due: true, session: true},
 	{route: "POST /account/sign-out-everywhere", needs: staff, body: emptyForm, due: true, session: true, last: true},
 	{route: "POST /account/second-factor", needs: staff, body: emptyForm, due: true, session: true},
 	{route: "GET /account/second-factor", needs: staff, due: true, session: true},
@@ -185,6 +186,8 @@ var pages = []rule{
 	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{taken-back}/edit", body: emptyForm, owned: nobodyElse},
 	{route: "POST /messages/{id}/{part}", needs: send, at: "/messages/{sent}/recall", body: whyForm, owned: nobodyElse},
 	{route: "GET /worklists/unread", needs: send},
+	{route: "GET /notices", needs: send},
+	{route: "POST /notices/read", needs: send, body: "message={sent}&seq=1", owned: nobodyElse},
 	{route: "GET /worklists/no-email", needs: send + " " + imports},
 	{route: "POST /letters/new", needs: send + " " + imports, body: "user=cleo"},
 	{route: "POST /letters", needs: send + " " + imports, body: "user=cleo&print=0197aaaa-0000-7000-8000-000000000001"},
@@ -367,6 +370,9 @@ var operations = []rule{
 	{route: "GET /v1/portal-users/{id}/deliveries", needs: record + " " + send, at: "/v1/portal-users/ada/deliveries"},
 	{route: "GET /v1/patients", needs: imports, at: "/v1/patients?q=ada"},
 	{route: "GET /v1/worklists/unread", needs: send},
+	{route: "GET /v1/notices", needs: send},
+	{route: "POST /v1/notices/read", needs: send, body: `{"seq":1}`},
+	{route: "POST /v1/notices/{id}/read", needs: send, at: "/v1/notices/{sent}/read", body: `{"seq":1}`, owned: nobodyElse},
 	{route: "GET /v1/worklists/no-email", needs: send + " " + imports},
 	{route: "POST /v1/messages", needs: send, body: `{"subject":"s","body":"b","recipients":{"portal_user_ids":["nobody-of-this-id"]}}`},
 	{route: "POST /v1/messages", needs: bulk, body: `{"subject":"s","body":"b","recipients":{"groups":["discharged_patients"]}}`},

@@ -15,6 +15,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/messages"
+	"postern/internal/messages/notice"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
@@ -30,6 +31,8 @@ type shown struct {
 	ByPost messages.Total // recipients without an e-mail address
 	// Failures are the reasons for which alerts failed or are unknown.
 	Failures []failure
+	// Ended is the reader's notice that the message has ended, nil for none.
+	Ended *notice.Notice
 	// Replays are those that are not over and have alerts of the message. Staff who may replay see
 	// them.
 	Replays []replay.Open
@@ -93,6 +96,9 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 			}
 		}
 	}
+	if s.Ended, err = p.noticeOf(r, m.ID); err != nil {
+		return err
+	}
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
 	return p.Render(w, r, set, view)
 }
@@ -108,11 +114,17 @@ func (f failure) Words() string { return called(alerts, string(f.State)) }
 
 func (p *Pages) failures(ctx context.Context, m messages.Message) ([]failure, error) {
 	found, err := p.Messages.Failures(ctx, m.ID)
+	return failuresOf(m, found), err
+}
+
+// failuresOf are the reasons for which alerts of a message failed, with the addresses of their
+// recipients.
+func failuresOf(m messages.Message, found []messages.Failure) []failure {
 	all := make([]failure, len(found))
 	for i, f := range found {
 		all[i] = failure{f, address(at(m)+"/recipients", map[string]string{"alert": string(f.State), "reason": f.Reason})}
 	}
-	return all, err
+	return all
 }
 
 // gone is the erasure of a message's content.

@@ -26,6 +26,8 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/content/reader"
 	"postern/internal/messages"
+	"postern/internal/messages/notice"
+	"postern/internal/navigation"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
@@ -50,6 +52,7 @@ type Config struct {
 	Reader    *reader.Reader
 	Drafts    *draft.Drafts
 	Messages  *messages.Reader
+	Notices   *notice.Notices
 	Retention *retention.Retention
 	Pauses    *pause.Pauses
 	Replays   *replay.Replays
@@ -75,6 +78,8 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /messages/{id}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.message},
 		{Pattern: "GET /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
 			"progress": p.progress, "recipients": p.recipients, "recipients.csv": p.export, "recall": p.askRecall})},
+		{Pattern: "GET " + navigation.NoticesAt, Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.notices},
+		{Pattern: "POST " + navigation.NoticesAt + "/read", Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.readNotices},
 		{Pattern: "GET /worklists/unread", Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.unread},
 		{Pattern: "GET " + noEmailAt, Realm: policy.RealmStaff, Actions: page.May(policy.SendMessage, policy.SeeDirectory), Handle: p.noEmail},
 		{Pattern: "POST /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{

@@ -28,6 +28,9 @@ type Config struct {
 	Clinic func(context.Context) (clinic.Face, error)
 	// Pauses reads the pauses of alerting, which every page shows to readers who can end them.
 	Pauses func(context.Context) ([]Pause, error)
+	// Unread counts the notices that a staff member who may see messages has not read. Every page
+	// shows the count; from [MostUnread] on only that there are more.
+	Unread func(context.Context, policy.Subject) (int, error)
 	// Words seals search words.
 	Words Words
 	// Problems makes problem documents of errors.
@@ -72,6 +75,9 @@ type Pause struct {
 // next page shows the result of a request. If the recorder doesn't reach it, the
 // request has succeeded all the same.
 type Await func(ctx context.Context, seq uint64)
+
+// MostUnread is the number of notices from which on the menu shows only that there are more.
+const MostUnread = 100
 
 // Renderer renders pages. It does not know their content. It is safe for concurrent
 // use.

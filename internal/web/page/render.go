@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -204,7 +206,9 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	left, most := rd.cfg.Sessions.SessionLeft(r.Context(), f.Realm)
 	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
-	f.Nav = navigation.Main(subject, f.L, f.Section)
+	if f.Nav, err = rd.nav(r, subject, f.L, f.Section); err != nil {
+		return nil, err
+	}
 	for i := range f.Nav {
 		f.Nav[i].Text = f.Language.Text(f.Nav[i].Text)
 	}
@@ -212,6 +216,28 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 		f.Pauses, err = rd.cfg.Pauses(r.Context())
 	}
 	return f, err
+}
+
+// nav is the main menu, with the number of unread notices. A fragment of a page has no menu.
+func (rd *Renderer) nav(r *http.Request, subject policy.Subject, l labels.Labels, section string) ([]navigation.Item, error) {
+	if IsFragment(r) {
+		return nil, nil
+	}
+	items := navigation.Main(subject, l, section)
+	i := slices.IndexFunc(items, func(i navigation.Item) bool { return i.Href == navigation.NoticesAt })
+	if i < 0 {
+		return items, nil
+	}
+	n, err := rd.cfg.Unread(r.Context(), subject)
+	switch {
+	case err != nil:
+		return nil, err
+	case n >= MostUnread:
+		items[i].Count = strconv.Itoa(MostUnread-1) + "+"
+	case n > 0:
+		items[i].Count = strconv.Itoa(n)
+	}
+	return items, nil
 }
 
 type contextKey struct{}

@@ -106,7 +106,7 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, PublishTimeout: time.Minute, Now: s.Clock.Now, Logger: logOf(t),
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, SendStaffInvitation: client.SendStaffInvitation,
 			SendStaffReset: client.SendStaffReset, SendAddressChanged: client.SendAddressChanged,
-			SendPortalAddressChanged: client.SendPortalAddressChanged, PerSecond: 1000, PublicURL: s.Base, Pause: time.Millisecond}}
+			SendPortalAddressChanged: client.SendPortalAddressChanged, SendMessageEnded: client.SendMessageEnded, PerSecond: 1000, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
 	}
