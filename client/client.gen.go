@@ -513,6 +513,33 @@ func (e MessageStatus) Valid() bool {
 	}
 }
 
+// Defines values for MessageDeliveryAboutBasis.
+const (
+	MessageDeliveryAboutBasisGroup     MessageDeliveryAboutBasis = "group"
+	MessageDeliveryAboutBasisMissing   MessageDeliveryAboutBasis = "missing"
+	MessageDeliveryAboutBasisNoPatient MessageDeliveryAboutBasis = "no_patient"
+	MessageDeliveryAboutBasisNotStated MessageDeliveryAboutBasis = "not_stated"
+	MessageDeliveryAboutBasisPicked    MessageDeliveryAboutBasis = "picked"
+)
+
+// Valid indicates whether the value is a known member of the MessageDeliveryAboutBasis enum.
+func (e MessageDeliveryAboutBasis) Valid() bool {
+	switch e {
+	case MessageDeliveryAboutBasisGroup:
+		return true
+	case MessageDeliveryAboutBasisMissing:
+		return true
+	case MessageDeliveryAboutBasisNoPatient:
+		return true
+	case MessageDeliveryAboutBasisNotStated:
+		return true
+	case MessageDeliveryAboutBasisPicked:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MessageInFullContent.
 const (
 	MessageInFullContentErased  MessageInFullContent = "erased"
@@ -1209,6 +1236,19 @@ func (e ListRecordParamsSort) Valid() bool {
 	}
 }
 
+// About Whom the message to one portal user concerns.
+type About struct {
+	// PatientIds Patients to whom the portal user is linked today.
+	//
+	// Examples: ["clara-schmitt"]
+	PatientIds []string `json:"patient_ids"`
+
+	// PortalUserId One of portal_user_ids.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+}
+
 // AccountedDisclosure One disclosure: when, to whom, what, and why.
 type AccountedDisclosure struct {
 	// Address Their address; empty if it is not known.
@@ -1582,31 +1622,6 @@ type Content struct {
 
 	// UncopiedKeys Content keys that are in Postgres alone.
 	UncopiedKeys int64 `json:"uncopied_keys"`
-}
-
-// Delivery One message in one portal user's inbox.
-type Delivery struct {
-	// Alert The e-mail that tells a portal user about a new message.
-	Alert Alert `json:"alert"`
-
-	// DeliveredAt Since when it is in the inbox.
-	DeliveredAt time.Time `json:"delivered_at"`
-
-	// Name The name of the portal user.
-	//
-	// Examples: Denis Schmitt
-	Name string `json:"name"`
-
-	// OpenedAt When the recipient first opened it; null: not yet.
-	OpenedAt *time.Time `json:"opened_at"`
-
-	// PortalUserId The id of the portal user, from the system that the directory is imported from.
-	//
-	// Examples: denis-schmitt
-	PortalUserId string `json:"portal_user_id"`
-
-	// ReadableAt Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet.
-	ReadableAt *time.Time `json:"readable_at"`
 }
 
 // DiscardInputBody Why a parked event is discarded.
@@ -2423,17 +2438,6 @@ type LinkedPortalUser struct {
 // LinkedPortalUserRelationship self: the portal user is the patient. representative: the portal user represents the patient.
 type LinkedPortalUserRelationship string
 
-// ListDelivery A page of a list of Delivery.
-type ListDelivery struct {
-	// Items The items of this page, in the order of the list.
-	Items []Delivery `json:"items"`
-
-	// NextCursor The cursor of the next page; null if there is none.
-	//
-	// Examples: AZldPGsOfDqfUS1LjmpsEA
-	NextCursor *string `json:"next_cursor"`
-}
-
 // ListEmergency A page of a list of Emergency.
 type ListEmergency struct {
 	// Items The items of this page, in the order of the list.
@@ -2526,6 +2530,17 @@ type ListInvitations struct {
 type ListMessage struct {
 	// Items The items of this page, in the order of the list.
 	Items []Message `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
+
+// ListMessageDelivery A page of a list of MessageDelivery.
+type ListMessageDelivery struct {
+	// Items The items of this page, in the order of the list.
+	Items []MessageDelivery `json:"items"`
 
 	// NextCursor The cursor of the next page; null if there is none.
 	//
@@ -2828,6 +2843,46 @@ type MessageContent string
 //
 // Examples: sent
 type MessageStatus string
+
+// MessageDelivery A delivery of one message, with whom it concerns.
+type MessageDelivery struct {
+	// About The ids of the patients whom the message to this recipient concerns.
+	//
+	// Examples: ["clara-schmitt"]
+	About []string `json:"about"`
+
+	// AboutBasis How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing.
+	//
+	// Examples: picked
+	AboutBasis MessageDeliveryAboutBasis `json:"about_basis"`
+
+	// Alert The e-mail that tells a portal user about a new message.
+	Alert Alert `json:"alert"`
+
+	// DeliveredAt Since when it is in the inbox.
+	DeliveredAt time.Time `json:"delivered_at"`
+
+	// Name The name of the portal user.
+	//
+	// Examples: Denis Schmitt
+	Name string `json:"name"`
+
+	// OpenedAt When the recipient first opened it; null: not yet.
+	OpenedAt *time.Time `json:"opened_at"`
+
+	// PortalUserId The id of the portal user, from the system that the directory is imported from.
+	//
+	// Examples: denis-schmitt
+	PortalUserId string `json:"portal_user_id"`
+
+	// ReadableAt Since when the portal user can read it: delivered_at, or when they first set a password if they had no e-mail address then; null: not yet.
+	ReadableAt *time.Time `json:"readable_at"`
+}
+
+// MessageDeliveryAboutBasis How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing.
+//
+// Examples: picked
+type MessageDeliveryAboutBasis string
 
 // MessageInFull A message with the fields that only its sender and Staff Bcc may read.
 type MessageInFull struct {
@@ -3565,6 +3620,11 @@ type RecallInputBody struct {
 
 // Recipients Portal users chosen one by one, groups, or both. Each person gets the message once.
 type Recipients struct {
+	// About The patients whom the message concerns, for portal users chosen one by one. Without it, the message to a portal user with one patient concerns that patient, and the message to a portal user with several does not state whom it concerns.
+	//
+	// Examples: [{"patient_ids":["clara-schmitt"],"portal_user_id":"ingrid-berg"}]
+	About *[]About `json:"about,omitempty"`
+
 	// Groups active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message.
 	//
 	// Examples: ["active_patients"]
@@ -18103,13 +18163,13 @@ type ListDeliveriesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ListDelivery
+	JSON200 *ListMessageDelivery
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListDeliveriesResponse) GetJSON200() *ListDelivery {
+func (r ListDeliveriesResponse) GetJSON200() *ListMessageDelivery {
 	return r.JSON200
 }
 
@@ -25221,7 +25281,7 @@ func ParseListDeliveriesResponse(rsp *http.Response) (*ListDeliveriesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ListDelivery
+		var dest ListMessageDelivery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
