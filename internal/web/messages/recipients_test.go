@@ -185,7 +185,8 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 		SELECT portal_user_no AS no, 1 + (row_number() OVER (ORDER BY portal_user_no) - 1) / 1000 AS chunk
 		FROM app.portal_users WHERE portal_user_id LIKE 'pu-%'`)
 	c.Exec(t, `INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_at)
-		SELECT $1, chunk, 1, min(no), max(no), count(*), now(), 'accepted', now() FROM public.others GROUP BY chunk`, id)
+		SELECT $1, chunk, (SELECT min(seq) FROM record.chunks WHERE message_id = $1), min(no), max(no), count(*), now(), 'accepted', now()
+		FROM public.others GROUP BY chunk`, id)
 	// The recipient that the message has already may be in the same block as the first of the others.
 	c.Exec(t, `CREATE TABLE public.before AS SELECT * FROM record.deliveries`)
 	c.Exec(t, `DELETE FROM record.inbox`)
