@@ -69,6 +69,10 @@ func TestStoryComposeAndSendWithTheKeyboardAlone(t *testing.T) {
 	b.Count(".app-chip", 1)
 	b.Focuses("#remove-user-ben")
 
+	// Ben is a patient and represents Ann: the message is about Ann.
+	b.TabTo("#about-ben-pt-ann")
+	b.Press("Space")
+
 	b.TabTo("Check before you send")
 	b.Press("Enter")
 	b.Sees("1 portal user", "Please rest for two days.")
@@ -279,6 +283,7 @@ func TestStoryPagesAreAccessible(t *testing.T) {
 	b.Wide()
 
 	b.Click("Dismiss huge.pdf")
+	b.Click("#about-ben-pt-ben")
 	b.Click("Send now")
 	b.Click("Check before you send")
 	b.Sees("3 portal users", "All Portal Users and 2 portal users")
