@@ -3157,6 +3157,14 @@ type NoticeFailure struct {
 // NoticeFailureState The state of their alerts.
 type NoticeFailureState string
 
+// NoticesRead Up to where notices were read.
+type NoticesRead struct {
+	// Seq The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread.
+	//
+	// Examples: 4711
+	Seq int64 `json:"seq"`
+}
+
 // OpenEmergencyBody What to open, and why: a message, or a patient.
 type OpenEmergencyBody struct {
 	// MessageId The message whose content you need.
@@ -3592,22 +3600,6 @@ type Progress struct {
 	//
 	// Examples: 128
 	Recipients int64 `json:"recipients"`
-}
-
-// ReadNoticeInputBody defines model for ReadNoticeInputBody.
-type ReadNoticeInputBody struct {
-	// Seq The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread.
-	//
-	// Examples: 4711
-	Seq int64 `json:"seq"`
-}
-
-// ReadNoticesInputBody Up to where notices were read.
-type ReadNoticesInputBody struct {
-	// Seq The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread.
-	//
-	// Examples: 4711
-	Seq int64 `json:"seq"`
 }
 
 // RecallInputBody Why a message is recalled.
@@ -5132,10 +5124,10 @@ type HandOverDeliveryJSONRequestBody = HandOverInputBody
 type RecallMessageJSONRequestBody = RecallInputBody
 
 // ReadNoticesJSONRequestBody defines body for ReadNotices for application/json ContentType.
-type ReadNoticesJSONRequestBody = ReadNoticesInputBody
+type ReadNoticesJSONRequestBody = NoticesRead
 
 // ReadNoticeJSONRequestBody defines body for ReadNotice for application/json ContentType.
-type ReadNoticeJSONRequestBody = ReadNoticeInputBody
+type ReadNoticeJSONRequestBody = NoticesRead
 
 // DiscardParkedJSONRequestBody defines body for DiscardParked for application/json ContentType.
 type DiscardParkedJSONRequestBody = DiscardInputBody

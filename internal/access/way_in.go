@@ -11,6 +11,7 @@ import (
 	"postern/internal/limits"
 	"postern/internal/problem"
 	"postern/internal/store"
+	"postern/internal/text/language"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -270,9 +271,10 @@ type Addressee struct {
 	PortalUserID string
 	Name         string
 	Active       bool
-	Email        bool   // they have an e-mail address that works, as far as is known
-	UserName     string // in groups, as it is printed; "": they have none
-	SignsIn      bool   // they have a password, and an e-mail address or a user name
+	Email        bool              // they have an e-mail address that works, as far as is known
+	UserName     string            // in groups, as it is printed; "": they have none
+	SignsIn      bool              // they have a password, and an e-mail address or a user name
+	Language     language.Language // they chose it; "": none
 }
 
 // NeedsWayIn reports whether only a letter can let them sign in.
@@ -282,7 +284,7 @@ func (a Addressee) NeedsWayIn() bool { return a.Active && !a.Email && !a.SignsIn
 func (g *Gate) Addressees(ctx context.Context, ids []string) ([]Addressee, error) {
 	rows, err := g.pool.Query(ctx, `
 		SELECT u.portal_user_id, u.name, u.active, u.email <> '' AND NOT `+deadAddress+`, coalesce(n.user_name, ''),
-			a.portal_user_no IS NOT NULL AND (u.email <> '' OR n.user_name IS NOT NULL)
+			a.portal_user_no IS NOT NULL AND (u.email <> '' OR n.user_name IS NOT NULL), coalesce(a.language, '')
 		FROM unnest($1::text[]) WITH ORDINALITY AS w (portal_user_id, place) JOIN app.portal_users u USING (portal_user_id)
 		LEFT JOIN app.portal_accounts a USING (portal_user_no) LEFT JOIN app.user_names n USING (portal_user_no)
 		ORDER BY w.place`, ids)

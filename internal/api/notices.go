@@ -30,7 +30,7 @@ type Notice struct {
 	At        time.Time         `json:"at"`
 	Seq       uint64            `json:"seq"`
 	Read      bool              `json:"read"`
-	Progress  messages.Progress `json:"progress"`
+	Progress  messages.Progress `json:"progress" doc:"The figures of now."`
 	Failures  []NoticeFailure   `json:"failures" nullable:"false"`
 }
 
@@ -66,11 +66,14 @@ type readNoticeInput struct {
 	ReadNoticesInput
 }
 
-// ReadNoticesInput says up to where notices were read.
+// ReadNoticesInput is a request that marks notices as read.
 type ReadNoticesInput struct {
-	Body struct {
-		Seq int64 `json:"seq" minimum:"0" doc:"The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread."`
-	}
+	Body NoticesRead
+}
+
+// NoticesRead says up to where notices were read.
+type NoticesRead struct {
+	Seq int64 `json:"seq" minimum:"0" doc:"The seq of the newest notice that was read. Later notices, and those that a replay has renewed since, stay unread."`
 }
 
 func (g NoticeOperations) register(a *API) {

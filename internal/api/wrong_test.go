@@ -264,7 +264,7 @@ func (w world) wrongLists() []wrong {
 		{"no permission", w.bare, notices, "", "", false, nil, 403, ""},
 		{"a negative sequence", w.staff, "POST /v1/notices/read", "", `{"seq":-1}`, false, nil, 422, "body.seq"},
 		{"no permission", w.bare, "POST /v1/notices/read", "", `{"seq":1}`, false, nil, 403, ""},
-		{"no sequence", w.staff, readNotice, "/v1/notices/" + w.theirs + "/read", `{}`, false, nil, 422, "body"},
+		{"no sequence", w.staff, readNotice, "/v1/notices/" + w.theirs + "/read", `{}`, false, nil, 422, "body.seq"},
 		{"another's message", w.staff, readNotice, "/v1/notices/" + w.theirs + "/read", `{"seq":1}`, false, nil, 404, ""},
 		{"no id", w.staff, readNotice, "/v1/notices/17/read", `{"seq":1}`, false, nil, 404, "path.id"},
 		{"a cursor of another list", w.staff, noEmail, "/v1/worklists/no-email?cursor=AAAAAAAA", "", false, nil, 422, "query.cursor"},

@@ -156,15 +156,16 @@ func Lines(text string) []string {
 }
 
 // Contact returns the lines by which a reader recognises and reaches the clinic: the name, the
-// address and the telephone. It is empty if the clinic says nothing of itself.
-func (d Details) Contact() []string {
+// address and the telephone, after the word for it in the reader's language. It is empty if the
+// clinic says nothing of itself.
+func (d Details) Contact(telephone string) []string {
 	var lines []string
 	if d.Name != "" {
 		lines = append(lines, d.Name)
 	}
 	lines = append(lines, Lines(d.Address)...)
 	if d.Telephone != "" {
-		lines = append(lines, "Telephone "+d.Telephone)
+		lines = append(lines, telephone+" "+d.Telephone)
 	}
 	return lines
 }

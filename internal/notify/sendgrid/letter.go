@@ -161,9 +161,9 @@ var (
 		If:      language.Mark("If you don't know about this, tell an administrator of the clinic at once."),
 	}
 	messageEnded = letter{
-		Subject: "A secure message that you sent has ended",
-		Why:     "A message that you sent to a group has ended: it is delivered, and all e-mails about it were tried. Sign in as you always do, and open Notices, to see the result.",
-		If:      "You get this e-mail because you asked for it. You can switch it off on the page of your account.",
+		Subject: language.Mark("A secure message that you sent has ended"),
+		Why:     language.Mark("A message that you sent to a group has ended: it is delivered, and all e-mails about it were tried. Sign in as you always do, and open Notices, to see the result."),
+		If:      language.Mark("You get this e-mail because you asked for it. You can switch it off on the page of your account."),
 	}
 	portalAddressChanged = letter{
 		Subject: language.Mark("The e-mail address of an account for secure messages has changed"),
@@ -183,13 +183,13 @@ var (
 func (l letter) plain(link string, f clinic.Face) string {
 	silent := l.language.Text(silent)
 	if l.Do == "" {
-		return fmt.Sprintf("%s\n\n%s\n%s\n%s", l.Why, l.If, silent, plainContact(f))
+		return fmt.Sprintf("%s\n\n%s\n%s\n%s", l.Why, l.If, silent, plainContact(l.language, f))
 	}
 	once := l.Once + "\n" + l.language.Text(keep)
 	if l.Others != "" {
 		once += "\n" + l.Others
 	}
-	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n\n%s\n%s\n%s", l.Why, l.Do, link, once, l.If, silent, plainContact(f))
+	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n\n%s\n%s\n%s", l.Why, l.Do, link, once, l.If, silent, plainContact(l.language, f))
 }
 
 func (l letter) html(link string, f clinic.Face) string {
@@ -201,7 +201,7 @@ func (l letter) html(link string, f clinic.Face) string {
 		Link, Copy, Keep, Silent string
 		Contact                  []string
 	}{l, l.language, link, l.language.Text("If the link does not open, copy this into your browser: {link}", "link", link),
-		l.language.Text(keep), l.language.Text(silent), f.Contact()})
+		l.language.Text(keep), l.language.Text(silent), contact(l.language, f)})
 	return b.String()
 }
 

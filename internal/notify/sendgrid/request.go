@@ -27,7 +27,7 @@ const (
 // and on what the clinic says of itself.
 func alertText(publicURL string, l language.Language, f clinic.Face) (subject, plain, html string) {
 	a := alert{
-		Language: l, Subject: l.Text("You have a new secure message"), URL: publicURL, Contact: f.Contact(),
+		Language: l, Subject: l.Text("You have a new secure message"), URL: publicURL, Contact: contact(l, f),
 		Waiting: l.Text("A new secure message is waiting for you in the portal."),
 		SignIn:  l.Text("Sign in to read it"),
 		Else:    l.Text("If the link does not open, go to {address}", "address", publicURL),
@@ -36,7 +36,7 @@ func alertText(publicURL string, l language.Language, f clinic.Face) (subject, p
 		Silent:  l.Text(silent),
 	}
 	plain = a.Waiting + "\n\n" + l.Text("To read it, sign in:") + "\n" + publicURL + "\n\n" +
-		a.Private + "\n" + a.Off + "\n" + a.Silent + "\n" + plainContact(f)
+		a.Private + "\n" + a.Off + "\n" + a.Silent + "\n" + plainContact(l, f)
 	var b bytes.Buffer
 	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = alertHTML.Execute(&b, a)
@@ -51,9 +51,12 @@ type alert struct {
 	Contact                                              []string
 }
 
+// contact returns the lines by which a reader reaches the clinic, in a language.
+func contact(l language.Language, f clinic.Face) []string { return f.Contact(l.Text("Telephone")) }
+
 // plainContact ends an e-mail with the clinic's name and how to reach it.
-func plainContact(f clinic.Face) string {
-	lines := f.Contact()
+func plainContact(l language.Language, f clinic.Face) string {
+	lines := contact(l, f)
 	if len(lines) == 0 {
 		return ""
 	}

@@ -175,7 +175,7 @@ var imports = map[string]string{
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
 	"web/factors":      "access access/factor access/passwords access/policy text/qr web/page",
 	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience directory/audience/matter eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size text/zone web/page",
-	"web/letters":      "access access/policy clinic limits messages web/page",
+	"web/letters":      "access access/policy clinic limits messages text/language web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages messages/notice navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
 	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits text/language web/page",

@@ -35,7 +35,7 @@ type source struct {
 // here: the test then says which texts are not within t, and which have no translation.
 var sources = []source{
 	{language.ForPortal, []string{"internal/web/portal/*", "internal/web/signin/*", "internal/web/factors/*", "internal/web/unsubscribe/*", "internal/web/page/templates/*", "internal/web/page/*"}, true},
-	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
+	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
 }

@@ -8,9 +8,11 @@
 package letters
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +26,7 @@ import (
 	"postern/internal/clinic"
 	"postern/internal/limits"
 	"postern/internal/messages"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -76,7 +79,12 @@ type chosen struct {
 	About   bool   // each has a message that they have not opened
 	Renewed bool   // a person who could sign in before gets a new code
 	Next    *batch // the next people of the whole list, nil for none
+	// Language is that of letters to people who chose none for their account.
+	Language language.Language
 }
+
+// Languages are those to choose from.
+func (c chosen) Languages() []language.Language { return language.Portal }
 
 // batch names the next people of a whole list.
 type batch struct{ All, Days, Message, After string }
@@ -88,7 +96,10 @@ const most = int(limits.Letters)
 func (p *Pages) chosenOf(r *http.Request) (c chosen, err error) {
 	_ = r.PostFormValue("all") // parses the form
 	c.IDs = r.PostForm["user"]
-	c.Renewed = r.PostForm.Has("renew")
+	c.Renewed, c.Language = r.PostForm.Has("renew"), language.Default
+	if l, known := language.Parse(r.PostFormValue("language")); known {
+		c.Language = l
+	}
 	for _, delivery := range r.PostForm["delivery"] {
 		if _, id, ok := strings.Cut(delivery, " "); ok {
 			c.IDs, c.About = append(c.IDs, id), true
@@ -198,17 +209,33 @@ func (c chosen) getsCode(a access.Addressee) bool {
 // sheets is the data of the page with the letters.
 type sheets struct {
 	chosen
-	Clinic  clinic.Face
-	Portal  string // the address of the portal, without https://
-	Today   time.Time
 	Letters []sheet
 	Left    []string // the names of those who got no letter, because theirs was made before
 }
 
-// sheet is one letter.
+// sheet is one letter, in the language of the person.
 type sheet struct {
 	access.Addressee
-	Code *access.Letter // nil: the letter has none
+	Text template.HTML
+}
+
+// letter is the dot of letter.html.
+type letter struct {
+	access.Addressee
+	Clinic  clinic.Face
+	Contact []string // the lines of the clinic
+	Portal  string   // the address of the portal, without https://
+	Today   time.Time
+	About   bool           // there is a message that they have not opened
+	Code    *access.Letter // nil: the letter has none
+}
+
+// sheet makes the letter of a person.
+func (c chosen) sheet(l letter) (sheet, error) {
+	l.Language = cmp.Or(l.Language, c.Language)
+	l.Contact = l.Clinic.Contact(l.Language.Text("Telephone"))
+	text, err := set.Part(l.Language, "letter.html", l)
+	return sheet{l.Addressee, text}, err
 }
 
 // print makes the letters. A form that is sent again makes no code again.
@@ -229,11 +256,13 @@ func (p *Pages) print(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s := sheets{chosen: c, Portal: strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(p.PublicURL, "https://"), "http://"), "/"), Today: p.Now()}
+	s := sheets{chosen: c}
+	portal := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(p.PublicURL, "https://"), "http://"), "/") + "/portal"
 	if all := r.PostFormValue("next-all"); all != "" {
 		s.Next = &batch{all, r.PostFormValue("next-days"), r.PostFormValue("next-message"), r.PostFormValue("next-after")}
 	}
-	if s.Clinic, err = p.Clinic(r.Context()); err != nil {
+	face, err := p.Clinic(r.Context())
+	if err != nil {
 		return err
 	}
 	for _, one := range people {
@@ -241,7 +270,11 @@ func (p *Pages) print(w http.ResponseWriter, r *http.Request) error {
 			s.Left = append(s.Left, one.Name)
 			continue
 		}
-		s.Letters = append(s.Letters, sheet{one, made[one.PortalUserID]})
+		sheet, err := c.sheet(letter{Addressee: one, Clinic: face, Portal: portal, Today: p.Now(), About: c.About, Code: made[one.PortalUserID]})
+		if err != nil {
+			return err
+		}
+		s.Letters = append(s.Letters, sheet)
 	}
 	return p.Render(w, r, set, page.View{Template: "print.html", Title: "Letters", Section: "messages", Scripts: []string{"reader.js"}, Data: s})
 }

@@ -50,7 +50,7 @@ func send(t *testing.T, s *webtest.Site, sender, subject string, to ...string) u
 	}
 }
 
-var printed = regexp.MustCompile(`<code>([a-z0-9-]+)</code>`)
+var printed = regexp.MustCompile(`<code dir="ltr">([a-z0-9-]+)</code>`)
 
 // Reception prints letters for those who have no e-mail address: each is a sheet of paper, with a
 // user name and a code.
@@ -129,7 +129,7 @@ func TestErrandGetInWithALetter(t *testing.T) {
 	out.Post("/portal/sign-in", url.Values{"email": {"bbbb-bbbb"}, "password": {webtest.Password}}).Says("The e-mail address, the user name or the password is wrong")
 	out.Post("/portal/sign-in", url.Values{"email": {strings.ToUpper(made[0][1])}, "password": {webtest.Password}}).Is(http.StatusOK).Says("We move")
 	// A letter about a message says with what they sign in, and has no code.
-	sam.Post("/letters", url.Values{"user": {"anna"}, "about": {"true"}, "print": {uuid.NewString()}}).Says("sign in with your user name " + made[0][1]).LacksHTML("<code>")
+	sam.Post("/letters", url.Values{"user": {"anna"}, "about": {"true"}, "print": {uuid.NewString()}}).Says("sign in with your user name " + made[0][1]).LacksHTML("<code")
 	// A person who forgot the password gets another code, from their page.
 	sam.Get("/directory/portal-users/anna").Says("User name "+made[0][1], "Make a letter with a code")
 	again := sam.Post("/letters/new", url.Values{"user": {"anna"}, "renew": {"true"}}).Says("or forgot the password")
@@ -148,7 +148,22 @@ func hidden(t *testing.T, body, name string) string {
 	return value
 }
 
-// The page of the letters, loaded again, shows no code and makes none. Whoever may not invite prints
+// A letter is in the language that the person chose for their account, else in the one that its sender
+// chose for the letters.
+func TestLanguageOfALetter(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	withoutEmail(t, s, "anna")
+	s.NewPortalUser(t, "bo")
+	s.Exec(t, `UPDATE app.portal_accounts SET language = 'ar'`)
+	sam := s.Staff(t, "Sam Sender", policy.SendPortalMessage, policy.ImportDirectory)
+	sam.Post("/letters/new", url.Values{"user": {"anna", "bo"}}).HasHTML(`<option value="en" lang="en" selected`, `<option value="zh" lang="zh-Hans"`)
+	sam.Post("/letters", url.Values{"user": {"anna", "bo"}, "print": {uuid.NewString()}, "language": {"fr"}}).
+		Says("Votre accès à notre portail", "سجّل الدخول بعنوان بريدك الإلكتروني").
+		HasHTML(`aria-label="Letter to Name of anna" lang="fr"`, `lang="ar" dir="rtl"`).LacksHTML("Your way into", "sign in with your")
+}
+
+// The page of the letters, loaded again, shows no code and makes none. Staff who may not invite print
 // letters without codes. All of a list is printed in parts.
 func TestLetters(t *testing.T) {
 	t.Parallel()
@@ -159,7 +174,7 @@ func TestLetters(t *testing.T) {
 	form := url.Values{"user": {"anna", "bo", "gone"}, "print": {uuid.NewString()}}
 	first := sam.Post("/letters", form).Is(http.StatusOK).Says("2 letters to print", "Your way into our portal", "Our messages are in our portal")
 	code := printed.FindAllStringSubmatch(first.Body, -1)[1][1]
-	sam.Post("/letters", form).Is(http.StatusOK).Says("1 letter to print", "were made already", "Name of anna").LacksHTML("<code>", code)
+	sam.Post("/letters", form).Is(http.StatusOK).Says("1 letter to print", "were made already", "Name of anna").LacksHTML("<code", code)
 	for _, path := range []string{"/worklists/no-email", "/directory/portal-users/anna", "/record/portal-users/anna"} {
 		sam.Get(path).Is(http.StatusOK).LacksHTML(code)
 	}
@@ -172,7 +187,7 @@ func TestLetters(t *testing.T) {
 
 	rita := s.Staff(t, "Rita Reception", policy.SendPortalMessage)
 	rita.Post("/letters/new", url.Values{"user": {"anna"}}).Says("Some of these portal users can’t sign in yet.", "1 letter says only")
-	rita.Post("/letters", url.Values{"user": {"anna"}, "renew": {"true"}, "print": {uuid.NewString()}}).Says("Please call us").LacksHTML("<code>")
+	rita.Post("/letters", url.Values{"user": {"anna"}, "renew": {"true"}, "print": {uuid.NewString()}}).Says("Please call us").LacksHTML("<code")
 
 	s.Exec(t, `INSERT INTO app.portal_users (portal_user_id, name, email, active) SELECT 'many-' || i, 'Someone ' || i, '', true FROM generate_series(1, 60) i`)
 	all := sam.Post("/letters/new", url.Values{"all": {"no-email"}}).Says("Print 50 letters?", "These are the next 50 of the list.")
@@ -199,5 +214,5 @@ func TestLettersAboutUnreadMessages(t *testing.T) {
 	sam.Post("/letters/new", url.Values{"delivery": {id + " anna", id + " bo", "x"}}).Says("Print 2 letters?").HasHTML(`name="about"`, `href="/worklists/unread"`)
 	sam.Post("/letters/new", url.Values{"all": {"unread"}, "days": {"0"}}).Says("Print 2 letters?")
 	sam.Post("/letters", url.Values{"user": {"bo", "anna"}, "about": {"true"}, "print": {uuid.NewString()}}).
-		Says("There is a message for you in our portal", "I have no password or forgot it", "Please call us").LacksHTML("We move", "garden", "<code>")
+		Says("There is a message for you in our portal", "I have no password or forgot it", "Please call us").LacksHTML("We move", "garden", "<code")
 }

@@ -13,6 +13,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +79,20 @@ func parsed(files fs.FS, l language.Language) map[string]*template.Template {
 		panic(err)
 	}
 	return byName
+}
+
+// Part returns a file of the set, without the layout, in a language: for the part of a page that is
+// for another reader than the page. The file has the definition "part"; its dot is data.
+func (s *Set) Part(l language.Language, file string, data any) (template.HTML, error) {
+	t := s.byName(l)[file]
+	if t == nil {
+		return "", fmt.Errorf("there is no template %q", file)
+	}
+	var part strings.Builder
+	if err := t.ExecuteTemplate(&part, "part", data); err != nil {
+		return "", fmt.Errorf("rendering %s: %w", file, err)
+	}
+	return template.HTML(part.String()), nil // #nosec G203 -- of a template
 }
 
 // View is a page to be rendered.
