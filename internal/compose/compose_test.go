@@ -25,6 +25,8 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
+	"postern/internal/proof/entrykey"
 	"postern/internal/store/storetest"
 )
 
@@ -461,6 +463,35 @@ func TestNothingIsSentOverADamagedRecord(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
 		t.Errorf("something was kept:\n%s", diff)
+	}
+}
+
+// Until the key exists that hides patients in events, picked patients are refused, so that no pick is
+// lost. The same request is sent once the key exists.
+func TestNoPickIsLostWithoutTheKeyOfEntries(t *testing.T) {
+	s := composetest.New(t)
+	ada := sender(t, s)
+	s.PortalUser(t, "pu-1")
+	s.Exec(t, `DELETE FROM app.entry_keys`)
+	r := compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1").With("pu-1", []string{"pt-pu-1"})}
+	before := s.Keeps(t)
+	if _, err := s.Compose.Send(t.Context(), ada, "k", r); problem.Of(err).Kind != problem.RecordUnavailable {
+		t.Errorf("without the key, a pick was answered with %v", err)
+	}
+	if err := s.Compose.Check(t.Context(), ada, r); problem.Of(err).Kind != problem.RecordUnavailable {
+		t.Errorf("without the key, the check says %v", err)
+	}
+	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
+		t.Errorf("something was kept:\n%s", diff)
+	}
+	send(t, s, ada, "k-2", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")})
+	if err := entrykey.Ensure(t.Context(), s.Pool, s.Content); err != nil {
+		t.Fatal(err)
+	}
+	send(t, s, ada, "k", r)
+	all := published(t, s)
+	if len(all) != 2 || all[0].StatesMatter() || !all[1].StatesMatter() || !cmp.Equal(all[1].Recipients.About, map[string][]string{"pu-1": {"pt-pu-1"}}) {
+		t.Errorf("the events are %+v", all)
 	}
 }
 
