@@ -804,6 +804,33 @@ func (e PermissionsPermissions) Valid() bool {
 	}
 }
 
+// Defines values for PersonDeliveryAboutBasis.
+const (
+	PersonDeliveryAboutBasisGroup     PersonDeliveryAboutBasis = "group"
+	PersonDeliveryAboutBasisMissing   PersonDeliveryAboutBasis = "missing"
+	PersonDeliveryAboutBasisNoPatient PersonDeliveryAboutBasis = "no_patient"
+	PersonDeliveryAboutBasisNotStated PersonDeliveryAboutBasis = "not_stated"
+	PersonDeliveryAboutBasisPicked    PersonDeliveryAboutBasis = "picked"
+)
+
+// Valid indicates whether the value is a known member of the PersonDeliveryAboutBasis enum.
+func (e PersonDeliveryAboutBasis) Valid() bool {
+	switch e {
+	case PersonDeliveryAboutBasisGroup:
+		return true
+	case PersonDeliveryAboutBasisMissing:
+		return true
+	case PersonDeliveryAboutBasisNoPatient:
+		return true
+	case PersonDeliveryAboutBasisNotStated:
+		return true
+	case PersonDeliveryAboutBasisPicked:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PersonDeliveryStatus.
 const (
 	PersonDeliveryStatusCancelled PersonDeliveryStatus = "cancelled"
@@ -1520,6 +1547,11 @@ type ChangeStaffInputBody struct {
 
 // ChosenRecipients The recipients as the sender chose them.
 type ChosenRecipients struct {
+	// About Whom the message to each of these portal users concerns, where it states that; in a list only of the first ten.
+	//
+	// Examples: [{"patient_ids":["clara-schmitt"],"portal_user_id":"ingrid-berg"}]
+	About []About `json:"about"`
+
 	// Groups The groups that the sender chose: active_patients, discharged_patients, all_portal_users.
 	//
 	// Examples: ["active_patients"]
@@ -2862,6 +2894,11 @@ type MessageDelivery struct {
 	// DeliveredAt Since when it is in the inbox.
 	DeliveredAt time.Time `json:"delivered_at"`
 
+	// LinkEnded Whether the links of the recipient to all these patients had ended before a scheduled message was delivered. The recipient can't read it unless such a link is in force again.
+	//
+	// Examples: false
+	LinkEnded bool `json:"link_ended"`
+
 	// Name The name of the portal user.
 	//
 	// Examples: Denis Schmitt
@@ -3377,6 +3414,16 @@ type PermissionsPermissions string
 
 // PersonDelivery A message that was sent, or was to be sent, to one portal user, and what became of it.
 type PersonDelivery struct {
+	// About The ids of the patients whom the message to this portal user concerns; empty if it was not sent to them.
+	//
+	// Examples: ["pt-17"]
+	About []string `json:"about"`
+
+	// AboutBasis How that is known, as in the deliveries of a message; absent if it was not sent to them.
+	//
+	// Examples: picked
+	AboutBasis *PersonDeliveryAboutBasis `json:"about_basis,omitempty"`
+
 	// Alert The e-mail that tells a portal user about a new message.
 	Alert *Alert `json:"alert,omitempty"`
 
@@ -3451,6 +3498,11 @@ type PersonDelivery struct {
 	// Examples: Your next appointment
 	Subject *string `json:"subject"`
 }
+
+// PersonDeliveryAboutBasis How that is known, as in the deliveries of a message; absent if it was not sent to them.
+//
+// Examples: picked
+type PersonDeliveryAboutBasis string
 
 // PersonDeliveryStatus The status of the message.
 //

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -25,6 +24,7 @@ type MessageDelivery struct {
 	Delivery
 	About      []string `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this recipient concerns."`
 	AboutBasis string   `json:"about_basis" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known. picked: the sender picked them, or the recipient had one patient. group: their links brought the recipient into a group. not_stated: the message does not state it, and they are all patients of the recipient at that time. no_patient: the recipient had none. missing: what the directory said then is missing."`
+	LinkEnded  bool     `json:"link_ended" doc:"Whether the links of the recipient to all these patients had ended before a scheduled message was delivered. The recipient can't read it unless such a link is in force again." example:"false"`
 }
 
 // Alert is the status of the e-mail that tells the portal user about a new message.
@@ -40,7 +40,7 @@ func messageDeliveryOf(d messages.Delivery, c messages.Concerned) MessageDeliver
 	for i, p := range c.Patients {
 		about[i] = p.ID
 	}
-	return MessageDelivery{deliveryOf(d), about, cmp.Or(string(c.Basis), "missing")}
+	return MessageDelivery{deliveryOf(d), about, c.Basis.Known(), c.Ended}
 }
 
 func deliveryOf(d messages.Delivery) Delivery {

@@ -317,6 +317,7 @@ var fields = map[string]field{
 	"MessageDelivery.name":             {doc: "The name of the portal user."},
 	"MessageDelivery.alert":            {doc: "The e-mail that told the portal user about the message."},
 	"Recipients.about":                 {example: []any{map[string]any{"portal_user_id": "ingrid-berg", "patient_ids": []any{"clara-schmitt"}}}},
+	"ChosenRecipients.about":           {example: []any{map[string]any{"portal_user_id": "ingrid-berg", "patient_ids": []any{"clara-schmitt"}}}},
 	"UnreadDelivery.name":              {doc: "The name of the portal user."},
 	"UnreadDelivery.alert":             {doc: "The e-mail that told the portal user about the message."},
 	"Unreachable.reason":               {example: ""},

@@ -69,6 +69,7 @@ type ChosenRecipients struct {
 	PortalUserIDs []string `json:"portal_user_ids" nullable:"false" doc:"Portal users chosen one by one; in a list only the first ten."`
 	PortalUsers   int      `json:"portal_users" doc:"The number of portal users chosen one by one."`
 	Groups        []string `json:"groups" nullable:"false"`
+	About         []About  `json:"about" nullable:"false" doc:"Whom the message to each of these portal users concerns, where it states that; in a list only of the first ten."`
 }
 
 // MessageInFull is a message with the fields that only its sender and Staff Bcc may read.
@@ -81,9 +82,15 @@ type MessageInFull struct {
 }
 
 func messageOf(m messages.Message, h message.Heading) Message {
+	about := []About{}
+	for _, id := range m.PortalUserIDs {
+		if patients := m.About[id]; len(patients) > 0 {
+			about = append(about, About{id, patients})
+		}
+	}
 	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: string(m.Status), SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
-		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
+		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups, About: about}}
 }
 
 func linksOf(id uuid.UUID) map[string]string {

@@ -29,6 +29,8 @@ type PersonDelivery struct {
 	Alert       *Alert     `json:"alert,omitempty" doc:"The e-mail about it; absent if it was not sent to them."`
 	OpenedAt    *time.Time `json:"opened_at" doc:"When the portal user first opened it; null if they have not." example:"2026-01-31T18:02:11Z"`
 	Downloads   []Download `json:"downloads" nullable:"false" doc:"The portal user's downloads of its documents, the oldest first: at most a hundred, the newest."`
+	About       []string   `json:"about" nullable:"false" doc:"The ids of the patients whom the message to this portal user concerns; empty if it was not sent to them." example:"[\"pt-17\"]"`
+	AboutBasis  string     `json:"about_basis,omitempty" enum:"picked,group,not_stated,no_patient,missing" doc:"How that is known, as in the deliveries of a message; absent if it was not sent to them." example:"picked"`
 	NotSent     *NotSent   `json:"not_sent,omitempty" doc:"Why it was not sent to them; absent if it was."`
 }
 
@@ -50,7 +52,7 @@ type NotSent struct {
 
 func personDeliveryOf(m person.Sent) PersonDelivery {
 	d := PersonDelivery{MessageID: m.MessageID, SenderID: m.SenderID, Sender: m.Sender, Groups: append([]string{}, m.Groups...), Status: string(m.Status),
-		SentAt: m.SentAt, CancelledAt: m.CancelledAt, RecalledAt: m.RecalledAt, Downloads: []Download{}}
+		SentAt: m.SentAt, CancelledAt: m.CancelledAt, RecalledAt: m.RecalledAt, Downloads: []Download{}, About: []string{}}
 	if m.Subject != "" {
 		d.Subject = &m.Subject
 	}
@@ -63,6 +65,7 @@ func personDeliveryOf(m person.Sent) PersonDelivery {
 	}
 	got := m.Delivery
 	d.DeliveredAt, d.ReadableAt, d.DeliverySeq, d.OpenedAt = &got.DeliveredAt, got.ReadableAt, got.Seq, got.OpenedAt
+	d.About, d.AboutBasis = got.Matter.IDs(), got.Matter.Basis.Known()
 	d.Alert = &Alert{State: string(got.AlertState), Reason: got.AlertReason, At: got.AlertAt, Attempts: got.Attempts}
 	for _, one := range got.Downloads {
 		download := Download{AttachmentID: one.AttachmentID, Number: one.Number, DownloadedAt: one.At, Seq: one.Seq}

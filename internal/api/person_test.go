@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,7 +43,8 @@ func TestWhatWasSentToAPerson(t *testing.T) {
 	}
 	if got.text("items.1.subject") != "Your biopsy" || got.text("items.1.sender") != "Ada" || got.text("items.1.delivered_at") == "" || got.text("items.1.opened_at") == "" ||
 		got.text("items.1.downloads.0.attachment_id") != document || got.text("items.1.downloads.0.name") != "a.pdf" || got.at("items.1.downloads.0.number") != 1.0 ||
-		got.text("items.1.alert.state") == "" || got.at("items.0.opened_at") != nil || got.text("items.0.groups.0") != "all_portal_users" {
+		got.text("items.1.alert.state") == "" || got.at("items.0.opened_at") != nil || got.text("items.1.about.0") != "pt-pu-1" || got.text("items.1.about_basis") != "picked" ||
+		got.text("items.0.about.0") != "pt-pu-1" || got.text("items.0.about_basis") != "group" || got.text("items.0.groups.0") != "all_portal_users" {
 		t.Errorf("the answer is %s", got.body)
 	}
 	if r := rosa.get(path).is(http.StatusOK); r.text("items.1.subject") != "Your biopsy" || strings.Contains(string(r.body), "a.pdf") {
@@ -52,7 +54,7 @@ func TestWhatWasSentToAPerson(t *testing.T) {
 		t.Errorf("another sender gets %s", r.body)
 	}
 	if r := rosa.get("/v1/portal-users/pu-2/deliveries?show=not_sent").is(http.StatusOK); r.text("items.0.message_id") != second || r.text("items.0.not_sent.reason") != "account_inactive" ||
-		r.text("items.0.not_sent.words") != "the account was not active" || r.at("items.0.delivered_at") != nil || r.at("items.0.alert") != nil {
+		r.text("items.0.not_sent.words") != "the account was not active" || r.at("items.0.delivered_at") != nil || r.at("items.0.about_basis") != nil || r.at("items.0.alert") != nil {
 		t.Errorf("what was not sent is %s", r.body)
 	}
 	for query, want := range map[string][]string{
@@ -74,6 +76,49 @@ func TestWhatWasSentToAPerson(t *testing.T) {
 	if all := rosa.get("/v1/record?type=record.read&actor=staff:" + other.id).is(http.StatusOK).all("type"); len(all) != 1 {
 		t.Errorf("the sender's reading was recorded %d times", len(all))
 	}
+}
+
+// The messages of a sender, and the recipients of one, say whom each concerns. Of a recipient with several
+// patients of whom none was picked, nothing is stated.
+func TestListsSayWhomMessagesConcern(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	for _, id := range []string{"mia", "mother", "father"} {
+		s.PortalUser(t, id)
+	}
+	s.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT u.portal_user_no, p.patient_no, 'representative'
+		FROM app.portal_users u, app.patients p WHERE portal_user_id IN ('mother', 'father') AND patient_id = 'pt-mia'`)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
+	m := letter("Her visit")
+	m["recipients"] = map[string]any{"portal_user_ids": []string{"father", "mia", "mother"},
+		"about": []any{map[string]any{"portal_user_id": "mother", "patient_ids": []string{"pt-mia"}}}}
+	id := ada.send(m)
+	s.Deliver(t, uuid.MustParse(id))
+	s.Settle(t)
+	want := []any{map[string]any{"portal_user_id": "mia", "patient_ids": []any{"pt-mia"}}, map[string]any{"portal_user_id": "mother", "patient_ids": []any{"pt-mia"}}}
+	if diff := cmp.Diff(any(want), ada.get("/v1/messages").is(http.StatusOK).at("items.0.recipients.about")); diff != "" {
+		t.Errorf("in the list (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(any(want), ada.get("/v1/messages/"+id).is(http.StatusOK).at("recipients.about")); diff != "" {
+		t.Errorf("of one (-want +got):\n%s", diff)
+	}
+	got := ada.get("/v1/messages/" + id + "/deliveries").is(http.StatusOK)
+	if diff := cmp.Diff([]string{"picked", "not_stated", "picked"}, basesBy(got, "mia", "father", "mother")); diff != "" {
+		t.Errorf("the deliveries (-want +got):\n%s\n%s", diff, got.body)
+	}
+}
+
+// basesBy returns about_basis of the deliveries to some portal users.
+func basesBy(deliveries *reply, users ...string) []string {
+	of := map[string]string{}
+	for i, id := range deliveries.all("portal_user_id") {
+		of[id] = deliveries.text(fmt.Sprintf("items.%d.about_basis", i))
+	}
+	bases := make([]string, len(users))
+	for i, id := range users {
+		bases[i] = of[id]
+	}
+	return bases
 }
 
 // A list of the record is in order of time, type or actor, in either direction, page by page.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/matter"
 	"postern/internal/inbox/delivered"
 	"postern/internal/messages"
 	"postern/internal/record/query"
@@ -146,6 +147,8 @@ type sentJSON struct {
 	Alert       *alertJSON         `json:"alert,omitempty"`
 	OpenedAt    *time.Time         `json:"opened_at"`
 	Downloads   []downloadJSON     `json:"downloads"`
+	About       []string           `json:"about"`       // ids of the patients whom the message to them concerns
+	AboutBasis  string             `json:"about_basis"` // how that is known; "" if it was not sent to them
 	NotSent     *personNotSentJSON `json:"not_sent,omitempty"`
 }
 
@@ -176,7 +179,7 @@ func personJSONOf(u directory.PortalUser, why string, sent []query.Sent, more bo
 	}
 	for i, m := range sent {
 		one := sentJSON{MessageID: m.MessageID, SenderID: m.SenderID, Sender: m.Sender, Groups: append([]string{}, m.Groups...), Status: string(m.Status), SentAt: m.SentAt,
-			CancelledAt: m.CancelledAt, RecalledAt: m.RecalledAt, Downloads: []downloadJSON{}}
+			CancelledAt: m.CancelledAt, RecalledAt: m.RecalledAt, Downloads: []downloadJSON{}, About: []string{}}
 		if n := m.NotSent; n != nil {
 			one.NotSent = &personNotSentJSON{n.Reason(), delivered.Plain(n.Words()), []string{}}
 			if n.Why != nil {
@@ -185,6 +188,7 @@ func personJSONOf(u directory.PortalUser, why string, sent []query.Sent, more bo
 		}
 		if d := m.Delivery; d != nil {
 			one.DeliveredAt, one.ReadableAt, one.DeliverySeq, one.OpenedAt = &d.DeliveredAt, d.ReadableAt, d.Seq, d.OpenedAt
+			one.About, one.AboutBasis = d.Matter.IDs(), d.Matter.Basis.Known()
 			one.Alert = &alertJSON{string(d.AlertState), d.AlertReason, d.AlertAt, d.Attempts}
 			for _, got := range d.Downloads {
 				one.Downloads = append(one.Downloads, downloadJSON{got.AttachmentID, got.Number, got.At, got.Seq})
@@ -218,7 +222,7 @@ func (env *environment) printPerson(u directory.PortalUser, why string, sent []q
 		return err
 	}
 	w := newTable(env.out)
-	_, _ = fmt.Fprintln(w, "MESSAGE\tSENT\tBY\tCOULD BE READ SINCE\tE-MAIL ABOUT IT\tOPENED\tDOWNLOADS")
+	_, _ = fmt.Fprintln(w, "MESSAGE\tSENT\tBY\tCOULD BE READ SINCE\tE-MAIL ABOUT IT\tOPENED\tDOWNLOADS\tCONCERNS")
 	for _, m := range sent {
 		printSent(w, m)
 	}
@@ -253,5 +257,12 @@ func printSent(w io.Writer, m query.Sent) {
 	if len(m.Documents) > 0 && len(downloads) == 0 {
 		downloads = append(downloads, "not downloaded")
 	}
-	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", head, since, strings.ToLower(d.AlertWords()[:1])+d.AlertWords()[1:], opened, strings.Join(downloads, ", "))
+	concerns := strings.Join(d.Matter.IDs(), ", ")
+	switch d.Matter.Basis {
+	case matter.NotStated:
+		concerns = strings.TrimSpace("not stated " + strings.Join(d.Matter.IDs(), ", "))
+	case "":
+		concerns = "not known"
+	}
+	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", head, since, strings.ToLower(d.AlertWords()[:1])+d.AlertWords()[1:], opened, strings.Join(downloads, ", "), concerns)
 }

@@ -57,10 +57,25 @@ var (
 // now returns the time in microseconds, the precision of the record and Postgres.
 func (c *Composer) now() time.Time { return c.cfg.Facts.Time() }
 
+// errNoEntryKey says that an event can't hide patients yet.
+var errNoEntryKey = errors.New("the key that hides patients in events does not exist yet")
+
 // mustBeRecordable refuses to send while the record is damaged or not checked yet; see
-// `postern repair`. Only operators get the details, in /readyz.
-func (c *Composer) mustBeRecordable(ctx context.Context) error {
+// `postern repair`. Only operators get the details, in /readyz. It also refuses picked patients
+// until the first key of entries exists, which the API makes as soon as it has started: without it,
+// the event could not carry them, and the message would state nothing.
+func (c *Composer) mustBeRecordable(ctx context.Context, r Request) error {
 	if err := c.cfg.Intact(ctx); err != nil {
+		return errors.Join(facts.ErrUnavailable, err)
+	}
+	if !r.Recipients.Picks() {
+		return nil
+	}
+	key, err := c.cfg.Facts.Key(ctx)
+	if err == nil && key == nil {
+		err = errNoEntryKey
+	}
+	if err != nil {
 		return errors.Join(facts.ErrUnavailable, err)
 	}
 	return nil

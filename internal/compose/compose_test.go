@@ -25,6 +25,8 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
+	"postern/internal/proof/entrykey"
 	"postern/internal/store/storetest"
 )
 
@@ -461,6 +463,98 @@ func TestNothingIsSentOverADamagedRecord(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
 		t.Errorf("something was kept:\n%s", diff)
+	}
+}
+
+// Until the key exists that hides patients in events, picked patients are refused, so that no pick is
+// lost. The same request is sent once the key exists.
+func TestNoPickIsLostWithoutTheKeyOfEntries(t *testing.T) {
+	s := composetest.New(t)
+	ada := sender(t, s)
+	s.PortalUser(t, "pu-1")
+	s.Exec(t, `DELETE FROM app.entry_keys`)
+	r := compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1").With("pu-1", []string{"pt-pu-1"})}
+	before := s.Keeps(t)
+	if _, err := s.Compose.Send(t.Context(), ada, "k", r); problem.Of(err).Kind != problem.RecordUnavailable {
+		t.Errorf("without the key, a pick was answered with %v", err)
+	}
+	if err := s.Compose.Check(t.Context(), ada, r); problem.Of(err).Kind != problem.RecordUnavailable {
+		t.Errorf("without the key, the check says %v", err)
+	}
+	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
+		t.Errorf("something was kept:\n%s", diff)
+	}
+	send(t, s, ada, "k-2", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")})
+	if err := entrykey.Ensure(t.Context(), s.Pool, s.Content); err != nil {
+		t.Fatal(err)
+	}
+	send(t, s, ada, "k", r)
+	all := published(t, s)
+	if len(all) != 2 || all[0].StatesMatter() || !all[1].StatesMatter() || !cmp.Equal(all[1].Recipients.About, map[string][]string{"pu-1": {"pt-pu-1"}}) {
+		t.Errorf("the events are %+v", all)
+	}
+}
+
+// represents makes portal users, each of whom represents the patients of others, and no one else.
+func represents(t *testing.T, s *composetest.System, of map[string][]string) {
+	t.Helper()
+	for id, patients := range of {
+		u := s.PortalUser(t, id)
+		s.Exec(t, `DELETE FROM app.links WHERE portal_user_no = $1`, u.No)
+		s.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT $1, patient_no, 'representative' FROM app.patients WHERE patient_id = ANY($2)`, u.No, patients)
+	}
+}
+
+// In the pages, whom the message concerns must be picked for each portal user with several patients.
+func TestWhomItConcernsMustBePicked(t *testing.T) {
+	s := composetest.New(t)
+	ada := sender(t, s)
+	for _, id := range []string{"mia", "tom"} {
+		s.PortalUser(t, id)
+	}
+	represents(t, s, map[string][]string{"mother": {"pt-mia", "pt-tom"}, "father": {"pt-mia", "pt-tom"}})
+	r := compose.Request{Subject: "s", Body: "b", Recipients: to("mother", "father", "mia").With("father", []string{"pt-tom"}), MustPick: true}
+	before := s.Keeps(t)
+	var invalid *compose.Invalid
+	if _, err := s.Compose.Send(t.Context(), ada, "k", r); !errors.As(err, &invalid) || len(invalid.Faults) != 1 ||
+		invalid.Faults[0].Location != "body.recipients.about" || !strings.Contains(invalid.Faults[0].Message, "mother") {
+		t.Errorf("without a pick for the mother: %v", err)
+	}
+	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
+		t.Errorf("something was kept:\n%s", diff)
+	}
+	r.Recipients = r.Recipients.With("mother", []string{"pt-mia", "pt-tom"})
+	send(t, s, ada, "k", r)
+	want := map[string][]string{"mother": {"pt-mia", "pt-tom"}, "father": {"pt-tom"}, "mia": {"pt-mia"}}
+	if all := published(t, s); len(all) != 1 || !cmp.Equal(want, all[0].Recipients.About) {
+		t.Errorf("the message states %v", all)
+	}
+}
+
+// The copy of a message that was taken back keeps the picks whose links are in force.
+func TestACopyKeepsThePicks(t *testing.T) {
+	s := composetest.New(t)
+	ada := sender(t, s)
+	for _, id := range []string{"mia", "tom"} {
+		s.PortalUser(t, id)
+	}
+	represents(t, s, map[string][]string{"mother": {"pt-mia", "pt-tom"}, "father": {"pt-mia", "pt-tom"}})
+	later := s.Clock.Now().Add(time.Hour)
+	sent := send(t, s, ada, "k", compose.Request{Subject: "s", Body: "b", SendAt: &later,
+		Recipients: to("mother", "father").With("mother", []string{"pt-mia"}).With("father", []string{"pt-tom"})})
+	s.Settle(t)
+	if err := s.Compose.Cancel(t.Context(), ada, sent.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.Settle(t)
+	s.Exec(t, `UPDATE app.links SET valid_until = '2000-01-01' WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'father')
+		AND patient_no = (SELECT patient_no FROM app.patients WHERE patient_id = 'pt-tom')`)
+	copied, err := s.Compose.Copy(t.Context(), ada, sent.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(to("mother", "father").With("mother", []string{"pt-mia"}), copied.Recipients); diff != "" {
+		t.Errorf("its recipients (-want +got):\n%s", diff)
 	}
 }
 

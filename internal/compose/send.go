@@ -94,7 +94,7 @@ func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (
 
 // prepare checks a new message, makes its header, and says whom it concerns.
 func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (h message.Header, about map[string][]string, err error) {
-	if err := c.mustBeRecordable(ctx); err != nil {
+	if err := c.mustBeRecordable(ctx, r); err != nil {
 		return h, nil, err
 	}
 	if err := mayChoose(staff, r.Recipients); err != nil {
@@ -146,7 +146,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 		return answer, nil
 	}
 	if !cl.fresh { // otherwise prepare has checked it
-		if err := c.mustBeRecordable(ctx); err != nil {
+		if err := c.mustBeRecordable(ctx, r); err != nil {
 			return Answer{}, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 type Concerned struct {
 	Basis    matter.Basis // "" if what the directory said then is missing
 	Patients []Patient
+	Ended    bool // see [matter.Matter.Ended]
 }
 
 // Patient is a patient by the present name, which is the id for one who is not in the directory.
@@ -24,6 +25,9 @@ type Patient struct{ ID, Name string }
 
 // Concerned returns whom a message concerns, for the recipients with the numbers of some deliveries.
 func (rd *Reader) Concerned(ctx context.Context, message uuid.UUID, to []Delivery) (map[int32]Concerned, error) {
+	if len(to) == 0 {
+		return nil, nil
+	}
 	nos := make([]int32, len(to))
 	for i, d := range to {
 		nos[i] = d.PortalUserNo
@@ -50,7 +54,7 @@ func (rd *Reader) Concerned(ctx context.Context, message uuid.UUID, to []Deliver
 		return nil, fmt.Errorf("naming patients: %w", err)
 	}
 	for no, m := range found {
-		c := Concerned{Basis: m.Basis, Patients: []Patient{}}
+		c := Concerned{Basis: m.Basis, Patients: []Patient{}, Ended: m.Ended()}
 		for _, id := range m.IDs() {
 			if name = names[id]; name == "" {
 				name = id

@@ -63,10 +63,12 @@ type Message struct {
 	PortalUserIDs []string
 	PortalUsers   int
 	Groups        []string
-	RecalledAt    *time.Time
-	RecallReason  *string
-	Progress      Progress
-	Role          Role
+	// About has the patients whom the message to each of PortalUserIDs concerns, where it states that.
+	About        map[string][]string
+	RecalledAt   *time.Time
+	RecallReason *string
+	Progress     Progress
+	Role         Role
 }
 
 // Role is the viewer's relation to a message.
@@ -101,7 +103,7 @@ const (
 	columns = `
 	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.hold, m.sent_at, m.release_at,
 	       m.released_at, m.cancelled_at, m.completed_at,
-	       %s, jsonb_array_length(m.recipients -> 'portal_user_ids'), m.recipients -> 'groups',
+	       %[1]s, jsonb_array_length(m.recipients -> 'portal_user_ids'), m.recipients -> 'groups', %[2]s,
 	       m.recalled_at, m.recall_reason,
 	       coalesce(m.audience, 0), m.delivered, m.alert_accepted, m.alert_failed, m.alert_skipped, m.alert_unknown, m.opened,
 	       CASE WHEN m.sender_id = $1 THEN 'sender'
@@ -111,18 +113,21 @@ const (
 	LEFT JOIN record.staff s ON s.staff_id = m.sender_id`
 	allIDs   = `m.recipients -> 'portal_user_ids'`
 	firstIDs = `jsonb_path_query_array(m.recipients, '$.portal_user_ids[0 to 9]')`
+
+	allAbout   = `m.recipients -> 'about'`
+	firstAbout = `(SELECT jsonb_object_agg(u, m.recipients -> 'about' -> u) FROM jsonb_array_elements_text(` + firstIDs + `) u WHERE m.recipients -> 'about' ? u)`
 )
 
 var (
-	selectOne  = fmt.Sprintf(columns, allIDs)
-	selectList = fmt.Sprintf(columns, firstIDs)
+	selectOne  = fmt.Sprintf(columns, allIDs, allAbout)
+	selectList = fmt.Sprintf(columns, firstIDs, firstAbout)
 )
 
 func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 	p := &m.Progress
 	err = row.Scan(&m.ID, &m.SenderID, &m.Sender, &m.Status, &m.Hold, &m.SentAt, &m.ReleaseAt,
 		&m.ReleasedAt, &m.CancelledAt, &m.CompletedAt,
-		&m.PortalUserIDs, &m.PortalUsers, &m.Groups, &m.RecalledAt, &m.RecallReason,
+		&m.PortalUserIDs, &m.PortalUsers, &m.Groups, &m.About, &m.RecalledAt, &m.RecallReason,
 		&p.Recipients, &p.Delivered, &p.Alerted, &p.AlertFailed, &p.AlertSkipped, &p.AlertUnknown, &p.Opened, &m.Role)
 	m.SentAt, m.ReleaseAt, m.ReleasedAt = m.SentAt.UTC(), m.ReleaseAt.UTC(), utc(m.ReleasedAt)
 	m.CancelledAt, m.CompletedAt, m.RecalledAt = utc(m.CancelledAt), utc(m.CompletedAt), utc(m.RecalledAt)

@@ -34,6 +34,11 @@ func (s Selection) picks() picks {
 // Picked returns the patients that were picked for a portal user.
 func (s Selection) Picked(portalUser string) []string { return s.picks()[portalUser] }
 
+// Picks reports whether a patient was picked for any portal user.
+func (s Selection) Picks() bool {
+	return slices.ContainsFunc(s.About, func(a About) bool { return len(a.PatientIDs) > 0 })
+}
+
 // With returns the selection with other patients for one portal user; none: no longer picked.
 func (s Selection) With(portalUser string, patients []string) Selection {
 	s.About = slices.DeleteFunc(slices.Clone(s.About), func(a About) bool { return a.PortalUserID == portalUser })

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -72,15 +71,20 @@ func Matters(ctx context.Context, q Database, message uuid.UUID, nos []int32) (m
 			return err
 		}
 		e, err := events.Parse(s.Header, s.Data)
-		chunks = append(chunks, e)
+		if err == nil && e.MessageID == message { // of a row that names another event nothing is known; `postern verify` reports it
+			chunks = append(chunks, e)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the deliveries of message %s: %w", message, err)
 	}
-	found := map[int32]matter.Matter{}
+	found, wanted := map[int32]matter.Matter{}, make(map[int32]bool, len(nos))
+	for _, no := range nos {
+		wanted[no] = true
+	}
 	for i := range chunks {
-		err := EachMatter(ctx, q, &chunks[i], func(no int32) bool { return slices.Contains(nos, no) }, func(r *events.Recipient, m matter.Matter) error {
+		err := EachMatter(ctx, q, &chunks[i], func(no int32) bool { return wanted[no] }, func(r *events.Recipient, m matter.Matter) error {
 			found[r.PortalUserNo] = m
 			return nil
 		})

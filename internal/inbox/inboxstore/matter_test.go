@@ -13,6 +13,7 @@ import (
 	"postern/internal/eventlog/facts"
 	"postern/internal/inbox"
 	"postern/internal/inbox/inboxstore"
+	"postern/internal/messages"
 )
 
 // A message that concerns one of a mother's two patients is read through the link to that patient
@@ -63,6 +64,17 @@ func TestWhoseMatterIsRead(t *testing.T) {
 	for _, id := range []uuid.UUID{mias, later} {
 		if _, err := box.Open(t.Context(), mother, id); !errors.Is(err, inbox.ErrNotFound) {
 			t.Errorf("Mia's message opens: %v", err)
+		}
+	}
+	// The sender's list of recipients says it.
+	reads := messages.New(s.Pool)
+	for id, ended := range map[uuid.UUID]bool{mias: false, both: false, open: false, later: true} {
+		to, err := reads.Deliveries(t.Context(), id, messages.Filter{}, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of, err := reads.Concerned(t.Context(), id, to); err != nil || of[mother.No].Ended != ended {
+			t.Errorf("the recipients of %s: %+v, %v", id, of, err)
 		}
 	}
 	wrong := audience.Selection{PortalUserIDs: []string{"mother"}}.With("mother", []string{"pt-mia"})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/audience/matter"
 	"postern/internal/directory/block"
 	"postern/internal/directory/roster/cited"
 	"postern/internal/events"
@@ -76,6 +77,9 @@ type SentDelivery struct {
 	Attempts    int // requests to SendGrid for this alert
 	OpenedAt    *time.Time
 	Downloads   []Download // the oldest first, at most a hundred, the newest
+	// Matter is whom the message to the portal user concerns. Its basis is "" if what the directory
+	// said then is lost or damaged.
+	Matter matter.Matter
 }
 
 // Download is one download of a document by the portal user.
@@ -142,7 +146,8 @@ func (n NotSent) Reason() string {
 // A page reads the deliveries to one portal user along an index. With a filter that leaves out
 // many of them, as [ShowNotOpened], it may have to read all.
 func (r *Reader) SentTo(ctx context.Context, who Actor, f SentFilter, before uuid.UUID, limit int) (found []Sent, more bool, err error) {
-	if found, err = r.sentTo(ctx, f, before, limit+1); err != nil {
+	found, no, err := r.sentTo(ctx, f, before, limit+1)
+	if err != nil {
 		return nil, false, fmt.Errorf("reading what was sent to portal user %s: %w", f.PortalUserID, err)
 	}
 	if more = len(found) > limit; more {
@@ -150,6 +155,9 @@ func (r *Reader) SentTo(ctx context.Context, who Actor, f SentFilter, before uui
 	}
 	if err := r.explainAll(ctx, f.PortalUserID, found); err != nil {
 		return nil, false, fmt.Errorf("reading what was not sent to portal user %s: %w", f.PortalUserID, err)
+	}
+	if err := r.concernAll(ctx, no, found); err != nil {
+		return nil, false, err
 	}
 	reading := newReading(events.ReadList, Filter{PortalUserID: f.PortalUserID, From: f.From, To: f.To})
 	reading.Count = len(found)
@@ -159,7 +167,8 @@ func (r *Reader) SentTo(ctx context.Context, who Actor, f SentFilter, before uui
 	return found, more, nil
 }
 
-func (r *Reader) sentTo(ctx context.Context, f SentFilter, before uuid.UUID, limit int) (found []Sent, err error) {
+// sentTo also returns the number of the portal user.
+func (r *Reader) sentTo(ctx context.Context, f SentFilter, before uuid.UUID, limit int) (found []Sent, no int32, err error) {
 	err = pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, oneByOne); err != nil {
 			return err
@@ -177,9 +186,10 @@ func (r *Reader) sentTo(ctx context.Context, f SentFilter, before uuid.UUID, lim
 			s.before = before
 		}
 		found, err = s.run()
+		no = s.to.no
 		return err
 	})
-	return found, err
+	return found, no, err
 }
 
 // sentSearch looks for messages in one transaction.
@@ -418,6 +428,24 @@ func (r *Reader) explainAll(ctx context.Context, portalUser string, found []Sent
 		default:
 			one.NotSent.Because = NotYet
 		}
+	}
+	return nil
+}
+
+// concernAll says of each message that was delivered to the portal user with a number whom it concerns.
+func (r *Reader) concernAll(ctx context.Context, no int32, found []Sent) error {
+	for _, one := range found {
+		if one.Delivery == nil {
+			continue
+		}
+		of, err := delivered.Matters(ctx, r.cfg.Pool, one.MessageID, []int32{no})
+		if errors.Is(err, cited.ErrDamaged) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		one.Delivery.Matter = of[no]
 	}
 	return nil
 }

@@ -121,17 +121,17 @@ func TestExportingRecipients(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for _, row := range rows[1:] {
-		got[row[0]] = []string{row[1], row[3], row[4], row[6]}
+		got[row[0]] = []string{row[1], row[3], row[4], row[6], row[9], row[10], row[11]}
 	}
 	want := map[string][]string{
-		"anna": {"Name of anna", "accepted", "", "1"},
-		"bo":   {"Name of bo", "skipped", "no e-mail address", "0"},
-		"cy":   {`'=HYPERLINK("http://evil.example")`, "failed", "550 no such mailbox", "3"},
+		"anna": {"Name of anna", "accepted", "", "1", "pt-anna", "picked", "false"},
+		"bo":   {"Name of bo", "skipped", "no e-mail address", "0", "pt-bo", "picked", "false"},
+		"cy":   {`'=HYPERLINK("http://evil.example")`, "failed", "550 no such mailbox", "3", "pt-cy", "picked", "false"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the file (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at", "readable_at"}, rows[0]); diff != "" {
+	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at", "readable_at", "about", "about_basis", "link_ended"}, rows[0]); diff != "" {
 		t.Errorf("the header line (-want +got):\n%s", diff)
 	}
 	filtered := sam.Get("/messages/" + id + "/recipients.csv?alert=failed&q=").Is(http.StatusOK)

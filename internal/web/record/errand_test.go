@@ -1,6 +1,10 @@
 package record_test
 
 import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"postern/internal/access/policy"
@@ -143,4 +147,56 @@ func TestErrandAccountForOneOfTwo(t *testing.T) {
 	e.SeesNot(toms)
 	e.Accessible()
 	e.Done()
+}
+
+// A message to a group concerns those who brought a person in. The mother of an active and of a
+// discharged patient gets one about the active one: in the portal, in the accountings of both, and as
+// FHIR.
+func TestAGroupsMessageConcernsThoseWhoBroughtIn(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	mother := c.PortalUser(t, "mother")
+	c.PortalUser(t, "tom")
+	c.Exec(t, `UPDATE app.patients SET given_name = initcap(replace(patient_id, 'pt-', '')), family_name = 'Adams'`)
+	c.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-tom'`)
+	c.Exec(t, `DELETE FROM app.links WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'mother')`)
+	c.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'mother'), patient_no, 'representative'
+		FROM app.patients WHERE patient_id IN ('pt-pat', 'pt-tom')`)
+	none := 0
+	of := func(g audience.Group) string {
+		return c.send(t, compose.Request{Subject: "For " + string(g), Body: "Hello.", UndoSeconds: &none, Recipients: audience.Selection{Groups: []audience.Group{g}}})
+	}
+	active, all := of(audience.ActivePatients), of(audience.AllPortalUsers)
+	c.Settle(t)
+	mother.Get("/portal/messages/" + active).Is(http.StatusOK).Says("About Pat Adams").LacksHTML("Tom")
+	mother.Get("/portal/messages/"+all).Is(http.StatusOK).Says("Pat Adams", "Tom Adams")
+	c.reader.Get("/record/patients/pt-pat/disclosures").Is(http.StatusOK).Says(active, all)
+	c.reader.Get("/record/patients/pt-tom/disclosures").Is(http.StatusOK).Says(all).LacksHTML(active)
+	about := func(message string) (refers []string) {
+		for line := range strings.Lines(c.reader.Get("/v1/record.fhir.ndjson?portal_user_id=mother&type=deliveries.created").Is(http.StatusOK).Body) {
+			var r struct {
+				ResourceType string
+				Identifier   []struct{ Value string }
+				Extension    []struct{ ValueString string }
+				About        []struct{ Reference string }
+			}
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.ResourceType != "Communication" || !strings.Contains(r.Identifier[0].Value, message) {
+				continue
+			}
+			refers = append(refers, r.Extension[0].ValueString)
+			for _, a := range r.About {
+				refers = append(refers, a.Reference)
+			}
+		}
+		return refers
+	}
+	if got := about(active); !slices.Equal(got, []string{"group", "Patient/pt-pat"}) {
+		t.Errorf("the Communication to the active patients is about %v", got)
+	}
+	if got := about(all); !slices.Equal(got, []string{"group", "Patient/pt-pat", "Patient/pt-tom"}) {
+		t.Errorf("the Communication to all portal users is about %v", got)
+	}
 }

@@ -34,6 +34,18 @@ const (
 	NoPatient Basis = "no_patient" // the recipient had no link in force
 )
 
+// missing is the basis, as programs read it, if what the directory said then is lost or damaged.
+const missing = "missing"
+
+// Known returns the basis as programs read it: "missing" for the zero value, which is that of a delivery
+// of which it can't be said because what the directory said then is lost or damaged.
+func (b Basis) Known() string {
+	if b == "" {
+		return missing
+	}
+	return string(b)
+}
+
 // A Matter is whose matter a message to one recipient is.
 type Matter struct {
 	Basis Basis
@@ -46,6 +58,12 @@ type Matter struct {
 // Concerns reports whether the delivery concerns a patient, or may.
 func (m Matter) Concerns(patient string) bool {
 	return slices.ContainsFunc(m.Patients, func(t rule.Tie) bool { return t.ID == patient })
+}
+
+// Ended reports whether the links to all picked patients had ended when the audience was frozen, so that
+// the recipient can't read the message unless one of the links is in force again.
+func (m Matter) Ended() bool {
+	return m.Basis == Picked && !slices.ContainsFunc(m.Patients, func(t rule.Tie) bool { return t.Relationship != "" })
 }
 
 // IDs returns the ids of the patients, each once, in order.
