@@ -55,9 +55,10 @@ type Config struct {
 // New makes the pages.
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
-// Routes are the addresses of these pages. The ids of people are in no address.
+// Routes are the addresses of these pages. The ids of people are in no address. Only letters with a code
+// need more: see [policy.MakeLetters].
 func (p *Pages) Routes() []page.Route {
-	may := page.May(policy.SendMessage, policy.MakeLetters)
+	may := page.May(policy.SendMessage, policy.SeeDirectory)
 	return []page.Route{
 		{Pattern: "POST /letters/new", Realm: policy.RealmStaff, Actions: may, Handle: p.ask},
 		{Pattern: "POST /letters", Realm: policy.RealmStaff, Actions: may, Handle: p.print},
