@@ -174,81 +174,56 @@ func loadAddresses(ctx context.Context, db database, all []*work) error {
 	if len(owner) == 0 {
 		return nil
 	}
-	// Few addresses are dead. They have a query of their own, because with a second table in the
-	// query of the addresses Postgres may read that table once per recipient.
-	type dead struct {
-		w      *work
-		no     int32
-		notDue string
-	}
-	var notDue []dead
-	q.Queue(`
+	// Few differ from the others. They have queries of their own, because with a second table in the
+	// query of the addresses Postgres may read that table once per recipient. The answers come in the
+	// order of the queries: an address is there before the reason not to use it.
+	few := fewOf{q, first, last, owner}
+	notDue := func(r *recipient, reason string) { r.notDue = reason }
+	few.queue(`
 		SELECT r.nr, x.portal_user_no, app.why_not_alerted(NULL, u.active, u.email, x.reason, false)
 		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
 		CROSS JOIN LATERAL (SELECT * FROM record.dead_addresses WHERE portal_user_no BETWEEN r.first AND r.last OFFSET 0) x
-		JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version`,
-		first, last).Query(func(rows pgx.Rows) error {
-		var nr int
-		var d dead
-		_, err := pgx.ForEachRow(rows, []any{&nr, &d.no, &d.notDue}, func() error {
-			d.w = owner[nr-1]
-			notDue = append(notDue, d)
-			return nil
-		})
-		return err
-	})
-	// So have few opted out.
-	q.Queue(`
+		JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version`, notDue)
+	few.queue(`
 		SELECT r.nr, o.portal_user_no, app.why_not_alerted(NULL, u.active, u.email, NULL, true)
 		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
 		CROSS JOIN LATERAL (SELECT * FROM record.alert_opt_outs WHERE portal_user_no BETWEEN r.first AND r.last OFFSET 0) o
-		JOIN app.portal_users u USING (portal_user_no)`,
-		first, last).Query(func(rows pgx.Rows) error {
-		var nr int
-		var d dead
-		_, err := pgx.ForEachRow(rows, []any{&nr, &d.no, &d.notDue}, func() error {
-			d.w = owner[nr-1]
-			notDue = append(notDue, d)
-			return nil
-		})
-		return err
-	})
-	// And few chose another language than English, which has no row in the index.
-	type spoken struct {
-		w        *work
-		no       int32
-		language language.Language
-	}
-	var others []spoken
-	q.Queue(`
+		JOIN app.portal_users u USING (portal_user_no)`, notDue)
+	few.queue(`
 		SELECT r.nr, a.portal_user_no, a.language
 		FROM unnest($1::integer[], $2::integer[]) WITH ORDINALITY r (first, last, nr)
 		CROSS JOIN LATERAL (SELECT portal_user_no, language FROM app.portal_accounts
-		    WHERE portal_user_no BETWEEN r.first AND r.last AND language <> 'en' OFFSET 0) a`,
-		first, last).Query(func(rows pgx.Rows) error {
+		    WHERE portal_user_no BETWEEN r.first AND r.last AND language <> 'en' OFFSET 0) a`, // as the index
+		func(r *recipient, l string) { r.language = language.Language(l) })
+	if err := db.SendBatch(ctx, q).Close(); err != nil {
+		return err
+	}
+	return loadOthers(ctx, db, all)
+}
+
+// fewOf queues queries for those few of the recipients who differ from the others.
+type fewOf struct {
+	batch       *pgx.Batch
+	first, last []int32 // ranges of numbers
+	owner       []*work // of each range
+}
+
+// queue queues a query whose parameters are the ranges. Its rows have the place of the range, from 1,
+// the number of a portal user in it, and a value to set.
+func (f fewOf) queue(sql string, set func(*recipient, string)) {
+	f.batch.Queue(sql, f.first, f.last).Query(func(rows pgx.Rows) error {
 		var nr int
-		var s spoken
-		_, err := pgx.ForEachRow(rows, []any{&nr, &s.no, &s.language}, func() error {
-			s.w = owner[nr-1]
-			others = append(others, s)
+		var no int32
+		var value string
+		_, err := pgx.ForEachRow(rows, []any{&nr, &no, &value}, func() error {
+			w := f.owner[nr-1]
+			if i, found := w.position(no); found {
+				set(&w.recipients[i], value)
+			}
 			return nil
 		})
 		return err
 	})
-	if err := db.SendBatch(ctx, q).Close(); err != nil {
-		return err
-	}
-	for _, s := range others {
-		if i, found := s.w.position(s.no); found {
-			s.w.recipients[i].language = s.language
-		}
-	}
-	for _, d := range notDue {
-		if i, found := d.w.position(d.no); found {
-			d.w.recipients[i].notDue = d.notDue
-		}
-	}
-	return loadOthers(ctx, db, all)
 }
 
 // ranges appends the ranges of numbers whose portal users are read for the work: one for all of
