@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/directory/audience"
 	"postern/internal/inbound"
+	"postern/internal/text/zone"
 )
 
 // Recipients are the recipients that a sender chooses.
@@ -129,7 +129,7 @@ func (g RecipientOperations) register(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		doubts, err := directory.Doubts(ctx, g.Directory, in.Body.Recipients.PortalUserIDs, time.Now())
+		doubts, err := directory.Doubts(ctx, g.Directory, in.Body.Recipients.PortalUserIDs, zone.Now())
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"postern/internal/problem"
 	"postern/internal/record/accounting"
 	"postern/internal/record/query"
+	"postern/internal/text/zone"
 )
 
 func (env *environment) recordDisclosuresCommand() *cobra.Command {
@@ -21,7 +22,7 @@ func (env *environment) recordDisclosuresCommand() *cobra.Command {
 		Long: "Lists to whom information about the patient went, when, what and why, as 45 CFR 164.528 wants it, in a period\n" +
 			"of at most six years. Those that the accounting need not have say why. Reading it is recorded.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			accounts := accounting.New(accounting.Config{Now: time.Now})
+			accounts := accounting.New(accounting.Config{Now: zone.Now})
 			if _, err := accounts.Period(from, to); err != nil {
 				var all []error
 				for _, f := range problem.Of(err).Faults {
@@ -49,7 +50,7 @@ type accountedJSON struct {
 
 func (env *environment) account(ctx context.Context, s *system, patient, from, to, out string) error {
 	record := query.New(query.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}})
-	accounts := accounting.New(accounting.Config{Pool: s.pool, Record: record, Now: time.Now})
+	accounts := accounting.New(accounting.Config{Pool: s.pool, Record: record, Now: zone.Now})
 	period, err := accounts.Period(from, to)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"postern/internal/recorder/damage"
 	"postern/internal/recorder/migrate"
 	"postern/internal/store"
+	"postern/internal/text/zone"
 )
 
 func (env *environment) healthCommand() *cobra.Command {
@@ -70,7 +71,7 @@ func (s *system) health(ctx context.Context) (checkedHealth, error) {
 	if err != nil {
 		return checkedHealth{}, err
 	}
-	status := health.New(health.Config{Pool: s.pool, Log: s.log, Now: time.Now})
+	status := health.New(health.Config{Pool: s.pool, Log: s.log, Now: zone.Now})
 	state, err := status.State(ctx, health.PartRecorder, health.PartParked, health.PartPauses, health.PartEmergencies, health.PartReplication)
 	return checkedHealth{report, state.Recorder.Events, state.Parked, len(state.Pauses), state.Emergencies.Unreviewed, state.Replication}, err
 }

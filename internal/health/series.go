@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/text/zone"
 )
 
 // A Span is a length of time that [Status.Series] counts.
@@ -65,7 +67,7 @@ func (s Span) parts(now time.Time) (bounds []time.Time) {
 // Series counts what happened in the parts of a span, the earliest first. It reads a row for each
 // chunk, exception and opening of the span, along indexes: see ADR 81 for the price.
 func (h *Status) Series(ctx context.Context, span Span) ([]Bar, error) {
-	bounds := span.parts(h.cfg.Now().Local())
+	bounds := span.parts(zone.In(h.cfg.Now()))
 	bars := make([]Bar, len(bounds)-1)
 	for i := range bars {
 		bars[i].From, bars[i].To = bounds[i].UTC(), bounds[i+1].UTC()

@@ -84,7 +84,7 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
 	b.facts = facts.Publisher{Send: b.publish, EntryKey: entrykey.Seals(b.pool).Key}
-	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now})
+	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: zone.Now})
 	return b, nil
 }
 

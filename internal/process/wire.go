@@ -59,6 +59,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/telemetry"
 	"postern/internal/text/language"
+	"postern/internal/text/zone"
 	"postern/internal/web"
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
@@ -185,7 +186,7 @@ type Web struct {
 // WireWeb makes a Web. It does no I/O.
 func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = zone.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -15,6 +15,7 @@ import (
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/signer"
 	"postern/internal/recorder/project"
+	"postern/internal/text/zone"
 )
 
 const (
@@ -35,7 +36,7 @@ type Config struct {
 	Log    *eventlog.Log
 	Pool   *pgxpool.Pool
 	Logger *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	Now    func() time.Time // nil: zone.Now
 	// Notary signs checkpoints of the recorded events; nil: no checkpoints are signed.
 	Notary *signer.Signer
 	// Recorded is called after each written run, with the time at which writing began;
@@ -53,7 +54,7 @@ func New(c Config) *Recorder {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = zone.Now
 	}
 	if c.Recorded == nil {
 		c.Recorded = func(time.Time, []events.Event) {}

@@ -45,6 +45,7 @@ import (
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/text/zone"
 )
 
 // System has everything that a message needs up to its recording.
@@ -79,11 +80,11 @@ type Clock struct {
 	ahead time.Duration
 }
 
-// Now returns the real time plus the time that the test added.
+// Now returns the real time, in the zone of the clinic, plus the time that the test added.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
+	return zone.Now().Add(c.ahead)
 }
 
 // Advance adds time to the clock.

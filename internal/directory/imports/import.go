@@ -37,6 +37,7 @@ import (
 	"postern/internal/directory/source/csvfile"
 	"postern/internal/directory/source/fhir"
 	"postern/internal/store"
+	"postern/internal/text/zone"
 )
 
 // Options of an import.
@@ -148,7 +149,7 @@ func CSV(ctx context.Context, db Beginner, files []File, opts Options) (Summary,
 // is a [source.Refused]. Smaller defects, and files that are not read, are warnings.
 func FHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
 	if opts.Today.IsZero() {
-		opts.Today = time.Now()
+		opts.Today = zone.Now()
 	}
 	if domain := opts.DemoEmailDomain; domain != "" && field.CheckEmail("a@"+domain) != "" {
 		return Summary{}, errors.New("the domain of the demo addresses is not valid: write it as example.test")

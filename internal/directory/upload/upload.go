@@ -39,6 +39,7 @@ import (
 	"postern/internal/directory/imports"
 	"postern/internal/directory/roster/rosterstore"
 	"postern/internal/directory/source"
+	"postern/internal/text/zone"
 )
 
 const (
@@ -136,7 +137,7 @@ type Uploads struct {
 // New returns new Uploads. It does no I/O.
 func New(cfg Config) *Uploads {
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = zone.Now
 	}
 	in := &Uploads{Config: cfg, rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content, Vacuum: cfg.Vacuum})}
 	in.ctx, in.stop = context.WithCancel(context.Background())

@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/proof/salted"
+	"postern/internal/text/zone"
 )
 
 // The deadlines of a request. Workers have those of package eventlog.
@@ -42,7 +43,7 @@ type Publisher struct {
 	// Reached returns once everything up to the sequence can be read in Postgres; nil:
 	// at once.
 	Reached func(ctx context.Context, seq uint64) error
-	// Clock gives the time of published events; nil: time.Now.
+	// Clock gives the time of published events; nil: [zone.Now].
 	Clock func() time.Time
 	// EntryKey returns the key with which events hide the people that they name (see
 	// events.Hide), or nil if there is none yet. If the field is nil, they hide no one.
@@ -63,7 +64,7 @@ func (p Publisher) Within(timeout time.Duration) Publisher {
 // Now is the time by the clock.
 func (p Publisher) Now() time.Time {
 	if p.Clock == nil {
-		return time.Now()
+		return zone.Now()
 	}
 	return p.Clock()
 }

@@ -26,6 +26,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/problem"
+	"postern/internal/text/zone"
 )
 
 // ErrNotFound is the error if the staff member has no notice of the message.
@@ -35,7 +36,7 @@ var ErrNotFound = problem.NotFound.New("there is no such notice")
 type Config struct {
 	Pool     *pgxpool.Pool
 	Messages *messages.Reader
-	// Now is the clock; nil: [time.Now].
+	// Now is the clock; nil: [zone.Now].
 	Now func() time.Time
 }
 
@@ -45,7 +46,7 @@ type Notices struct{ cfg Config }
 // New makes Notices. It does no I/O.
 func New(cfg Config) *Notices {
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = zone.Now
 	}
 	return &Notices{cfg}
 }

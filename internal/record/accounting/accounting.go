@@ -35,6 +35,7 @@ import (
 	"postern/internal/record/export"
 	"postern/internal/record/query"
 	"postern/internal/text/number"
+	"postern/internal/text/zone"
 )
 
 // Years is how far back an accounting goes: 45 CFR 164.528(a)(1).
@@ -70,15 +71,15 @@ func (a *Accounts) Period(from, to string) (p Period, err error) {
 		if text == "" {
 			return otherwise()
 		}
-		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+		at, err := time.ParseInLocation(time.DateOnly, text, zone.Clinic())
 		if err != nil {
 			faults = append(faults, problem.Fault{Location: location, Message: "is not a day such as 2026-01-31"})
 		}
 		return at
 	}
 	p.Last = day("query.to", to, func() time.Time {
-		year, month, today := a.cfg.Now().Local().Date()
-		return time.Date(year, month, today, 0, 0, 0, 0, time.Local)
+		year, month, today := zone.In(a.cfg.Now()).Date()
+		return time.Date(year, month, today, 0, 0, 0, 0, zone.Clinic())
 	})
 	p.First = day("query.from", from, func() time.Time { return p.Last.AddDate(-Years, 0, 1) })
 	switch {
@@ -206,7 +207,7 @@ func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Dis
 	return nil
 }
 
-func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 UTC-07:00") }
+func stamp(t time.Time) string { return zone.In(t).Format("2006-01-02 15:04:05 UTC-07:00") }
 
 // documents says of each message how many documents it has.
 func (a *Accounts) documents(ctx context.Context, all []query.Disclosure) (map[uuid.UUID]string, error) {

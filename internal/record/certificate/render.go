@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/labels"
 	"postern/internal/text/size"
+	"postern/internal/text/zone"
 )
 
 //go:embed *.html
@@ -21,7 +22,7 @@ const Moment = "2006-01-02 15:04:05 UTC-07:00"
 
 var templates = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"at":    func(t time.Time) string { return t.Local().Format(Moment) },
+		"at":    func(t time.Time) string { return zone.In(t).Format(Moment) },
 		"bytes": size.Text,
 		"lower": labels.Lower,
 	}).ParseFS(files, "*.html"))

@@ -25,7 +25,7 @@ var imports = map[string]string{
 	"schemas":          "events",
 	"eventlog":         "backoff certificate events problem schemas",
 	"eventlog/consume": "backoff eventlog events",
-	"eventlog/facts":   "events problem proof/salted",
+	"eventlog/facts":   "events problem proof/salted text/zone",
 	"eventlog/outbox":  "events",
 	"eventlog/parked":  "eventlog eventlog/consume eventlog/facts events limits problem store",
 
@@ -57,7 +57,7 @@ var imports = map[string]string{
 	"pace": "",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/position recorder/project store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/position recorder/project store text/zone",
 	"recorder/damage":          "eventlog events proof/merkle recorder/position",
 	"recorder/inboxrows":       "directory/block events inbox/authority",
 	"inbox/authority":          "directory/block",
@@ -67,9 +67,9 @@ var imports = map[string]string{
 	"recorder/project":         "directory/block events proof/merkle proof/merkle/merklestore recorder/inboxrows recorder/position recorder/state store",
 	"recorder/rebuild":         "directory/block eventlog events inbox/authority proof/merkle recorder/inboxrows recorder/position recorder/project store",
 	"recorder/state":           "events",
-	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/number",
+	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/number text/zone",
 	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
-	"record/certificate":       "content/message content/reader directory directory/audience/matter directory/audience/rule events labels messages proof/receipt proof/receipt/issuer text/qr text/size",
+	"record/certificate":       "content/message content/reader directory directory/audience/matter directory/audience/rule events labels messages proof/receipt proof/receipt/issuer text/qr text/size text/zone",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "directory/audience/matter events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
@@ -90,7 +90,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/audience/matter directory/block directory/roster/cited events inbox/delivered problem recorder/state text/folding",
-	"messages/notice":  "access/policy messages problem store",
+	"messages/notice":  "access/policy messages problem store text/zone",
 	"inbox/inboxstore": "clinic content/fields access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
@@ -101,7 +101,7 @@ var imports = map[string]string{
 	"directory/audience/rule":      "directory/field directory/roster",
 	"directory/block":              "",
 	"directory/field":              "limits text/address text/invisible",
-	"directory/imports":            "directory/field directory/imports/resources directory/imports/staging directory/source directory/source/csvfile directory/source/fhir events store text/folding",
+	"directory/imports":            "directory/field directory/imports/resources directory/imports/staging directory/source directory/source/csvfile directory/source/fhir events store text/folding text/zone",
 	"directory/imports/resources":  "directory/imports/staging directory/source",
 	"directory/imports/staging":    "directory/field directory/source text/folding",
 	"directory/people":             "directory/block directory/field directory/roster",
@@ -112,7 +112,7 @@ var imports = map[string]string{
 	"directory/source/csvfile":     "directory/field directory/source limits text/charset text/invisible text/number",
 	"directory/source/fhir":        "directory/field directory/source limits text/invisible text/number",
 	"directory/demo":               "directory/imports",
-	"directory/upload":             "access/policy content directory/imports directory/roster/rosterstore directory/source eventlog/outbox limits store",
+	"directory/upload":             "access/policy content directory/imports directory/roster/rosterstore directory/source eventlog/outbox limits store text/zone",
 	"access":                       "access/factor access/groups access/oidc access/passkey access/passwords access/policy access/session access/tally access/turn access/twopeople content eventlog/facts events inbound limits problem store text/address text/agent text/invisible text/language",
 	"access/policy":                "events problem text/language",
 	"access/passwords":             "limits text/folding text/language",
@@ -156,7 +156,7 @@ var imports = map[string]string{
 	"text/zone":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number text/zone",
 	"telemetry": "events health",
 
 	// Pages, API and command line.
@@ -169,7 +169,7 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"navigation":       "access/policy labels",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation record/person record/query text/folding",
-	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages messages/notice notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding web/static",
+	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages messages/notice notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding text/zone web/static",
 	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/factor access/passwords access/policy access/session events limits messages/notice web/page",
 	"web/admin":        "access access/letter access/passwords access/policy access/twopeople compose directory directory/imports directory/source directory/upload events inbound labels labels/labelstore limits notify/unsubscribe problem text/folding web/page",
@@ -177,17 +177,17 @@ var imports = map[string]string{
 	"web/compose":      "access access/policy clinic/clinicstore compose compose/draft compose/wording content/attachment content/clamd content/fields content/message directory directory/audience directory/audience/matter eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size text/zone web/page",
 	"web/letters":      "access access/policy clinic limits messages text/language web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages messages/notice navigation notify/pause notify/replay record/export record/retention search text/zone web/page",
-	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size web/page",
+	"web/operations":   "access/policy eventlog/parked health navigation notify/pause text/number text/size text/zone web/page",
 	"web/clinic":       "access/policy clinic clinic/clinicstore inbound limits text/language web/page",
 	"web/page":         "access/policy clinic inbound labels limits navigation problem problem/document text/language text/number text/size text/zone web/static",
 	"web/portal":       "access/factor access/passwords access/policy access/session content/attachment content/message inbox limits problem text/language web/page",
 	"web/receipt":      "access/policy content/attachment events labels labels/labelstore messages problem proof/receipt proof/receipt/issuer record/bundle record/certificate web/page",
-	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory directory/audience/matter events inbox/delivered messages problem record/accounting record/emergency record/person record/query record/retention search text/folding web/page",
+	"web/record":       "access access/policy access/twopeople compose content/attachment content/message directory directory/audience/matter events inbox/delivered messages problem record/accounting record/emergency record/person record/query record/retention search text/folding text/zone web/page",
 	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state text/number text/zone web/page",
 	"web/search":       "access/policy labels labels/labelstore search text/language web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address text/language web/page",
 	"web/static":       "",
-	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number text/zone",
+	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/audience/matter directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number text/zone",
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address text/zone",
@@ -352,6 +352,37 @@ func TestFormsAreNotWrittenToDisk(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The clinic's zone is package zone's. time.Local is the machine's, and so are the times of time.Now.
+func TestTimesAreInTheZoneOfTheClinic(t *testing.T) {
+	for name := range load(t) {
+		if name == "text/zone" || isForTests(name) {
+			continue
+		}
+		for _, file := range filesOf(t, name) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if s, isOf := n.(*ast.SelectorExpr); isOf && called(s) == "time.Local" || ok && strings.HasSuffix(called(call.Fun), ".Local") {
+					t.Errorf("%s uses Local, the zone of the machine: use zone.In or zone.Clinic", name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+// called returns a selector as text: "time.Local"; without a name before the dot, ".Local".
+func called(e ast.Expr) string {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	x, _ := s.X.(*ast.Ident)
+	if x == nil {
+		return "." + s.Sel.Name
+	}
+	return x.Name + "." + s.Sel.Name
 }
 
 const root = "../../.."

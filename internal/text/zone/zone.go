@@ -1,8 +1,11 @@
 // Package zone is the clinic's time zone: what the wall clock in the clinic shows.
 //
-// The zone is time.Local of the process. [Use] sets it once at the start, before any
-// other part runs, so that every page, mail and print has the same zone, and so that
-// "today" is the clinic's day. JSON, CSV and the record are in UTC.
+// [Use] sets it once at the start, before any other part runs. Every page, mail and print shows
+// times by [In], and every clock of this process is [Now], so that "today" is the clinic's day.
+// JSON, CSV and the record are in UTC.
+//
+// time.Local stays the machine's zone, which the lines of logs are in. It can't be changed: libraries
+// read it in goroutines that they start before main, as nats-server does.
 //
 // The zones are linked into the program, so that a machine without zoneinfo has them too.
 package zone
@@ -11,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	_ "time/tzdata" // a container without zoneinfo has no other
 )
@@ -31,34 +35,47 @@ func Load(name string) (*time.Location, error) {
 	return in, nil
 }
 
-// Use makes the zone of a name the zone of this process; "" leaves that of the machine. Call it once,
-// in main, before goroutines are started. A library may have started one in its init, as nats-server
-// does: what that reads meanwhile is in either zone.
+// clinic is the zone that Use has set; nil: that of the machine.
+var clinic atomic.Pointer[time.Location]
+
+// Use makes the zone of a name that of the clinic; "" leaves that of the machine. Call it in main, before
+// anything else: a time that was formed before is in the zone of before.
 func Use(name string) error {
 	in, err := Load(name)
 	if err != nil || name == "" {
 		return err
 	}
-	time.Local = in
+	clinic.Store(in)
 	return nil
 }
 
 // Clinic returns the clinic's zone.
-func Clinic() *time.Location { return time.Local }
+func Clinic() *time.Location {
+	if in := clinic.Load(); in != nil {
+		return in
+	}
+	return time.Local
+}
+
+// In returns a time in the clinic's zone.
+func In(t time.Time) time.Time { return t.In(Clinic()) }
+
+// Now returns the time in the clinic's zone: its date is the clinic's today.
+func Now() time.Time { return In(time.Now()) }
 
 // Name returns the name of the clinic's zone, such as Europe/Berlin. If the machine does
 // not tell the name of its zone, it is the abbreviation at the time t.
 func Name(t time.Time) string {
-	if name := time.Local.String(); name != "Local" {
+	if name := Clinic().String(); name != "Local" {
 		return strings.TrimPrefix(name, "Etc/")
 	}
 	if target, err := os.Readlink("/etc/localtime"); err == nil {
 		_, name, _ := strings.Cut(target, "zoneinfo/")
-		if in, err := time.LoadLocation(name); err == nil && name != "" && same(in, time.Local, t.Year()) {
+		if in, err := time.LoadLocation(name); err == nil && name != "" && same(in, Clinic(), t.Year()) {
 			return strings.TrimPrefix(name, "Etc/")
 		}
 	}
-	return abbreviation(t.Local())
+	return abbreviation(In(t))
 }
 
 // same reports whether two zones show the same time throughout a year. The environment can
@@ -75,7 +92,7 @@ func same(a, b *time.Location, year int) bool {
 
 // Long names the clinic's zone at a time: "Europe/Berlin (CET, UTC+01:00)".
 func Long(t time.Time) string {
-	local, name := t.Local(), Name(t)
+	local, name := In(t), Name(t)
 	short, offset := abbreviation(local), Offset(local)
 	switch {
 	case name == offset: // UTC
@@ -88,7 +105,7 @@ func Long(t time.Time) string {
 
 // Short names the clinic's zone at a time where space is short: "CET (UTC+01:00)".
 func Short(t time.Time) string {
-	local := t.Local()
+	local := In(t)
 	if short, offset := abbreviation(local), Offset(local); short != offset && short != "UTC" {
 		return short + " (" + offset + ")"
 	}

@@ -83,8 +83,7 @@ func TestLoad(t *testing.T) {
 
 // The zone is named with its offset, which is different in summer.
 func TestTheZoneIsNamed(t *testing.T) {
-	before := time.Local
-	t.Cleanup(func() { time.Local = before })
+	t.Cleanup(func() { clinic.Store(nil) })
 	winter, summer := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), time.Date(2026, 7, 5, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		zone        string

@@ -203,7 +203,7 @@ func TestAMessageIsScheduled(t *testing.T) {
 	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {
 		t.Fatal(err)
 	}
-	if want := time.Date(at.Year(), at.Month(), at.Day(), 9, 30, 0, 0, time.Local); !release.Equal(want) {
+	if want := time.Date(at.Year(), at.Month(), at.Day(), 9, 30, 0, 0, zone.Clinic()); !release.Equal(want) {
 		t.Errorf("released at %v, want %v", release, want)
 	}
 }

@@ -54,7 +54,7 @@ type editing struct {
 
 // SavedToday reports whether the draft was saved today, so that its time needs no date.
 func (e *editing) SavedToday() bool {
-	return e.SavedAt.Local().Format(time.DateOnly) == e.Now.Format(time.DateOnly)
+	return zone.In(e.SavedAt).Format(time.DateOnly) == e.Now.Format(time.DateOnly)
 }
 
 // Chosen reports whether the draft is to be sent at one of the two times.
@@ -108,7 +108,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Er
 	if !e.Conflict {
 		e.Seen = e.Version
 	}
-	e.Now = p.Now().Local()
+	e.Now = zone.In(p.Now())
 	e.Zone = zone.Long(e.Now)
 	if e.When.Later {
 		e.Twice = e.When.Choice(zone.Clinic())

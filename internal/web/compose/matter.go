@@ -11,6 +11,7 @@ import (
 	audiences "postern/internal/directory/audience"
 	"postern/internal/directory/audience/matter"
 	"postern/internal/labels"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -31,7 +32,7 @@ type matterChoice struct {
 // choicesOf returns the patients to whom a portal user is linked today, to pick from, or the only one
 // in words.
 func choicesOf(l labels.Labels, u directory.PortalUser, picked []string, now time.Time) (only string, choices []matterChoice) {
-	today := now.Local().Format(time.DateOnly)
+	today := zone.In(now).Format(time.DateOnly)
 	for _, p := range u.Patients {
 		if p.From > today || p.Until != "" && p.Until < today || slices.ContainsFunc(choices, func(c matterChoice) bool { return c.ID == p.ID }) {
 			continue

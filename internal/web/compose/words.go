@@ -22,6 +22,7 @@ import (
 	"postern/internal/problem"
 	"postern/internal/text/number"
 	"postern/internal/text/size"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -46,7 +47,7 @@ func chosenInWords(l labels.Labels, s audiences.Selection) string {
 // who describes an account: "Authorized Representative of Ben Adams (born 3 May 1950, discharged)".
 // It ignores links outside their dates.
 func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
-	today := now.Local().Format(time.DateOnly)
+	today := zone.In(now).Format(time.DateOnly)
 	var self, others []string
 	for _, p := range u.Patients {
 		if p.From > today || p.Until != "" && p.Until < today {

@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/text/zone"
 	"postern/internal/web/webtest"
 )
 
@@ -41,10 +42,10 @@ func TestEditAndSendAgain(t *testing.T) {
 		"undone": {hold: undo(600), button: "Edit and send again", before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
 			return sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
 		}},
-		"scheduled": {hold: scheduled, button: "Cancel sending and edit", when: draft.WhenAt(&at, time.Local), before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
+		"scheduled": {hold: scheduled, button: "Cancel sending and edit", when: draft.WhenAt(&at, zone.Clinic()), before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
 			return sam.Get("/messages/" + id).Is(http.StatusOK)
 		}},
-		"cancelled": {hold: scheduled, button: "Edit and send again", when: draft.WhenAt(&at, time.Local), before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
+		"cancelled": {hold: scheduled, button: "Edit and send again", when: draft.WhenAt(&at, zone.Clinic()), before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
 			return sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
 		}},
 		"recalled": {hold: undo(0), button: "Edit and send again", before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/messages"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -60,7 +61,7 @@ func (f filter) query(which messages.Which) (q messages.Query, errs page.Errors)
 		if text == "" {
 			return at
 		}
-		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+		at, err := time.ParseInLocation(time.DateOnly, text, zone.Clinic())
 		if err != nil {
 			errs = append(errs, page.Error{Field: field, Message: "Enter a day as year, month and day, like 2026-11-25"})
 		}

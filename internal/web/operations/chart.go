@@ -12,6 +12,7 @@ import (
 	"postern/internal/health"
 	"postern/internal/navigation"
 	"postern/internal/text/number"
+	"postern/internal/text/zone"
 )
 
 // The dimensions of a chart, in units of its SVG.
@@ -95,7 +96,7 @@ func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, wo
 			n := numbers[l]
 			high := min(max(int(math.Round(n*chartHigh/most)), 2), floor) // so that one in a million is visible
 			floor -= high
-			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), b.From.Local().Format("2 January, 3:04 pm. ") + one.Name + ": " + words(n)})
+			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), zone.In(b.From).Format("2 January, 3:04 pm. ") + one.Name + ": " + words(n)})
 		}
 	}
 	return c
@@ -143,9 +144,9 @@ func (c chart) Floor() int { return c.High + 1 }
 // At writes the beginning of a part: a day by its date alone.
 func (o overTime) At(from time.Time) string {
 	if o.Span == health.SpanWeek {
-		return from.Local().Format("Monday, 2 January 2006")
+		return zone.In(from).Format("Monday, 2 January 2006")
 	}
-	return from.Local().Format("2 January 2006, 3:04\u00a0pm")
+	return zone.In(from).Format("2 January 2006, 3:04\u00a0pm")
 }
 
 // In writes a wait for the table.

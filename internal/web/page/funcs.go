@@ -128,11 +128,11 @@ func withZone(t time.Time) string { return " " + strings.ReplaceAll(zone.Short(t
 // recent writes a time in short form for lists: "Today, 2:03 pm". Use clock on pages
 // that are kept or printed.
 func (m moments) recent(t any, now time.Time) template.HTML {
-	at := instant(t).Local()
+	at := zone.In(instant(t))
 	near := func(english string) template.HTML {
 		return moment(t, func(t time.Time) string { return m.Text(english, "time", m.Clock(t, false)) })
 	}
-	switch days := midnight(now.Local()).Sub(midnight(at)); {
+	switch days := midnight(zone.In(now)).Sub(midnight(at)); {
 	case days == 0:
 		return near(language.Mark("Today, {time}"))
 	case days > 0 && days <= 25*time.Hour:
@@ -176,7 +176,7 @@ func moment(v any, write func(time.Time) string) template.HTML {
 	if t.IsZero() {
 		return ""
 	}
-	local := t.Local()
+	local := zone.In(t)
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s (%s UTC)">%s</time>`, // #nosec G203 -- digits and names of months and zones
 		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), write(local)))
 }

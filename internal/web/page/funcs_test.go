@@ -3,6 +3,7 @@ package page
 import (
 	"html/template"
 	"postern/internal/text/language"
+	"postern/internal/text/zone"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 // A time of today, yesterday or tomorrow is called so, at any hour and also on days that do
 // not have 24 hours. Any other time has its date.
 func TestRecent(t *testing.T) {
-	at := func(day, hour, minute int) time.Time { return time.Date(2026, 10, day, hour, minute, 0, 0, time.Local) }
+	at := func(day, hour, minute int) time.Time {
+		return time.Date(2026, 10, day, hour, minute, 0, 0, zone.Clinic())
+	}
 	for _, c := range []struct {
 		at, now time.Time
 		want    string

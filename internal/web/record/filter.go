@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/record/query"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -133,7 +134,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 		c.SortBy = query.SortKey(by)
 	}
 	day := func(field, text string) (at time.Time) {
-		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+		at, err := time.ParseInLocation(time.DateOnly, text, zone.Clinic())
 		if text != "" && err != nil {
 			wrong(field, "Enter a day as year, month and day, like 2026-11-25")
 		}

@@ -14,6 +14,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -145,7 +146,7 @@ func (p *Pages) findMessages(r *http.Request, q string) (all []named, err error)
 		return err
 	}
 	for _, layout := range []string{time.DateOnly, "2 January 2006"} {
-		if day, err := time.ParseInLocation(layout, q, time.Local); err == nil {
+		if day, err := time.ParseInLocation(layout, q, zone.Clinic()); err == nil {
 			return all, add(page.Subject(r), messages.Query{Which: messages.All, From: day, Until: day.AddDate(0, 0, 1)}, "")
 		}
 	}

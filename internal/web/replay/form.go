@@ -196,7 +196,7 @@ func (p *Pages) failing(r *http.Request, chosen string) ([]choice, error) {
 	}
 	var all []choice
 	for _, m := range found {
-		text := m.SentAt.Local().Format("2 January 2006, 3:04 pm")
+		text := zone.In(m.SentAt).Format("2 January 2006, 3:04 pm")
 		if name := names[m.SenderID]; name != "" {
 			text += ", by " + name
 		}
