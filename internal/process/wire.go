@@ -198,19 +198,19 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		cfg.Fail = web.Unavailable
 	}
 	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now, EntryKey: entrykey.Seals(cfg.Pool).Key}.Within(cmp.Or(cfg.PublishTimeout, facts.RequestTimeout))
-	await := func(ctx context.Context, seq uint64) {
-		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
-		defer cancel()
-		_ = publisher.Wait(ctx, seq)
-	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Passkeys: cfg.Passkeys, TwoPersonAge: cfg.TwoPersonAge, PasswordCost: cfg.PasswordCost,
 		Organisation: cfg.Organisation, Facts: publisher, Clinic: clinicstore.New(clinicstore.Config{Pool: cfg.Pool, Name: cfg.Clinic}).Name, Source: cfg.SignInSource, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
-	problems := document.Problems{Logger: cfg.Logger, Transient: store.Transient, Forbidden: gate.CountRefusal}
 	cfg.Letters.Gate = gate
-	w := &Web{Gate: gate}
+	w := wiring{Web: &Web{Gate: gate}, cfg: cfg}
+	w.problems = document.Problems{Logger: cfg.Logger, Transient: store.Transient, Forbidden: gate.CountRefusal}
+	w.await = func(ctx context.Context, seq uint64) {
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
+		defer cancel()
+		_ = publisher.Wait(ctx, seq)
+	}
 	w.Reader = reader.New(reader.Config{Pool: cfg.Lookups, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
 		Facts: publisher, Intact: cfg.Position.Intact})
@@ -229,72 +229,95 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.OptOuts = unsubscribe.New(unsubscribe.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher, TwoPeople: gate.TwoPeople()})
-	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
+	w.receipts = issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
-	certificates := certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: receipts, Reader: w.Reader, Clinic: w.Clinic.Name})
-	bundles := bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
-	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
-	accounts := accounting.New(accounting.Config{Pool: cfg.Pool, Record: record, Now: cfg.Now})
-	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: record, TwoPeople: gate.TwoPeople()})
-	parking := parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
+	w.certificates = certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: w.receipts, Reader: w.Reader, Clinic: w.Clinic.Name})
+	w.bundles = bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: w.certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
+	w.record = query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
+	w.accounts = accounting.New(accounting.Config{Pool: cfg.Pool, Record: w.record, Now: cfg.Now})
+	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: w.record, TwoPeople: gate.TwoPeople()})
+	w.parking = parked.New(parked.Config{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get})
 	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks, Warnings: cfg.Warnings,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
-	people := person.New(person.Config{Record: record, Content: w.Reader})
-	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader, Record: record})
+	w.people = person.New(person.Config{Record: w.record, Content: w.Reader})
+	w.searcher = search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader, Record: w.record})
+	w.wireAPI()
+	w.wirePages()
+	return w.Web, nil
+}
 
-	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Inside: cfg.Inside, HideMetrics: cfg.HideMetrics, Problems: problems, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
-		api.SessionOperations{Gate: gate},
-		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
+// wiring is a Web that is being made, with what only its API and its pages use.
+type wiring struct {
+	*Web
+	cfg          WebConfig
+	problems     document.Problems
+	await        func(ctx context.Context, seq uint64) // until the tables have the event, for a while
+	receipts     *issuer.Issuer
+	certificates *certificate.Maker
+	bundles      *bundle.Bundles
+	record       *query.Reader
+	accounts     *accounting.Accounts
+	parking      *parked.Events
+	people       *person.Reader
+	searcher     *search.Searcher
+}
+
+func (w wiring) wireAPI() {
+	w.API = api.New(api.Config{Sessions: w.Gate, Health: w.Health, Inside: w.cfg.Inside, HideMetrics: w.cfg.HideMetrics, Problems: w.problems, Logger: w.cfg.Logger, Telemetry: w.cfg.Telemetry},
+		api.SessionOperations{Gate: w.Gate},
+		api.RecipientOperations{Composer: w.Composer, Directory: w.cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},
-		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Search: searcher, Now: cfg.Now, Changed: cfg.Position.Changed, Await: await},
+		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Search: w.searcher, Now: w.cfg.Now, Changed: w.cfg.Position.Changed, Await: w.await},
 		api.NoticeOperations{Notices: w.Notices, Reader: w.Reader},
-		api.SearchOperations{Search: searcher},
+		api.SearchOperations{Search: w.searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.WordingOperations{Wordings: w.Wordings},
 		api.ClinicOperations{Clinic: w.Clinic},
-		api.StaffOperations{Gate: gate, Letters: w.Letters, Composer: w.Composer},
-		api.GrantOperations{Gate: gate},
-		api.InvitationOperations{Gate: gate, Letters: w.Letters},
-		api.TokenOperations{Gate: gate},
-		api.PortalOperations{Inbox: w.Inbox, Receipts: receipts, Await: await},
-		api.CheckpointOperations{Checkpoints: cfg.Pool, Public: cmp.Or(cfg.Public, checkpoint.PublicCommitment), Now: cfg.Now},
-		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
-		api.DisclosureOperations{Messages: w.Messages, Bundles: bundles, Accounts: accounts, Await: await},
-		api.PersonOperations{People: people},
-		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
-		api.AlertingOperations{Pauses: w.Pauses, Await: await},
-		api.ParkedOperations{Parked: parking, Await: await},
+		api.StaffOperations{Gate: w.Gate, Letters: w.Letters, Composer: w.Composer},
+		api.GrantOperations{Gate: w.Gate},
+		api.InvitationOperations{Gate: w.Gate, Letters: w.Letters},
+		api.TokenOperations{Gate: w.Gate},
+		api.PortalOperations{Inbox: w.Inbox, Receipts: w.receipts, Await: w.await},
+		api.CheckpointOperations{Checkpoints: w.cfg.Pool, Public: cmp.Or(w.cfg.Public, checkpoint.PublicCommitment), Now: w.cfg.Now},
+		api.ReceiptOperations{Messages: w.Messages, Receipts: w.receipts},
+		api.DisclosureOperations{Messages: w.Messages, Bundles: w.bundles, Accounts: w.accounts, Await: w.await},
+		api.PersonOperations{People: w.people},
+		api.RecordOperations{Record: w.record, Exporter: export.New(w.record, w.cfg.Pool), Await: w.await},
+		api.AlertingOperations{Pauses: w.Pauses, Await: w.await},
+		api.ParkedOperations{Parked: w.parking, Await: w.await},
 		api.StateOperations{Health: w.Health},
 		api.ReportOperations{Reports: w.Reports},
 		api.ReplayOperations{Replays: w.Replays},
 		api.ErasureOperations{Retention: w.Retention},
 		api.EmergencyOperations{Emergencies: w.Emergencies},
 	)
-	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Unread: unreadOf(w.Notices), Words: cfg.Content,
-		Problems: problems, Log: cfg.Logger, Language: cfg.Language})
+}
+
+func (w wiring) wirePages() {
+	w.Renderer = page.New(page.Config{Sessions: w.Gate, Labels: w.Labels.Current, Clinic: w.Clinic.Face, Pauses: pausesOf(w.Pauses), Unread: unreadOf(w.Notices), Words: w.cfg.Content,
+		Problems: w.problems, Log: w.cfg.Logger, Language: w.cfg.Language})
 	w.Pages = web.New(w.Renderer,
-		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Wordings: w.Wordings, Clinic: w.Clinic, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
-			Await: await, Now: cfg.Now}),
-		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Issuer}),
-		account.New(w.Renderer, account.Config{Gate: gate, Notices: w.Notices, Mails: w.Letters.Enabled()}),
-		factors.New(w.Renderer, factors.Config{Gate: gate}),
+		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Wordings: w.Wordings, Clinic: w.Clinic, Gate: w.Gate, Labels: w.Labels, Directory: w.cfg.Pool,
+			Await: w.await, Now: w.cfg.Now}),
+		signin.New(w.Renderer, signin.Config{Gate: w.Gate, Letters: w.Letters, Organisation: w.cfg.Issuer}),
+		account.New(w.Renderer, account.Config{Gate: w.Gate, Notices: w.Notices, Mails: w.Letters.Enabled()}),
+		factors.New(w.Renderer, factors.Config{Gate: w.Gate}),
 		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages, Notices: w.Notices,
-			Retention: w.Retention, Pauses: w.Pauses, Replays: w.Replays, Search: searcher, Now: cfg.Now}),
-		webletters.New(w.Renderer, webletters.Config{Gate: gate, Messages: w.Messages, Clinic: w.Clinic.Face, PublicURL: cfg.Letters.PublicURL, Now: cfg.Now}),
-		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, OptOuts: w.OptOuts, Email: emailOf(cfg.Pool), Await: await,
-			Certificate: certificateOf(certificates, w.Labels)}),
+			Retention: w.Retention, Pauses: w.Pauses, Replays: w.Replays, Search: w.searcher, Now: w.cfg.Now}),
+		webletters.New(w.Renderer, webletters.Config{Gate: w.Gate, Messages: w.Messages, Clinic: w.Clinic.Face, PublicURL: w.cfg.Letters.PublicURL, Now: w.cfg.Now}),
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: w.Gate, OptOuts: w.OptOuts, Email: emailOf(w.cfg.Pool), Await: w.await,
+			Certificate: certificateOf(w.certificates, w.Labels)}),
 		webclinic.New(w.Renderer, webclinic.Config{Clinic: w.Clinic}),
 		webunsubscribe.New(w.Renderer, webunsubscribe.Config{OptOuts: w.OptOuts}),
-		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
-			Directory: cfg.Pool, Now: cfg.Now}),
-		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
+		admin.New(w.Renderer, admin.Config{Gate: w.Gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads, OptOuts: w.OptOuts,
+			Directory: w.cfg.Pool, Now: w.cfg.Now}),
+		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: w.parking, Health: w.Health, Await: w.await, Now: w.cfg.Now}),
 		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
-		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
-		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: certificates, Bundles: bundles, Messages: w.Messages, Labels: w.Labels, Await: await}),
-		webrecord.New(w.Renderer, webrecord.Config{Record: record, People: people, Search: searcher, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: accounts, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
-			Now: cfg.Now}),
+		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: w.searcher}),
+		webreceipt.New(w.Renderer, webreceipt.Config{Certificates: w.certificates, Bundles: w.bundles, Messages: w.Messages, Labels: w.Labels, Await: w.await}),
+		webrecord.New(w.Renderer, webrecord.Config{Record: w.record, People: w.people, Search: w.searcher, Retention: w.Retention, Emergencies: w.Emergencies, Accounts: w.accounts, Messages: w.Messages, Gate: w.Gate, Directory: w.cfg.Pool,
+			Now: w.cfg.Now}),
 	)
-	return w, nil
 }
 
 // pausesOf converts pauses for the frame of a page.
