@@ -95,7 +95,7 @@ func (ns *Notices) List(ctx context.Context, reader policy.Subject, q Query) ([]
 	if q.Unread {
 		sql += ` AND ` + unread
 	}
-	return ns.read(ctx, reader, sql+` ORDER BY n.seq DESC LIMIT $3`, reader.ID, int64(q.Before), q.Limit)
+	return ns.read(ctx, reader, sql+` ORDER BY n.seq DESC LIMIT $3`, reader.ID, int64(q.Before), q.Limit) // #nosec G115 -- a sequence
 }
 
 // Of returns the notice of a message, or [ErrNotFound] if the reader has none.
