@@ -14,6 +14,7 @@ import (
 	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/text/language"
 )
 
 // sameCheck gives the tables that have the CHECK $1. PostgreSQL prints an expression in its
@@ -92,20 +93,33 @@ func TestEveryStateHasItsCheck(t *testing.T) {
 func TestTheStatesAreThoseOfTheTables(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
-	same(t, pool, "record.messages", "status", state.MessageMoves)
-	same(t, pool, "record.replays", "status", state.ReplayMoves)
-	same(t, pool, "record.chunks", "alert_state", state.AlertMoves)
+	same(t, pool, "record.messages", "status", statesOf(state.MessageMoves))
+	same(t, pool, "record.replays", "status", statesOf(state.ReplayMoves))
+	same(t, pool, "record.chunks", "alert_state", statesOf(state.AlertMoves))
 }
 
-func same[S ~string, By comparable](t *testing.T, pool *pgxpool.Pool, table, column string, moves state.Moves[S, By]) {
+// The CHECK of a language names those that portal users can choose.
+func TestTheLanguagesAreThoseOfThePortal(t *testing.T) {
+	t.Parallel()
+	same(t, storetest.Pool(t, store.RoleAdmin), "app.portal_accounts", "language", language.Portal)
+}
+
+func statesOf[S ~string, By comparable](moves state.Moves[S, By]) (all []S) {
+	for _, m := range moves {
+		all = append(all, m.From, m.To)
+	}
+	return all
+}
+
+func same[S ~string](t *testing.T, pool *pgxpool.Pool, table, column string, values []S) {
 	t.Helper()
 	want := map[string]bool{}
-	for _, m := range moves {
-		want[string(m.From)], want[string(m.To)] = true, true
+	for _, v := range values {
+		want[string(v)] = true
 	}
 	got := list(t, pool, `SELECT (regexp_matches(pg_get_constraintdef(oid), $$'([a-z]+)'::text$$, 'g'))[1] FROM pg_constraint
 		WHERE conrelid = $1::text::regclass AND conname = $2 ORDER BY 1`, table, strings.Split(table, ".")[1]+"_"+column+"_check")
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), got); diff != "" {
-		t.Errorf("%s.%s (-table in Go +CHECK):\n%s", table, column, diff)
+		t.Errorf("%s.%s (-Go +CHECK):\n%s", table, column, diff)
 	}
 }
