@@ -41,9 +41,6 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/account/*"}, true},
 }
 
-// notYet are the definitions in these templates that only staff see and that are not translated yet.
-var notYet = []string{"pauses", "token-list", "token-heading", "staff-access"}
-
 // argument says which argument of a function is a text of a page: see source.pages.
 var argument = map[string]int{"Redirect": 3, "home": 0, "added": 0, "showRecovery": 0}
 
@@ -163,8 +160,8 @@ func (x *extraction) template(name string) {
 	if _, err := tree.Parse(x.read(name), "", "", set); err != nil {
 		x.t.Fatal(err)
 	}
-	for definition, tree := range set {
-		if tree.Root != nil && !slices.Contains(notYet, definition) {
+	for _, tree := range set {
+		if tree.Root != nil {
 			w := &walk{extraction: x, name: name}
 			w.list(tree.Root)
 		}
