@@ -266,7 +266,7 @@ func (w *walk) command(c *parse.CommandNode) {
 		w.addTo(audience, str(c.Args[1]), "", w.name)
 	case "tn", "tsn":
 		w.addTo(audience, str(c.Args[3]), str(c.Args[2]), w.name)
-	case "forms":
+	case "forms", "tsforms":
 		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
 	}
 	for i, arg := range c.Args {

@@ -51,12 +51,14 @@ func funcsIn(l language.Language) template.FuncMap {
 		"withLimits": limits.Fill,
 		// Texts: t and tn those that portal users see, and ts and tsn those of staff. A test finds
 		// them by these names. tr is for a text that Go code marks.
-		"t":     l.HTML,
-		"ts":    l.HTML,
-		"tn":    l.CountHTML,
-		"tsn":   l.CountHTML,
-		"tr":    func(english string) template.HTML { return l.HTML(english) },
-		"forms": func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
+		"t":   l.HTML,
+		"ts":  l.HTML,
+		"tn":  l.CountHTML,
+		"tsn": l.CountHTML,
+		"tr":  func(english string) template.HTML { return l.HTML(english) },
+		// The plural forms for a script.
+		"forms":   func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
+		"tsforms": func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
 		// Values of texts.
 		"link":   link,
 		"linkIf": linkIf,
