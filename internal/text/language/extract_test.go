@@ -39,6 +39,7 @@ var sources = []source{
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
 	{language.ForStaff, []string{"internal/web/account/*"}, true},
+	{language.ForStaff, []string{"internal/web/operations/*"}, true},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.
