@@ -38,10 +38,9 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
+	{language.ForStaff, []string{"internal/web/account/*"}, true},
+	{language.ForStaff, []string{"internal/web/operations/*"}, true},
 }
-
-// notYet are the definitions in these templates that only staff see and that are not translated yet.
-var notYet = []string{"pauses", "token-list", "token-heading", "staff-access"}
 
 // argument says which argument of a function is a text of a page: see source.pages.
 var argument = map[string]int{"Redirect": 3, "home": 0, "added": 0, "showRecovery": 0}
@@ -162,8 +161,8 @@ func (x *extraction) template(name string) {
 	if _, err := tree.Parse(x.read(name), "", "", set); err != nil {
 		x.t.Fatal(err)
 	}
-	for definition, tree := range set {
-		if tree.Root != nil && !slices.Contains(notYet, definition) {
+	for _, tree := range set {
+		if tree.Root != nil {
 			w := &walk{extraction: x, name: name}
 			w.list(tree.Root)
 		}
@@ -268,7 +267,7 @@ func (w *walk) command(c *parse.CommandNode) {
 		w.addTo(audience, str(c.Args[1]), "", w.name)
 	case "tn", "tsn":
 		w.addTo(audience, str(c.Args[3]), str(c.Args[2]), w.name)
-	case "forms":
+	case "forms", "tsforms":
 		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
 	}
 	for i, arg := range c.Args {

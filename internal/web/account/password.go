@@ -36,7 +36,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	err := p.Gate.ChangeStaffPassword(r.Context(), who, r.PostFormValue("current"), r.PostFormValue("password"))
 	switch {
 	case page.Refused(w, err) != 0:
-		return p.showPassword(w, r, err, page.Errors{{Field: "current", Message: page.Sentence(err)}})
+		return p.showPassword(w, r, err, page.Errors{{Field: "current", Message: page.Say(r, err)}})
 	case errors.Is(err, passwords.ErrCurrent), errors.Is(err, passwords.ErrRefused):
 		var errs page.Errors
 		for _, one := range page.Joined(err) {
@@ -44,7 +44,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 			if errors.Is(one, passwords.ErrRefused) {
 				field = "password"
 			}
-			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
+			errs = append(errs, page.Error{Field: field, Message: page.Say(r, one)})
 		}
 		return p.showPassword(w, r, err, errs)
 	case err != nil:

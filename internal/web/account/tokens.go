@@ -110,7 +110,7 @@ func (p *Pages) makeToken(w http.ResponseWriter, r *http.Request) error {
 		if field == "" {
 			return err
 		}
-		errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
+		errs = append(errs, page.Error{Field: field, Message: page.Say(r, one)})
 	}
 	if len(errs) > 0 {
 		return p.showTokens(w, r, form, ticked, errs)

@@ -37,7 +37,7 @@ func (p *Pages) unlink(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.Is(err, passwords.ErrCurrent), errors.As(err, &tooSoon):
 		return p.render(w, r, page.View{Template: "unlink.html", Title: "Unlink your account from your organisation", Status: page.Refused(w, err),
-			Errors: page.Errors{{Field: "password", Message: page.Sentence(err)}}})
+			Errors: page.Errors{{Field: "password", Message: page.Say(r, err)}}})
 	case err != nil:
 		return err
 	}

@@ -6,12 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"postern/internal/health"
 	"postern/internal/navigation"
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 )
 
@@ -24,6 +23,7 @@ const (
 
 // overTime is the data of the charts: what happened in the parts of a span.
 type overTime struct {
+	language.Language
 	Span   health.Span
 	Spans  []navigation.Item
 	Charts []chart
@@ -52,29 +52,33 @@ type bar struct {
 	Title            string
 }
 
-// layers are all layers. Every colour has a contrast of 3:1 to the page and to its neighbours' edges.
+// layers are all layers, named in English. Every colour has a contrast of 3:1 to the page and to its neighbours' edges.
 var (
-	delivered = layer{"Delivered", "var(--app-accent)", "plain"}
-	opened    = layer{"Opened", "var(--app-accent)", "plain"}
-	accepted  = layer{"Accepted", "var(--app-accent)", "plain"}
-	skipped   = layer{"Skipped", "var(--app-on-grey)", "lines"}
-	unknown   = layer{"Unknown", "var(--app-on-warn)", "dots"}
-	failed    = layer{"Failed", "var(--app-danger)", "slant"}
-	median    = layer{"Half waited no longer", "var(--app-accent)", "plain"}
-	p95       = layer{"95% waited no longer", "var(--app-on-warn)", "lines"}
+	delivered = layer{language.Mark("Delivered"), "var(--app-accent)", "plain"}
+	opened    = layer{language.Mark("Opened"), "var(--app-accent)", "plain"}
+	accepted  = layer{language.Mark("Accepted"), "var(--app-accent)", "plain"}
+	skipped   = layer{language.Mark("Skipped"), "var(--app-on-grey)", "lines"}
+	unknown   = layer{language.Mark("Unknown"), "var(--app-on-warn)", "dots"}
+	failed    = layer{language.Mark("Failed"), "var(--app-danger)", "slant"}
+	median    = layer{language.Mark("Half waited no longer"), "var(--app-accent)", "plain"}
+	p95       = layer{language.Mark("95% waited no longer"), "var(--app-on-warn)", "lines"}
 )
 
 // figures returns the numbers of the layers of a bar, from the bottom to the top.
 type figures func(health.Bar) []float64
 
-// chartOf draws bars, stacked from the layers. words writes a number.
-func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, words func(float64) string) chart {
+// chart draws the bars, stacked from the layers. words writes a number.
+func (o overTime) chart(id, title string, layers []layer, of figures, words func(float64) string) chart {
 	c := chart{ID: id, Title: title, Wide: chartWide, High: chartHigh}
+	layers = slices.Clone(layers)
+	for i := range layers {
+		layers[i].Name = o.Text(layers[i].Name)
+	}
 	if len(layers) > 1 {
 		c.Legend = layers
 	}
 	most := 0.0
-	for _, b := range bars {
+	for _, b := range o.Bars {
 		total := 0.0
 		for _, n := range of(b) {
 			total += n
@@ -85,8 +89,8 @@ func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, wo
 		return c
 	}
 	c.Most = words(most)
-	each := chartWide / len(bars)
-	for i, b := range bars {
+	each := chartWide / len(o.Bars)
+	for i, b := range o.Bars {
 		floor := chartHigh
 		numbers := of(b)
 		for l, one := range layers {
@@ -96,46 +100,47 @@ func chartOf(id, title string, bars []health.Bar, layers []layer, of figures, wo
 			n := numbers[l]
 			high := min(max(int(math.Round(n*chartHigh/most)), 2), floor) // so that one in a million is visible
 			floor -= high
-			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To), zone.In(b.From).Format("2 January, 3:04 pm. ") + one.Name + ": " + words(n)})
+			c.Bars = append(c.Bars, bar{one, i*each + barApart/2, floor, each - barApart, high, period(b.From, b.To),
+				o.Text("{time}. {what}: {number}", "time", o.At(b.From), "what", one.Name, "number", words(n))})
 		}
 	}
 	return c
 }
 
-// charts are all charts of a span.
-func charts(bars []health.Bar) []chart {
-	whole := func(n float64) string { return number.Text(int(n)) }
+// charts are all charts of the span.
+func (o overTime) charts() []chart {
+	whole := func(n float64) string { return o.Number(int(n)) }
 	wait := func(id, title string, of func(health.Bar) health.Wait) chart {
-		return chartOf(id, title, bars, []layer{median, p95}, func(b health.Bar) []float64 {
+		return o.chart(id, title, []layer{median, p95}, func(b health.Bar) []float64 {
 			w := of(b)
 			if w.Median == nil {
 				return nil
 			}
 			return []float64{*w.Median, *w.P95 - *w.Median} // up to the 95 percent
-		}, inTime)
+		}, o.inTime)
 	}
 	return []chart{
-		chartOf("delivered", "Deliveries", bars, []layer{delivered}, func(b health.Bar) []float64 { return []float64{float64(b.Delivered)} }, whole),
-		chartOf("alerts", "Alerts by state", bars, []layer{accepted, skipped, unknown, failed}, func(b health.Bar) []float64 {
+		o.chart("delivered", o.Text("Deliveries"), []layer{delivered}, func(b health.Bar) []float64 { return []float64{float64(b.Delivered)} }, whole),
+		o.chart("alerts", o.Text("Alerts by state"), []layer{accepted, skipped, unknown, failed}, func(b health.Bar) []float64 {
 			return []float64{float64(b.Accepted), float64(b.Skipped), float64(b.Unknown), float64(b.Failed)}
 		}, whole),
-		chartOf("opened", "Opened", bars, []layer{opened}, func(b health.Bar) []float64 { return []float64{float64(b.Opened)} }, whole),
-		wait("readable", "From sending to readable", func(b health.Bar) health.Wait { return b.Readable }),
-		wait("alerted", "From sending to alerted", func(b health.Bar) health.Wait { return b.Alerted }),
+		o.chart("opened", o.Text("Opened"), []layer{opened}, func(b health.Bar) []float64 { return []float64{float64(b.Opened)} }, whole),
+		wait("readable", o.Text("From sending to readable"), func(b health.Bar) health.Wait { return b.Readable }),
+		wait("alerted", o.Text("From sending to alerted"), func(b health.Bar) health.Wait { return b.Alerted }),
 	}
 }
 
 // inTime writes a number of seconds.
-func inTime(seconds float64) string {
+func (o overTime) inTime(seconds float64) string {
 	switch {
 	case seconds < 10:
-		return strconv.FormatFloat(seconds, 'f', 1, 64) + " s"
+		return o.Decimal(seconds) + " s"
 	case seconds < 120:
-		return number.Text(int(math.Round(seconds))) + " s"
+		return o.Number(int(math.Round(seconds))) + " s"
 	case seconds < 2*3600:
-		return number.Text(int(math.Round(seconds/60))) + " min"
+		return o.Number(int(math.Round(seconds/60))) + " min"
 	}
-	return number.Text(int(math.Round(seconds/3600))) + " h"
+	return o.Number(int(math.Round(seconds/3600))) + " h"
 }
 
 // Floor is the height of the chart with the line under its bars.
@@ -143,18 +148,22 @@ func (c chart) Floor() int { return c.High + 1 }
 
 // At writes the beginning of a part: a day by its date alone.
 func (o overTime) At(from time.Time) string {
+	from = zone.In(from)
 	if o.Span == health.SpanWeek {
-		return zone.In(from).Format("Monday, 2 January 2006")
+		return o.Text("{weekday}, {date}", "weekday", o.Text(weekdays[from.Weekday()]), "date", o.Date(from))
 	}
-	return zone.In(from).Format("2 January 2006, 3:04\u00a0pm")
+	return o.DateTime(from, false)
 }
+
+var weekdays = [...]string{language.Mark("Sunday"), language.Mark("Monday"), language.Mark("Tuesday"), language.Mark("Wednesday"),
+	language.Mark("Thursday"), language.Mark("Friday"), language.Mark("Saturday")}
 
 // In writes a wait for the table.
 func (o overTime) In(seconds *float64) string {
 	if seconds == nil {
 		return "–"
 	}
-	return inTime(*seconds)
+	return o.inTime(*seconds)
 }
 
 // Any reports whether anything happened in a part of the span.
@@ -165,33 +174,37 @@ func (o overTime) Any(b health.Bar) bool {
 // Href is the address of what a part counts.
 func (o overTime) Href(b health.Bar) string { return period(b.From, b.To) }
 
-// Each names the parts of the span.
-func (o overTime) Each() string {
-	return map[health.Span]string{health.SpanHour: "five minutes", health.SpanDay: "an hour", health.SpanWeek: "a day"}[o.Span]
+// Each says what a bar is, and when the first begins.
+func (o overTime) Each() string { return o.Text(eachBar[o.Span], "time", o.At(o.Bars[0].From)) }
+
+var eachBar = map[health.Span]string{
+	health.SpanHour: language.Mark("Each bar is five minutes, from {time} on."),
+	health.SpanDay:  language.Mark("Each bar is an hour, from {time} on."),
+	health.SpanWeek: language.Mark("Each bar is a day, from {time} on."),
 }
 
 // spanWords names the spans.
-var spanWords = map[health.Span]string{health.SpanHour: "Last hour", health.SpanDay: "Last day", health.SpanWeek: "Last week"}
+var spanWords = map[health.Span]string{health.SpanHour: language.Mark("Last hour"), health.SpanDay: language.Mark("Last day"), health.SpanWeek: language.Mark("Last week")}
 
 // seriesTimeout bounds the wait for the charts: the rest of the page matters more.
 const seriesTimeout = 5 * time.Second
 
 // overTime reads the charts of the span in the address.
 func (p *Pages) overTime(r *http.Request) overTime {
-	o := overTime{Span: health.Span(r.FormValue("span"))}
+	o := overTime{Language: language.From(r.Context()), Span: health.Span(r.FormValue("span"))}
 	if !slices.Contains(health.Spans, o.Span) {
 		o.Span = health.SpanDay
 	}
 	for _, s := range health.Spans {
-		o.Spans = append(o.Spans, navigation.Item{Text: spanWords[s], Href: "/operations?span=" + string(s) + "#over-time", Current: s == o.Span})
+		o.Spans = append(o.Spans, navigation.Item{Text: o.Text(spanWords[s]), Href: "/operations?span=" + string(s) + "#over-time", Current: s == o.Span})
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), seriesTimeout)
 	defer cancel()
-	bars, err := p.Health.Series(ctx, o.Span)
-	if err != nil {
+	var err error
+	if o.Bars, err = p.Health.Series(ctx, o.Span); err != nil {
 		return o // the page says so, and shows the rest
 	}
-	o.Read, o.Bars, o.Charts = true, bars, charts(bars)
+	o.Read, o.Charts = true, o.charts()
 	return o
 }
 

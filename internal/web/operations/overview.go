@@ -11,13 +11,14 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/health"
 	"postern/internal/notify/pause"
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
 // overview is the data of the overview.
 type overview struct {
 	health.State
+	language        language.Language
 	OverTime        overTime
 	Reason, Message string // as typed, if the form was refused
 	Changed         bool   // the pauses differ from those that the reader has seen
@@ -35,7 +36,7 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	if err := state.Unread[health.PartPauses]; err != nil {
 		return err // the page must not claim that alerting is on
 	}
-	data := overview{State: state, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
+	data := overview{State: state, language: language.From(r.Context()), Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
 	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
 	if page.IsFragment(r) {
 		seen := r.FormValue("seen")
@@ -70,13 +71,13 @@ func (o overview) MayOpen(path string, f page.Frame) bool {
 func (o overview) Age(since *time.Time) string {
 	switch age := max(o.At.Sub(*since), 0); {
 	case age < time.Minute:
-		return number.Of(int(age.Seconds()), "second", "seconds")
+		return o.language.Count(int(age.Seconds()), "{n} second", "{n} seconds")
 	case age < time.Hour:
-		return number.Of(int(age.Minutes()), "minute", "minutes")
+		return o.language.Count(int(age.Minutes()), "{n} minute", "{n} minutes")
 	case age < 48*time.Hour:
-		return number.Of(int(age.Hours()), "hour", "hours")
+		return o.language.Count(int(age.Hours()), "{n} hour", "{n} hours")
 	default:
-		return number.Of(int(age.Hours()/24), "day", "days")
+		return o.language.Count(int(age.Hours()/24), "{n} day", "{n} days")
 	}
 }
 
@@ -86,11 +87,12 @@ func (o overview) Minute(at time.Time) string { return period(at, at.Add(time.Mi
 // switchAlerting pauses or resumes the alerts of all messages or of one, and returns to
 // the page of the form.
 func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
-	change, done := p.Pauses.Pause, "paused"
+	var done changed
+	change := p.Pauses.Pause
 	switch r.PathValue("change") {
 	case "pause":
 	case "resume":
-		change, done = p.Pauses.Resume, "resumed"
+		change, done.resumed = p.Pauses.Resume, true
 	default:
 		return p.NotFound(w, r)
 	}
@@ -98,7 +100,7 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	var errs page.Errors
 	back, reason := "/operations", r.PostFormValue("reason")
 	if err := pause.Check(reason); err != nil {
-		errs = append(errs, page.Error{Field: "reason", Message: page.Sentence(err)})
+		errs = append(errs, page.Error{Field: "reason", Message: page.Say(r, err)})
 	}
 	if text := strings.TrimSpace(r.PostFormValue("message")); text != "" {
 		id, err := uuid.Parse(text)
@@ -120,25 +122,25 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.Await(r.Context(), seq)
-	return p.Redirect(w, r, back, alertingNotice(done, message != nil, seq == 0))
+	done.one, done.before = message != nil, seq == 0
+	return p.Redirect(w, r, back, alertingNotices[done])
 }
 
-// alertingNotice returns the notice about a change of alerting. It does not say the
-// resulting state: while all alerting is paused, resuming one message sends nothing.
-func alertingNotice(done string, one, before bool) string {
-	what := "all alerts"
-	if one {
-		what = "the alerts of one message"
-	}
-	switch {
-	case before && done == "resumed":
-		return "Nothing was changed: " + what + " were not paused."
-	case before:
-		return "Nothing was changed: " + what + " were already paused."
-	case done == "paused":
-		return "You paused " + what + ". Alerts that are being sent at this moment still go out."
-	}
-	return "You resumed " + what + "."
+// changed is what a change of alerting did: to the alerts of one message, or of all; nothing if they
+// were so before.
+type changed struct{ resumed, one, before bool }
+
+// alertingNotices are the notices about changes of alerting. They do not say the resulting state: while
+// all alerting is paused, resuming one message sends nothing.
+var alertingNotices = map[changed]string{
+	{}:                                       language.Mark("You paused all alerts. Alerts that are being sent at this moment still go out."),
+	{one: true}:                              language.Mark("You paused the alerts of one message. Alerts that are being sent at this moment still go out."),
+	{before: true}:                           language.Mark("Nothing was changed: all alerts were already paused."),
+	{one: true, before: true}:                language.Mark("Nothing was changed: the alerts of one message were already paused."),
+	{resumed: true}:                          language.Mark("You resumed all alerts."),
+	{resumed: true, one: true}:               language.Mark("You resumed the alerts of one message."),
+	{resumed: true, before: true}:            language.Mark("Nothing was changed: all alerts were not paused."),
+	{resumed: true, one: true, before: true}: language.Mark("Nothing was changed: the alerts of one message were not paused."),
 }
 
 // inPeriod is the data of the page of the alerts in a period.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,8 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/eventlog/parked"
-	"postern/internal/text/number"
-	"postern/internal/text/size"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -76,9 +74,9 @@ func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.Await(r.Context(), seq)
-	notice := "Nothing was left to retry."
+	notice := language.Mark("Nothing was left to retry.")
 	if n > 0 {
-		notice = fmt.Sprintf("%s will be retried. Events that fail again come back here.", number.Of(n, "event", "events"))
+		notice = language.From(r.Context()).Count(n, "{n} event will be retried. Events that fail again come back here.", "{n} events will be retried. Events that fail again come back here.")
 	}
 	return p.Redirect(w, r, "/operations/parked", notice)
 }
@@ -113,13 +111,13 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	}
 	shown := parkedEvent{Event: found, Reason: reason}
 	if found.State == parked.Open && !found.Retriable() {
-		shown.Why = page.Sentence(parked.ErrOnlyRebuild)
+		shown.Why = page.Say(r, parked.ErrOnlyRebuild)
 	}
 	stored, err := p.Parked.Stored(r.Context(), found)
 	if err != nil {
 		shown.Gone = true // /readyz reports a stream that lacks events; the reason for parking is shown anyway
 	}
-	shown.Subject, shown.Body = stored.Subject, readable(stored.Data)
+	shown.Subject, shown.Body = stored.Subject, readable(language.From(r.Context()), stored.Data)
 	for _, name := range slices.Sorted(maps.Keys(stored.Header)) {
 		shown.Headers = append(shown.Headers, name+": "+strings.Join(stored.Header[name], ", "))
 	}
@@ -130,7 +128,7 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 const mostShown = 20_000
 
 // readable indents a JSON body, replaces unprintable characters and shortens a long body.
-func readable(data []byte) string {
+func readable(l language.Language, data []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, data, "", "  ") != nil {
 		b.Reset()
@@ -144,7 +142,7 @@ func readable(data []byte) string {
 		return r
 	}, text)
 	if len(text) > mostShown {
-		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + size.Text(int64(len(data))) + " in total: `postern parked show` prints everything"
+		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + l.Text("{size} in total: `postern parked show` prints everything", "size", l.Size(int64(len(data))))
 	}
 	return text
 }
@@ -155,17 +153,17 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reason, actor := r.PostFormValue("reason"), page.Subject(r).Actor()
-	decision, notice := p.Parked.Retry, "The event will be retried. If it fails again, it is parked again."
+	decision, notice := p.Parked.Retry, language.Mark("The event will be retried. If it fails again, it is parked again.")
 	switch r.PathValue("decision") {
 	case "retry":
 	case "discard":
-		decision, notice = p.Parked.Discard, "The event was discarded. It stays in the record, with your reason."
+		decision, notice = p.Parked.Discard, language.Mark("The event was discarded. It stays in the record, with your reason.")
 	default:
 		return p.NotFound(w, r)
 	}
 	seq, err := decision(r.Context(), actor, found.ID, reason)
 	if errors.Is(err, parked.ErrReason) {
-		return p.showParked(w, r, reason, page.Errors{{Field: "reason", Message: page.Sentence(err)}})
+		return p.showParked(w, r, reason, page.Errors{{Field: "reason", Message: page.Say(r, err)}})
 	}
 	if err != nil {
 		return err

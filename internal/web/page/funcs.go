@@ -51,14 +51,17 @@ func funcsIn(l language.Language) template.FuncMap {
 		"withLimits": limits.Fill,
 		// Texts: t and tn those that portal users see, and ts and tsn those of staff. A test finds
 		// them by these names. tr is for a text that Go code marks.
-		"t":     l.HTML,
-		"ts":    l.HTML,
-		"tn":    l.CountHTML,
-		"tsn":   l.CountHTML,
-		"tr":    func(english string) template.HTML { return l.HTML(english) },
-		"forms": func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
+		"t":   l.HTML,
+		"ts":  l.HTML,
+		"tn":  l.CountHTML,
+		"tsn": l.CountHTML,
+		"tr":  func(english string) template.HTML { return l.HTML(english) },
+		// The plural forms for a script.
+		"forms":   func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
+		"tsforms": func(one, many string) (string, error) { return asJSON(l.PluralForms(one, many)) },
 		// Values of texts.
 		"link":   link,
+		"linkIf": linkIf,
 		"strong": func() language.Around { return language.Around{Before: "<strong>", After: "</strong>"} },
 		"hidden": func() language.Around {
 			return language.Around{Before: `<span class="govuk-visually-hidden">`, After: "</span>"}
@@ -76,6 +79,14 @@ func link(href string) (language.Around, error) {
 		return language.Around{}, fmt.Errorf("link: %q is no address of this site", href)
 	}
 	return language.Around{Before: template.HTML(`<a class="govuk-link" href="` + template.HTMLEscapeString(href) + `">`), After: "</a>"}, nil // #nosec G203 -- escaped
+}
+
+// linkIf is link if the reader may open the page, else nothing around the words.
+func linkIf(may bool, href string) (language.Around, error) {
+	if !may {
+		return language.Around{}, nil
+	}
+	return link(href)
 }
 
 // telephone returns a telephone number as a link.

@@ -3,6 +3,7 @@
 // pages also work without this script.
 import { focusErrors } from './forms.js'
 import { sizeText } from './size.js'
+import { fill, formOf, texts } from './words.js'
 
 const form = document.querySelector('form[data-labels]')
 const upload = document.querySelector('form[data-upload]')
@@ -25,7 +26,7 @@ function showHowItReads (form) {
       field.value = word
       show(field)
     }
-    document.getElementById('labels-filled').textContent = `${preset.labelOne} is filled in below. Save the labels to use it.`
+    document.getElementById('labels-filled').textContent = fill(texts.filled, { word: preset.labelOne })
   })
 }
 
@@ -38,9 +39,9 @@ function watchUpload (form) {
   const bar = form.querySelector('progress')
   const most = Number(form.dataset.uploadMost)
   const total = () => [...files.files].reduce((sum, file) => sum + file.size, 0)
-  const tooLarge = () => total() > most ? `The files are ${sizeText(total())} together. You can upload at most ${sizeText(most)}.` : ''
+  const tooLarge = () => total() > most ? fill(texts.large, { size: sizeText(total()), most: sizeText(most) }) : ''
 
-  files.addEventListener('change', () => { status.textContent = tooLarge() || (files.files.length ? `${files.files.length === 1 ? '1 file' : files.files.length + ' files'}, ${sizeText(total())}.` : '') })
+  files.addEventListener('change', () => { status.textContent = tooLarge() || (files.files.length ? formOf(texts.chosen, files.files.length, { size: sizeText(total()) }) : '') })
   form.addEventListener('submit', (event) => {
     if (!files.files.length) return
     event.preventDefault()
@@ -51,7 +52,7 @@ function watchUpload (form) {
     request.upload.addEventListener('progress', ({ loaded, total }) => {
       const percent = Math.floor(loaded * 100 / total)
       bar.value = percent
-      const text = percent < 100 ? `Uploading: ${percent - percent % 10}% done.` : 'Upload complete. One moment.'
+      const text = percent < 100 ? fill(texts.sent, { percent: percent - percent % 10 }) : texts.complete
       if (status.textContent !== text) status.textContent = text
     })
     request.addEventListener('load', () => {
@@ -59,7 +60,7 @@ function watchUpload (form) {
       if (request.status === 200) return location.assign(request.responseURL)
       showRefusal(new DOMParser().parseFromString(request.responseText, 'text/html'))
     })
-    request.addEventListener('error', () => { ended(); status.textContent = 'The upload was interrupted. Check your connection and try again.' })
+    request.addEventListener('error', () => { ended(); status.textContent = texts.interrupted })
     request.open('POST', form.action)
     request.send(new FormData(form))
     button.disabled = true

@@ -1,6 +1,8 @@
 // The page of a draft: saves typed text automatically, posts buttons without leaving the
 // page, and uploads files as soon as they are chosen or dropped. Without the script, the
 // same form with the same buttons does the same.
+import { around, fill, texts } from './words.js'
+
 const form = document.getElementById('draft')
 const parts = (name) => form.querySelector(`[data-part="${name}"]`)
 const path = new URL(form.action).pathname
@@ -58,7 +60,7 @@ async function post (button) {
   try {
     answer = await fetch(form.action, { method: 'POST', body, headers: { 'HX-Request': 'true' }, keepalive: `${body}`.length < 60_000 })
   } catch {
-    return failed(since, 'Not saved: there is no connection. What you typed is still here. It will be saved when the connection is back.')
+    return failed(since, texts.offline)
   }
   if (await show(answer.status, answer.headers.get('HX-Redirect'), await answer.text(), data)) return true
   unsavedSince ||= since
@@ -81,10 +83,10 @@ form.addEventListener('pointerdown', () => {
 // whether the draft was saved.
 async function show (status, redirect, html, data = new FormData()) {
   if (redirect) {
-    return failed(Date.now(), 'Not saved: you were signed out. What you typed is still here. ', '/sign-in', 'Sign in in another tab', ', then come back and press Save draft.')
+    return failed(Date.now(), texts.signedOut, '/sign-in')
   }
   if (!html.includes('data-part=')) {
-    return failed(Date.now(), `Not saved. ${html.trim().slice(0, 300)}`, '', '', '', status >= 500)
+    return failed(Date.now(), fill(texts.refused, { reason: html.trim().slice(0, 300) }), '', status >= 500)
   }
   const fresh = document.createElement('template')
   fresh.innerHTML = html
@@ -107,15 +109,17 @@ async function show (status, redirect, html, data = new FormData()) {
 
 // failed shows why the draft was not saved. It schedules a retry unless the reader has to
 // act first: by the link, if there is one, or if again is false. It returns false.
-function failed (since, text, href, link, rest, again = true) {
+function failed (since, text, href, again = true) {
   unsavedSince ||= since || Date.now()
   const message = document.createElement('p')
   message.className = 'govuk-error-message'
-  message.append(text)
   if (href) {
-    const a = Object.assign(document.createElement('a'), { href, target: '_blank', rel: 'noopener', className: 'govuk-link', textContent: link })
-    message.append(a, rest)
-  } else if (again) saveIn(10_000)
+    const [before, link, after] = around(text, 'a')
+    message.append(before, Object.assign(document.createElement('a'), { href, target: '_blank', rel: 'noopener', className: 'govuk-link', textContent: link }), after)
+  } else {
+    message.append(text)
+    if (again) saveIn(10_000)
+  }
   if (parts('status').textContent !== message.textContent) parts('status').replaceChildren(message)
   return false
 }
@@ -130,11 +134,18 @@ async function act (button) {
   const saved = await enqueue(() => post(button))
   sessionKept(saved)
   if (!part || part.dataset.part === 'status') return
-  if (saved) announce(label.replace(/^Add\b/, 'Added').replace(/^Remove\b/, 'Removed'))
+  if (saved) announce(done(button.value, label))
   if (document.activeElement !== document.body) return // the button is still there, or the reader has moved the focus
   const left = part.querySelectorAll('button')
   const next = left[Math.min(place, left.length - 1)] ?? document.getElementById(part.dataset.asks) ?? part.closest('[tabindex="-1"]')
   next.focus()
+}
+
+// done says what a button with a value and a label has done. The label is a verb and a name.
+function done (value, label) {
+  const name = label.replace(/^\S+\s/, '')
+  if (value.startsWith('add')) return fill(texts.added, { name })
+  return value.startsWith('remove') ? fill(texts.removed, { name }) : label
 }
 
 const announcements = document.createElement('div')
@@ -149,7 +160,7 @@ form.addEventListener('submit', async (event) => {
   if (button?.hasAttribute('data-leaves')) {
     if (!queued) { leaving = true; return }
     event.preventDefault()
-    announce('Waiting until everything is uploaded and saved.')
+    announce(texts.waiting)
     await queue
     return form.requestSubmit(button)
   }
@@ -180,7 +191,7 @@ function count () {
   if (!adding.open) return
   for (const { dataset: { countGroup: url } } of form.querySelectorAll('[data-count-group]')) {
     if (counts.has(url)) continue
-    counts.set(url, 'Counting…')
+    counts.set(url, texts.counting)
     fetch(url, { headers: { 'HX-Request': 'true' } })
       .then((answer) => answer.ok && !answer.headers.get('HX-Redirect') ? answer.text() : Promise.reject(answer))
       .then((text) => counts.set(url, text.trim()), () => counts.delete(url))
@@ -191,7 +202,7 @@ function count () {
 
 function showCounts () {
   for (const one of form.querySelectorAll('[data-count-group]')) {
-    one.textContent = counts.get(one.dataset.countGroup) ?? 'Not counted. You’ll see the number before you send.'
+    one.textContent = counts.get(one.dataset.countGroup) ?? texts.notCounted
   }
 }
 
@@ -235,21 +246,22 @@ function add (file) {
   uploads.append(row)
   uploads.hidden = false
   const why = refusal(file)
-  if (why) return refuse(row, file, `“${file.name}” was not added: ${why}.`)
+  if (why) return refuse(row, file, why)
   const bar = Object.assign(document.createElement('progress'), { className: 'app-bar', max: 100, value: 0 })
-  bar.setAttribute('aria-label', `Upload of ${file.name}`)
-  const state = Object.assign(document.createElement('span'), { className: 'app-file__state', textContent: 'Waiting for other uploads' })
+  bar.setAttribute('aria-label', fill(texts.fileBar, file))
+  const state = Object.assign(document.createElement('span'), { className: 'app-file__state', textContent: texts.fileWaits })
   row.replaceChildren(name(file), bar, state)
   enqueue(() => upload(file, row, bar, state))
 }
 
-// refusal returns why a file can't be attached, '' if the browser sees no reason. The
+// refusal says why a file can't be attached, '' if the browser sees no reason. The
 // server checks again, more closely.
 function refusal (file) {
-  if (file.size > Number(form.dataset.mostSize)) return `it is larger than ${form.dataset.most}. Choose a smaller file, or split it`
-  if (file.size === 0) return 'it is empty'
+  const { name } = file
+  if (file.size > Number(form.dataset.mostSize)) return fill(texts.fileLarge, { name, size: form.dataset.most })
+  if (file.size === 0) return fill(texts.fileEmpty, { name })
   const known = form.dataset.extensions.split(',')
-  return known.some((ending) => file.name.toLowerCase().endsWith(ending)) ? '' : 'files of that type can’t be sent'
+  return known.some((ending) => name.toLowerCase().endsWith(ending)) ? '' : fill(texts.fileType, { name })
 }
 
 function name (file) {
@@ -265,10 +277,10 @@ function upload (file, row, bar, state) {
     const request = new XMLHttpRequest()
     request.upload.onprogress = ({ loaded, total }) => {
       bar.value = Math.floor(loaded / total * 100)
-      state.textContent = loaded < total ? `${bar.value}% uploaded` : 'Being checked'
+      state.textContent = loaded < total ? fill(texts.fileSent, { percent: bar.value }) : texts.fileChecked
     }
     request.onerror = () => {
-      refuse(row, file, `“${file.name}” was not added: there is no connection. Add it again when the connection is back.`)
+      refuse(row, file, fill(texts.fileOffline, file))
       resolve()
     }
     request.onload = async () => {
@@ -276,11 +288,11 @@ function upload (file, row, bar, state) {
       const why = parts('status').querySelector('[data-errors] [data-field="file"]')
       parts('status').querySelector('[data-errors]')?.remove()
       if (why) refuse(row, file, why.textContent)
-      else if (!kept) refuse(row, file, `“${file.name}” was not added.`)
+      else if (!kept) refuse(row, file, fill(texts.fileRefused, file))
       else {
         row.remove()
         uploads.hidden = !uploads.children.length
-        announce(`${file.name} was added.`)
+        announce(fill(texts.fileAdded, file))
         sessionKept(kept)
       }
       resolve()
@@ -294,8 +306,9 @@ function upload (file, row, bar, state) {
 // refuse shows in the file's line why the file was not added.
 function refuse (row, file, text) {
   const message = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', dir: 'auto', textContent: text })
-  const dismiss = Object.assign(document.createElement('button'), { type: 'button', className: 'app-link-button', textContent: 'Dismiss' })
-  dismiss.append(Object.assign(document.createElement('span'), { className: 'govuk-visually-hidden', textContent: ` ${file.name}` }))
+  const dismiss = Object.assign(document.createElement('button'), { type: 'button', className: 'app-link-button' })
+  const [before, hidden, after] = around(texts.dismiss, 'hidden')
+  dismiss.append(before, Object.assign(document.createElement('span'), { className: 'govuk-visually-hidden', textContent: fill(hidden, file) }), after)
   dismiss.addEventListener('click', () => {
     row.remove()
     uploads.hidden = !uploads.children.length

@@ -1,4 +1,5 @@
 // Forms: the focus on errors, no double submit, and a count of the characters left.
+import { formOf, texts } from './words.js'
 
 // focusErrors focuses the error summary. Its links focus the field and scroll to the label.
 export function focusErrors () {
@@ -44,7 +45,7 @@ export function countCharacters () {
     let timer
     const count = () => {
       const left = Number(part.dataset.maxlength) - field.value.length
-      const text = `${Math.abs(left).toLocaleString('en')} ${Math.abs(left) === 1 ? 'character' : 'characters'} ${left < 0 ? 'too many' : 'left'}`
+      const text = formOf(left < 0 ? texts.over : texts.left, Math.abs(left))
       message.textContent = text
       message.classList.toggle('govuk-error-message', left < 0)
       clearTimeout(timer)

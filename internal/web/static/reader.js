@@ -12,7 +12,7 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   const status = button.parentElement.querySelector('[role=status]')
   button.hidden = false
   button.addEventListener('click', async () => {
-    status.textContent = await navigator.clipboard.writeText(text).then(() => 'Copied.', () => 'Your browser can’t copy it. Select it and copy it yourself.')
+    status.textContent = await navigator.clipboard.writeText(text).then(() => button.dataset.copied, () => button.dataset.notCopied)
   })
 }
 
