@@ -16,6 +16,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
+	"postern/internal/limits"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -55,6 +56,10 @@ type editing struct {
 func (e *editing) SavedToday() bool {
 	return zone.In(e.SavedAt).Format(time.DateOnly) == e.Now.Format(time.DateOnly)
 }
+
+// MostSubject and MostBody are the most characters of the subject and of the text.
+func (e *editing) MostSubject() int { return int(limits.Subject) }
+func (e *editing) MostBody() int    { return int(limits.Body) }
 
 // Chosen reports whether the draft is to be sent at one of the two times.
 func (e *editing) Chosen(at time.Time) bool { return e.When.Offset == zone.Offset(at) }

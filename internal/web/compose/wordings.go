@@ -148,7 +148,7 @@ func notSaved(r *http.Request, err error) page.Errors {
 	if errors.Is(err, wording.ErrTooMany) {
 		return page.Errors{{Field: "name", Message: page.T(r, "You have {count} wordings already: delete one that you don’t need.", "count", int(limits.Wordings))}}
 	}
-	return page.Errors{{Field: "name", Message: "The wording has changed in the meantime: read it again, and then change it."}}
+	return page.Errors{{Field: "name", Message: page.Say(r, err)}}
 }
 
 func (p *Pages) deleteWording(w http.ResponseWriter, r *http.Request) error {

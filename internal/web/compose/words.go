@@ -191,18 +191,16 @@ func (w reasonWords) in(l words, n int) string {
 func whenError(l words, err error) page.Error {
 	twice, skipped := new(draft.Twice), new(draft.Skipped)
 	switch {
-	case errors.Is(err, draft.ErrDay):
-		return page.Error{Field: "send-day", Message: "Enter a real date, such as 27 3 2027."}
-	case errors.Is(err, draft.ErrTime):
-		return page.Error{Field: "send-time", Message: "Enter a time, such as 9:30 am or 14:00."}
 	case errors.As(err, &twice):
 		return page.Error{Field: "send-offset", Message: l.Text("The clocks go back on that day and show this time twice: choose the first ({first}) or the second ({second}).",
 			"first", zone.Offset(twice.First), "second", zone.Offset(twice.Second))}
 	case errors.As(err, &skipped):
 		return page.Error{Field: "send-time", Message: l.Text("The clocks go forward on that day and skip this time: the next one is {time} ({offset}).",
 			"time", l.Clock(skipped.Next, false), "offset", zone.Offset(skipped.Next))}
+	case errors.Is(err, draft.ErrDay):
+		return page.Error{Field: "send-day", Message: l.Text(page.Sentence(err))}
 	}
-	return page.Error{Field: "send-time", Message: page.Sentence(err)}
+	return page.Error{Field: "send-time", Message: l.Text(page.Sentence(err))}
 }
 
 // A rule says a fault of another package in the words of a page.
