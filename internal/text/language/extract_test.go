@@ -40,6 +40,7 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
 	{language.ForStaff, []string{"internal/web/account/*"}, true},
 	{language.ForStaff, []string{"internal/web/operations/*"}, true},
+	{language.ForStaff, []string{"internal/web/compose/*"}, true},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.

@@ -19,7 +19,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
-	"postern/internal/labels"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -74,20 +74,20 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
 
 // wrong returns the reasons why a draft can't be sent now.
 func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return nil, err
 	}
-	request, wrong := requestOf(d)
+	request, wrong := requestOf(l, d)
 	return wrongBecause(l, d, wrong, p.Composer.Check(r.Context(), page.Subject(r), request))
 }
 
 // requestOf converts a draft to a request of package compose. It parses the typed time,
 // because compose takes a time.
-func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
+func requestOf(l words, d draft.Draft) (request compose.Request, wrong page.Errors) {
 	at, err := d.When.At(zone.Clinic())
 	for _, one := range page.Joined(err) {
-		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
+		wrong = append(wrong, whenError(l, one))
 	}
 	seconds := undo
 	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,
@@ -97,7 +97,7 @@ func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 // showCheck fills in the data of the check. The view holds the errors, if any.
 func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, view page.View) error {
 	ctx, me := r.Context(), page.Subject(r)
-	l, err := p.Labels.Current(ctx)
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 	if c.Doubtful, err = p.doubtful(r, l, c.Recipients.PortalUserIDs); err != nil {
 		return err
 	}
-	if c.Bcc, err = p.bccChips(r, c.StaffBcc); err != nil {
+	if c.Bcc, err = p.bccChips(r, l, c.StaffBcc); err != nil {
 		return err
 	}
 	if c.Documents, err = p.documents(r, c.AttachmentIDs); err != nil {
@@ -128,7 +128,7 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 	if err := p.fillIn(r, c); err != nil {
 		return err
 	}
-	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
+	view.Template, view.Title, view.Section, view.Data = "check.html", language.Mark("Check before you send"), "compose", c
 	return p.Render(w, r, set, view)
 }
 
@@ -141,7 +141,7 @@ type doubtful struct {
 // mostDoubtful is how many such recipients the check names.
 const mostDoubtful = 50
 
-func (p *Pages) doubtful(r *http.Request, l labels.Labels, ids []string) (found []doubtful, err error) {
+func (p *Pages) doubtful(r *http.Request, l words, ids []string) (found []doubtful, err error) {
 	doubts, err := directory.Doubts(r.Context(), p.Directory, ids, p.Now())
 	if err != nil || len(doubts) == 0 {
 		return nil, err
@@ -162,7 +162,7 @@ func (p *Pages) doubtful(r *http.Request, l labels.Labels, ids []string) (found 
 	return found, nil
 }
 
-func (c *checking) words(l labels.Labels) {
+func (c *checking) words(l words) {
 	c.Included, c.Excluded, c.Warnings = linesOf(l, included, c.Counts.Included, nil), linesOf(l, excluded, c.Counts.Excluded, nil), linesOf(l, warnings, c.Counts.Warnings, nil)
 	if c.Was != nil {
 		c.Included = linesOf(l, included, c.Counts.Included, c.Was.Included)
@@ -177,10 +177,10 @@ func (c *checking) words(l labels.Labels) {
 // member is a recipient of the message.
 type member struct{ Name, Who, Why, Concerns string }
 
-func membersOf(l labels.Labels, found []audiences.Member, now time.Time) []member {
+func membersOf(l words, found []audiences.Member, now time.Time) []member {
 	members := make([]member, len(found))
 	for i, m := range found {
-		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason), concerns(m)}
+		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason), concerns(l, m)}
 	}
 	return members
 }
@@ -226,7 +226,7 @@ func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view
 	if err != nil {
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/inbound"
 	"postern/internal/labels/labelstore"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -135,10 +136,10 @@ func found(handle page.Handler) page.Handler {
 		err := handle(w, r)
 		switch {
 		case errors.Is(err, draft.ErrNotFound):
-			return page.Failure(http.StatusNotFound, "There is no such draft",
-				"It was sent or deleted, or it belongs to another staff member. Look for your drafts under Drafts and for sent messages under Messages.")
+			return page.Failure(http.StatusNotFound, language.Mark("There is no such draft"),
+				language.Mark("It was sent or deleted, or it belongs to another staff member. Look for your drafts under Drafts and for sent messages under Messages."))
 		case errors.Is(err, draft.ErrCursor), errors.Is(err, directory.ErrCursor):
-			return page.Failure(http.StatusNotFound, "Page not found", "Go back to the first page of the list.")
+			return page.Failure(http.StatusNotFound, language.Mark("Page not found"), language.Mark("Go back to the first page of the list."))
 		}
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
-	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -57,6 +57,10 @@ func (e *editing) SavedToday() bool {
 	return zone.In(e.SavedAt).Format(time.DateOnly) == e.Now.Format(time.DateOnly)
 }
 
+// MostSubject and MostBody are the most characters of the subject and of the text.
+func (e *editing) MostSubject() int { return int(limits.Subject) }
+func (e *editing) MostBody() int    { return int(limits.Body) }
+
 // Chosen reports whether the draft is to be sent at one of the two times.
 func (e *editing) Chosen(at time.Time) bool { return e.When.Offset == zone.Offset(at) }
 
@@ -85,7 +89,7 @@ type offer struct {
 
 // show answers with the page of a draft, or, for a script, with the parts that change.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong page.Errors) error {
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 		return err
 	}
 	e.OpenRecipients = e.FindUser != "" || wrong.Of("find-user") != ""
-	view := page.View{Template: "edit.html", Title: l.Patient.One + " Portal Message", Section: "compose", Scripts: []string{"composing.js"}, Data: e, Errors: wrong, Status: e.status}
+	view := page.View{Template: "edit.html", Title: l.Fill(l.Text("{Patient} Portal Message")), Section: "compose", Scripts: []string{"composing.js"}, Data: e, Errors: wrong, Status: e.status}
 	if page.IsFragment(r) {
 		return p.Fragment(w, r, set, "parts", view)
 	}
@@ -101,7 +105,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 }
 
 // fill reads the data that the page shows besides the draft itself.
-func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Errors) (err error) {
+func (p *Pages) fill(r *http.Request, l words, e *editing, wrong page.Errors) (err error) {
 	if e.Page == "" {
 		e.Page = uuid.NewString()
 	}
@@ -113,7 +117,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Er
 	if e.When.Later {
 		e.Twice = e.When.Choice(zone.Clinic())
 	}
-	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
+	e.Types, e.Accept = types(l.Language), strings.Join(attachment.Extensions(), ",")
 	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients, wrong.Of("about") != ""); err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Er
 			e.Offers = append(e.Offers, offer{g, l.Group(string(g)), slices.Contains(e.Recipients.Groups, g)})
 		}
 	}
-	if e.Bcc, err = p.bccChips(r, e.StaffBcc); err != nil {
+	if e.Bcc, err = p.bccChips(r, l, e.StaffBcc); err != nil {
 		return err
 	}
 	if e.Documents, err = p.documents(r, e.AttachmentIDs); err != nil {
@@ -137,7 +141,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing, wrong page.Er
 
 // recipientChips names the recipients: of the portal users the last added ones or, where picks are
 // missing or wrong, first those.
-func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audiences.Selection, wrong bool) (groups []chip, users []recipient, err error) {
+func (p *Pages) recipientChips(r *http.Request, l words, chosen audiences.Selection, wrong bool) (groups []chip, users []recipient, err error) {
 	for _, g := range chosen.Groups {
 		groups = append(groups, chip{ID: string(g), Name: l.Group(string(g))})
 	}
@@ -163,7 +167,7 @@ func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audience
 }
 
 // bccChips names staff. Former staff members are shown too, so that they can be removed.
-func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error) {
+func (p *Pages) bccChips(r *http.Request, l words, ids []string) (chips []chip, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -172,11 +176,11 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 		return nil, err
 	}
 	for _, id := range ids {
-		c := chip{ID: id, Name: "A former staff member"}
+		c := chip{ID: id, Name: l.Text("A former staff member")}
 		if i := slices.IndexFunc(staff, func(s access.Staff) bool { return s.ID == id }); i >= 0 {
 			c.Name = staff[i].Name
 			if staff[i].DisabledAt != nil {
-				c.Name += " (disabled)"
+				c.Name = l.Text("{name} (disabled)", "name", c.Name)
 			}
 		}
 		chips = append(chips, c)
@@ -193,7 +197,7 @@ func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]message.Attachmen
 	}
 	all := make([]message.Attachment, len(ids))
 	for i, id := range ids {
-		all[i] = message.Attachment{ID: id, Name: "A document that no longer exists"}
+		all[i] = message.Attachment{ID: id, Name: page.T(r, "A document that no longer exists")}
 		if at := slices.IndexFunc(found, func(a message.Attachment) bool { return a.ID == id }); at >= 0 {
 			all[i] = found[at]
 		}

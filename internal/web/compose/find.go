@@ -10,7 +10,6 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
-	"postern/internal/labels"
 	"postern/internal/text/folding"
 	"postern/internal/web/page"
 )
@@ -35,7 +34,7 @@ type person struct {
 }
 
 // find runs the searches of a draft's page.
-func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
+func (p *Pages) find(r *http.Request, l words, e *editing) error {
 	if q := strings.TrimSpace(e.FindUser); q != "" {
 		users, next, err := directory.Search(r.Context(), p.Directory, q, mostFound, "")
 		if err != nil {
@@ -91,7 +90,7 @@ func (p *Pages) showFound(w http.ResponseWriter, r *http.Request, definition str
 	if err != nil && !errors.Is(err, draft.ErrNotFound) { // a draft that is not saved yet
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package compose
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -42,18 +42,19 @@ type form struct {
 	uploads  []uuid.UUID  // the uploaded documents
 	wording  wording.Text // of the button "use-wording"
 	refused  page.Errors  // errors, for example of documents that can't be attached
+	in       language.Language
 }
 
 // read reads the form as a stream. Files are not written to the disk, where they would
 // lie unencrypted: each is passed on while it is read.
 func (p *Pages) read(w http.ResponseWriter, r *http.Request) (*form, error) {
-	f := &form{Values: url.Values{}}
+	f := &form{Values: url.Values{}, in: language.From(r.Context())}
 	parts, err := r.MultipartReader()
 	switch {
 	case errors.Is(err, http.ErrNotMultipart):
 		f.Values = r.PostForm
 	case err != nil:
-		return nil, unreadable(err)
+		return nil, unreadable(r, err)
 	default:
 		if err := p.readParts(r, parts, f); err != nil {
 			return nil, err
@@ -71,7 +72,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 			return nil
 		}
 		if err != nil {
-			return unreadable(err)
+			return unreadable(r, err)
 		}
 		if part.FileName() != "" {
 			if err := p.keep(r, part, f); err != nil {
@@ -84,7 +85,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 			err = &http.MaxBytesError{Limit: mostFields}
 		}
 		if err != nil {
-			return unreadable(err)
+			return unreadable(r, err)
 		}
 		f.Add(part.FormName(), string(value))
 	}
@@ -97,11 +98,11 @@ func (p *Pages) keep(r *http.Request, part *multipart.Part, f *form) error {
 		f.uploads = append(f.uploads, up.ID)
 		return nil
 	}
-	why := whyNotAttached(err)
+	why := whyNotAttached(f.in, fileName(part), err)
 	if why == "" {
 		return err
 	}
-	f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("“%s” was not added: %s.", fileName(part), why)})
+	f.refused = append(f.refused, page.Error{Field: "file", Message: why})
 	return nil
 }
 
@@ -161,7 +162,7 @@ func (f *form) change(c *draft.Content) {
 			c.AttachmentIDs = with(c.AttachmentIDs, id)
 			continue
 		}
-		f.refused = append(f.refused, page.Error{Field: "file", Message: limits.Fill("A message can have at most {Attachments} documents. The others were not added.")})
+		f.refused = append(f.refused, page.Error{Field: "file", Message: f.in.Text("A message can have at most {count} documents. The others were not added.", "count", int(limits.Attachments))})
 		break
 	}
 }

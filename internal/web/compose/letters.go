@@ -30,7 +30,7 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}

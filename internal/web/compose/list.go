@@ -24,7 +24,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (p *Pages) askToDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.words(r)
 	if err != nil {
 		return err
 	}

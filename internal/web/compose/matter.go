@@ -10,7 +10,6 @@ import (
 	"postern/internal/directory"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/directory/audience/matter"
-	"postern/internal/labels"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -31,7 +30,7 @@ type matterChoice struct {
 
 // choicesOf returns the patients to whom a portal user is linked today, to pick from, or the only one
 // in words.
-func choicesOf(l labels.Labels, u directory.PortalUser, picked []string, now time.Time) (only string, choices []matterChoice) {
+func choicesOf(l words, u directory.PortalUser, picked []string, now time.Time) (only string, choices []matterChoice) {
 	today := zone.In(now).Format(time.DateOnly)
 	for _, p := range u.Patients {
 		if p.From > today || p.Until != "" && p.Until < today || slices.ContainsFunc(choices, func(c matterChoice) bool { return c.ID == p.ID }) {
@@ -41,7 +40,7 @@ func choicesOf(l labels.Labels, u directory.PortalUser, picked []string, now tim
 		if p.Relationship == directory.Self {
 			name += " (" + page.Lower(l.PortalUser.One) + ")"
 		}
-		choices = append(choices, matterChoice{p.ID, name, born(p.BirthDate), slices.Contains(picked, p.ID)})
+		choices = append(choices, matterChoice{p.ID, name, born(l, p.BirthDate), slices.Contains(picked, p.ID)})
 	}
 	switch {
 	case len(choices) > 1:
@@ -77,7 +76,7 @@ func (f *form) picks(c *draft.Content) {
 }
 
 // concerns says whom the message to a member of the audience concerns; "" if it is only the member.
-func concerns(m audiences.Member) string {
+func concerns(l words, m audiences.Member) string {
 	var names []string
 	for _, id := range m.Matter.IDs() {
 		for _, p := range m.Patients {
@@ -88,7 +87,7 @@ func concerns(m audiences.Member) string {
 	}
 	switch {
 	case m.Matter.Basis == matter.NotStated:
-		return "not stated"
+		return l.Text("not stated")
 	case len(names) == 1 && names[0] == m.Name:
 		return ""
 	}

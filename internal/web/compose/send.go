@@ -13,6 +13,7 @@ import (
 	"postern/internal/compose/draft"
 	audiences "postern/internal/directory/audience"
 	"postern/internal/eventlog/facts"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -38,7 +39,11 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	if typed := strings.NewReplacer(",", "", ".", "", " ", "", "\u00a0", "").Replace(c.Confirm); len(d.Recipients.Groups) > 0 && typed != strconv.Itoa(was.Count) {
 		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type the number of recipients that is shown above."}}})
 	}
-	request, wrong := requestOf(d)
+	l, err := p.words(r)
+	if err != nil {
+		return err
+	}
+	request, wrong := requestOf(l, d)
 	if len(wrong) > 0 {
 		return p.show(w, r, &editing{Draft: d}, wrong)
 	}
@@ -67,18 +72,18 @@ func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was
 	switch {
 	case errors.As(err, &changed):
 		c.Was, c.Confirm = was, ""
-		return again(http.StatusConflict, "The recipients have changed since you checked them. Check them again, then press Send again.")
+		return again(http.StatusConflict, language.Mark("The recipients have changed since you checked them. Check them again, then press Send again."))
 	case errors.Is(err, facts.ErrUnavailable):
-		return again(http.StatusServiceUnavailable, "The message can’t be recorded right now. Press Send again in a moment: it will not be sent twice.")
+		return again(http.StatusServiceUnavailable, language.Mark("The message can’t be recorded right now. Press Send again in a moment: it will not be sent twice."))
 	case errors.Is(err, compose.ErrKeyReused):
 		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}
 		c.Draft, err = p.Drafts.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
 		if err != nil {
 			return err
 		}
-		return again(http.StatusConflict, "An earlier version of this draft was sent, or may have been sent. Look under Messages first. To send the present version as another message, press Send again.")
+		return again(http.StatusConflict, language.Mark("An earlier version of this draft was sent, or may have been sent. Look under Messages first. To send the present version as another message, press Send again."))
 	}
-	l, failed := p.Labels.Current(r.Context())
+	l, failed := p.words(r)
 	if failed != nil {
 		return failed
 	}

@@ -3,6 +3,7 @@ package compose
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/compose/wording"
 	"postern/internal/content/fields"
+	"postern/internal/limits"
+	"postern/internal/problem"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -70,9 +74,9 @@ func (p *Pages) renderWording(w http.ResponseWriter, r *http.Request, form wordi
 	form.Fields = fields.All
 	form.MayPublish = policy.Allow(page.Subject(r), policy.PublishWordings) == nil
 	form.MayChange = form.ID == uuid.Nil || form.MayPublish || !form.Published
-	title := "New wording"
+	title := language.Mark("New wording")
 	if form.ID != uuid.Nil {
-		title = "Wording"
+		title = language.Mark("Wording")
 	}
 	return p.Render(w, r, set, page.View{Template: "wording.html", Title: title, Section: "messages", Data: form, Errors: errs})
 }
@@ -107,7 +111,7 @@ func (p *Pages) saveWording(w http.ResponseWriter, r *http.Request, form wording
 	published := r.PostFormValue("published") != ""
 	var errs page.Errors
 	for _, fault := range form.Faults() {
-		errs = append(errs, page.Error{Field: fault.Location, Message: wordingField[fault.Location] + " " + fault.Message})
+		errs = append(errs, wordingError(r, fault))
 	}
 	if len(errs) == 0 {
 		err := save(form.Text, published)
@@ -115,7 +119,7 @@ func (p *Pages) saveWording(w http.ResponseWriter, r *http.Request, form wording
 		case err == nil:
 			return p.Redirect(w, r, wordingsAt, "The wording was saved.")
 		case errors.Is(err, wording.ErrTooMany), errors.Is(err, wording.ErrChanged):
-			errs = page.Errors{{Field: "name", Message: page.Sentence(err)}}
+			errs = notSaved(r, err)
 		default:
 			return err
 		}
@@ -124,7 +128,28 @@ func (p *Pages) saveWording(w http.ResponseWriter, r *http.Request, form wording
 	return p.renderWording(w, r, form, errs)
 }
 
-var wordingField = map[string]string{"name": "Name", "subject": "Subject", "body": "Message"}
+var wordingField = map[string]string{"name": language.Mark("Name"), "subject": language.Mark("Subject"), "body": language.Mark("Message")}
+
+// wordingRules are those for the faults of a wording.
+var wordingRules = []rule{
+	{fault: isMissing, text: language.Mark("{field} is required and can’t be blank")},
+	{fault: regexp.MustCompile(`^must have at most (?P<most>\S+) characters`), text: language.Mark("{field} must have at most {most} characters")},
+	{fault: isAny, text: language.Mark("{field} {fault}")},
+}
+
+// wordingError is a fault of a wording as an error of the page.
+func wordingError(r *http.Request, fault problem.Fault) page.Error {
+	found, values := find(wordingRules, fault)
+	return page.Error{Field: fault.Location, Message: page.T(r, found.text, append(values, "field", page.T(r, wordingField[fault.Location]))...)}
+}
+
+// notSaved says why a wording can't be saved or deleted now.
+func notSaved(r *http.Request, err error) page.Errors {
+	if errors.Is(err, wording.ErrTooMany) {
+		return page.Errors{{Field: "name", Message: page.T(r, "You have {count} wordings already: delete one that you don’t need.", "count", int(limits.Wordings))}}
+	}
+	return page.Errors{{Field: "name", Message: page.Say(r, err)}}
+}
 
 func (p *Pages) deleteWording(w http.ResponseWriter, r *http.Request) error {
 	one, err := p.openWording(r)
@@ -133,7 +158,7 @@ func (p *Pages) deleteWording(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch err := p.Wordings.Delete(r.Context(), page.Subject(r), one.ID, versionOf(r)); {
 	case errors.Is(err, wording.ErrChanged):
-		return p.renderWording(w, r, wordingForm{Wording: one, At: wordingAt(one.ID)}, page.Errors{{Field: "name", Message: page.Sentence(err)}})
+		return p.renderWording(w, r, wordingForm{Wording: one, At: wordingAt(one.ID)}, notSaved(r, err))
 	case err != nil:
 		return err
 	}
@@ -171,7 +196,7 @@ func (p *Pages) fillIn(r *http.Request, c *checking) error {
 	if err != nil {
 		return err
 	}
-	v := fields.Values{Recipient: "the recipient", Clinic: face.Name, Telephone: face.Telephone}
+	v := fields.Values{Recipient: page.T(r, "the recipient"), Clinic: face.Name, Telephone: face.Telephone}
 	if len(c.First) > 0 {
 		v.Recipient = c.First[0].Name
 	}
