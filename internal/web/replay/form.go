@@ -204,7 +204,8 @@ func (p *Pages) failing(r *http.Request, chosen string) ([]choice, error) {
 		if name := names[m.SenderID]; name != "" {
 			text = l.Text("{time}, by {name}", "time", text, "name", name)
 		}
-		all = append(all, choice{m.ID.String(), l.Text("{message}: {failed} failed, {unknown} unknown", "message", text, "failed", m.Failed, "unknown", m.Unknown)})
+		all = append(all, choice{m.ID.String(), l.Text("{message}: {failed}, {unknown}", "message", text,
+			"failed", l.Count(m.Failed, "{n} failed", "{n} failed"), "unknown", l.Count(m.Unknown, "{n} unknown", "{n} unknown"))})
 	}
 	if chosen != "" && !slices.ContainsFunc(all, func(c choice) bool { return c.Value == chosen }) {
 		all = append(all, choice{chosen, l.Text("Message {id}", "id", chosen)})
