@@ -41,6 +41,8 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/account/*"}, true},
 	{language.ForStaff, []string{"internal/web/operations/*"}, true},
 	{language.ForStaff, []string{"internal/web/compose/*"}, true},
+	{language.ForStaff, []string{"internal/web/messages/*"}, true},
+	{language.ForStaff, []string{"internal/web/replay/*"}, true},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.

@@ -8,6 +8,7 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/content/message"
 	"postern/internal/events"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -24,7 +25,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	if m.Status.Allows(events.TypeMessageCancelled) {
 		err := p.Composer.Cancel(r.Context(), me, m.ID)
 		if errors.Is(err, compose.ErrTooLate) {
-			return p.tooLate(w, r, "It is too late to edit this message: it is going out already. You can recall it instead.")
+			return p.tooLate(w, r, language.Mark("It is too late to edit this message: it is going out already. You can recall it instead."))
 		}
 		if err != nil {
 			return err
@@ -43,9 +44,9 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	})
 	switch {
 	case errors.Is(err, message.ErrErased), errors.Is(err, draft.ErrErased):
-		return p.tooLate(w, r, "This message can't be edited: its content was erased.")
+		return p.tooLate(w, r, language.Mark("This message can't be edited: its content was erased."))
 	case errors.Is(err, compose.ErrNotTakenBack):
-		return p.tooLate(w, r, "Only a message that was cancelled or recalled can be edited and sent again.")
+		return p.tooLate(w, r, language.Mark("Only a message that was cancelled or recalled can be edited and sent again."))
 	case err != nil:
 		return err
 	}

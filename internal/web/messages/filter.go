@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/messages"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -63,7 +64,7 @@ func (f filter) query(which messages.Which) (q messages.Query, errs page.Errors)
 		}
 		at, err := time.ParseInLocation(time.DateOnly, text, zone.Clinic())
 		if err != nil {
-			errs = append(errs, page.Error{Field: field, Message: "Enter a day as year, month and day, like 2026-11-25"})
+			errs = append(errs, page.Error{Field: field, Message: language.Mark("Enter a day as year, month and day, like 2026-11-25")})
 		}
 		return at
 	}
@@ -77,7 +78,7 @@ func (f filter) query(which messages.Which) (q messages.Query, errs page.Errors)
 	if f.before != "" {
 		before, err := uuid.Parse(f.before)
 		if err != nil {
-			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the newest messages"})
+			errs = append(errs, page.Error{Message: language.Mark("The address of this page is not complete. Start again from the newest messages")})
 		}
 		q.Before = before
 	}

@@ -10,6 +10,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/navigation"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -36,7 +37,7 @@ type row struct {
 	messages.Message
 	message.Heading
 	To    addressees
-	Words string // its status in words
+	Words string // its status in words, in English
 }
 
 // list shows the messages that the reader sent, or, to a reader of the record, those of
@@ -63,7 +64,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 		which = messages.All
 	}
 	l.Filter = f
-	return p.showList(w, r, "Messages", l, which)
+	return p.showList(w, r, language.Mark("Messages"), l, which)
 }
 
 // bcc shows the messages that have the reader as Staff Bcc.
@@ -73,7 +74,7 @@ func (p *Pages) bcc(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f.Status, f.Whose = "", ""
-	return p.showList(w, r, "Bcc'd to me", listed{Path: "/messages/bcc", Filter: f}, messages.Named)
+	return p.showList(w, r, language.Mark("Bcc'd to me"), listed{Path: "/messages/bcc", Filter: f}, messages.Named)
 }
 
 func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l listed, which messages.Which) error {

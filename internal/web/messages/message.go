@@ -19,6 +19,7 @@ import (
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/record/retention"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -87,7 +88,7 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 		}
 	}
 	if m.Progress.AlertFailed+m.Progress.AlertUnknown > 0 {
-		if s.Failures, err = p.failures(r.Context(), m); err != nil {
+		if s.Failures, err = p.failures(r, m); err != nil {
 			return err
 		}
 		if policy.Allow(page.Subject(r), policy.Replay) == nil {
@@ -106,23 +107,24 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 // failure is a reason for which alerts failed.
 type failure struct {
 	messages.Failure
+	Why  string // the reason, in the language of the reader
 	Href string // address of the recipients
 }
 
-// Words returns the state of the alerts in words.
+// Words returns the state of the alerts in words, in English.
 func (f failure) Words() string { return called(alerts, string(f.State)) }
 
-func (p *Pages) failures(ctx context.Context, m messages.Message) ([]failure, error) {
-	found, err := p.Messages.Failures(ctx, m.ID)
-	return failuresOf(m, found), err
+func (p *Pages) failures(r *http.Request, m messages.Message) ([]failure, error) {
+	found, err := p.Messages.Failures(r.Context(), m.ID)
+	return failuresOf(r, m, found), err
 }
 
 // failuresOf are the reasons for which alerts of a message failed, with the addresses of their
 // recipients.
-func failuresOf(m messages.Message, found []messages.Failure) []failure {
+func failuresOf(r *http.Request, m messages.Message, found []messages.Failure) []failure {
 	all := make([]failure, len(found))
 	for i, f := range found {
-		all[i] = failure{f, address(at(m)+"/recipients", map[string]string{"alert": string(f.State), "reason": f.Reason})}
+		all[i] = failure{f, page.T(r, f.Reason), address(at(m)+"/recipients", map[string]string{"alert": string(f.State), "reason": f.Reason})}
 	}
 	return all
 }
@@ -222,12 +224,25 @@ func (p *Pages) again(r *http.Request, s *snapshot) error {
 	return err
 }
 
-// Words returns the status in words.
+// Words returns the status in words, in English.
 func (s snapshot) Words() string { return statusOf(s.Message) }
 
 // SecondsLeft returns the seconds until the message is released, rounded up.
 func (s snapshot) SecondsLeft() int {
 	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
+}
+
+// Why returns the recorded reason of the recall, "" for none.
+func (s snapshot) Why() string {
+	if s.RecallReason == nil {
+		return ""
+	}
+	return *s.RecallReason
+}
+
+// Timer stands around the seconds that are left. htmx replaces it.
+func (s snapshot) Timer() language.Around {
+	return language.Around{Before: `<span id="seconds" role="timer">`, After: "</span>"}
 }
 
 // Over reports whether the message was cancelled or recalled, so that nothing more will

@@ -10,11 +10,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/inbox"
 	"postern/internal/limits"
+	"postern/internal/process"
+	"postern/internal/text/language"
 	"postern/internal/web/webtest"
 )
 
@@ -44,6 +47,24 @@ func TestAMessage(t *testing.T) {
 	for _, v := range []*webtest.Visitor{sam, bea} {
 		v.Get(href(t, page.Body, "/v1/messages/")).Is(http.StatusOK).Says("%PDF-1.4")
 	}
+}
+
+// The pages of messages are in Spanish, too. What people and SendGrid wrote stays as it is.
+func TestMessagesInSpanish(t *testing.T) {
+	t.Parallel()
+	c := &clinic{webtest.New(t, func(c *process.WebConfig) { c.Language = language.Spanish })}
+	c.person(t, "anna")
+	c.person(t, "bo")
+	sam := c.Staff(t, "Sam Staff", policy.SendBulkPortalMessage, policy.ReplayDeliveries)
+	id := c.blasted(t, access.Staff{ID: sam.ID}, "We move")
+	sam.Get("/messages").Is(http.StatusOK).Says("Mensajes, primero los más recientes", "We move", "Entregado a 2, abierto por 0, 1 aviso fallido")
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Entregado a todos los destinatarios el ", "Fallido El correo fue rechazado", "1 de 2 (50%)",
+		"Por qué fallaron los avisos", "The mailbox is full.", "Retirar")
+	sam.Get("/messages/"+id+"/recipients?alert=failed").Is(http.StatusOK).Says("Fallido: The mailbox is full.", "Sin abrir", "Planificar un reenvío")
+	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("Ninguno de los 2 destinatarios lo ha abierto.", "¿Por qué retira este mensaje?")
+	sam.Post("/messages/"+id+"/recall", url.Values{}).Is(http.StatusUnprocessableEntity).Says("Escriba por qué retira el mensaje")
+	sam.Get("/notices").Is(http.StatusOK).Says("1 enviado, 1 fallido", "The mailbox is full.")
+	sam.Get("/worklists/unread?days=many").Is(http.StatusUnprocessableEntity).Says("Escriba un número de días de 0 a 3650")
 }
 
 // href returns the first address on a page that begins with prefix.

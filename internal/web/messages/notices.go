@@ -94,7 +94,7 @@ func (p *Pages) noticeRows(r *http.Request, found []notice.Notice) ([]noticeRow,
 	rows := make([]noticeRow, len(found))
 	for i, n := range found {
 		rows[i] = noticeRow{Notice: n, Heading: headers[n.Message.ID]}
-		for _, f := range failuresOf(n.Message, n.Failures) {
+		for _, f := range failuresOf(r, n.Message, n.Failures) {
 			c := cause{failure: f}
 			if mayPlan && !n.Message.Status.Withdrawn() {
 				c.Plan = address("/operations/replays/new", map[string]string{"message": n.Message.ID.String(), "state": string(f.State), "because": f.Reason})
@@ -105,7 +105,7 @@ func (p *Pages) noticeRows(r *http.Request, found []notice.Notice) ([]noticeRow,
 	return rows, nil
 }
 
-// Words returns the status of the message in words.
+// Words returns the status of the message in words, in English.
 func (n noticeRow) Words() string { return statusOf(n.Message) }
 
 // readNotices marks one notice as read, or all up to the newest one that the reader saw.

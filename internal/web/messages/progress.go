@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
-// figure is a number of a message's progress.
+// figure is a number of a message's progress, with its texts in English.
 type figure struct {
 	ID, Text, Hint string
 	Count, Of      int
@@ -20,12 +21,12 @@ type figure struct {
 func (s snapshot) Figures() []figure {
 	p, recipients := s.Progress, at(s.Message)+"/recipients"
 	return []figure{
-		{"delivered", "Delivered", "In the portal inbox", p.Delivered, p.Recipients, recipients},
-		{"alerted", "Alerted", "The alert e-mail was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
-		{"failed", "Failed", "The e-mail was refused; the message can still be read", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
-		{"skipped", "Skipped", "No e-mail was sent, for example because there is no address", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
-		{"unknown", "Unknown", "The e-mail service never answered", p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
-		{"opened", "Opened", "Read in the portal", p.Opened, p.Recipients, recipients + "?opened=true"},
+		{"delivered", language.Mark("Delivered"), language.Mark("In the portal inbox"), p.Delivered, p.Recipients, recipients},
+		{"alerted", language.Mark("Alerted"), language.Mark("The alert e-mail was accepted"), p.Alerted, p.Recipients, recipients + "?alert=accepted"},
+		{"failed", language.Mark("Failed"), language.Mark("The e-mail was refused; the message can still be read"), p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
+		{"skipped", language.Mark("Skipped"), language.Mark("No e-mail was sent, for example because there is no address"), p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
+		{"unknown", language.Mark("Unknown"), language.Mark("The e-mail service never answered"), p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
+		{"opened", language.Mark("Opened"), language.Mark("Read in the portal"), p.Opened, p.Recipients, recipients + "?opened=true"},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -36,7 +37,7 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error
 	if after := r.FormValue("after"); after != "" {
 		n, err := strconv.ParseInt(after, 10, 32)
 		if err != nil || n < 0 {
-			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the first recipient"})
+			errs = append(errs, page.Error{Message: language.Mark("The address of this page is not complete. Start again from the first recipient")})
 		}
 		c.after = int32(n) // #nosec G115 -- parsed as such
 		c.before = page.Number(r, "before", 0, math.MaxInt32)
@@ -44,7 +45,7 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error
 	return c, errs, err
 }
 
-var openings = []choice{{"true", "Opened"}, {"false", "Not opened"}}
+var openings = []choice{{"true", language.Mark("Opened")}, {"false", language.Mark("Not opened")}}
 
 // Any reports whether the filter leaves out any recipient.
 func (c chosen) Any() bool { return c.Q != "" || c.Alert != "" || c.Opened != "" }
@@ -78,6 +79,7 @@ func (c chosen) href(path string, after int32, before int) string {
 type received struct {
 	messages.Message
 	Chosen           chosen
+	Why              string // the reason of the filter, in the language of the reader
 	Alerts, Openings []choice
 	Rows             []recipient
 	First, Next, CSV string // addresses
@@ -113,7 +115,7 @@ func (r received) Repeatable() bool {
 	return r.Status != "recalled" && slices.ContainsFunc(r.Rows, recipient.Repeatable)
 }
 
-// Alert returns the state of the alert in words.
+// Alert returns the state of the alert in words, in English.
 func (r recipient) Alert() string { return called(alerts, r.AlertState) }
 
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
@@ -126,7 +128,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	path := at(m) + "/recipients"
-	data := received{Message: m, Chosen: c, Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
+	data := received{Message: m, Chosen: c, Why: page.T(r, c.Reason), Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
 	pauses, err := p.Pauses.Pauses(r.Context())
 	if err != nil {
 		return err
@@ -144,6 +146,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		for _, d := range found.Deliveries {
+			d.AlertReason = page.T(r, d.AlertReason)
 			data.Rows = append(data.Rows, recipient{d, concerned[d.PortalUserNo]})
 		}
 		if data.Partly = found.Partly; found.Next > 0 {

@@ -1,7 +1,6 @@
 package messages
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,7 +43,7 @@ func (p *Pages) unread(w http.ResponseWriter, r *http.Request) error {
 		days = defaultDays
 	case r.FormValue("days") == "0":
 	case days == 0:
-		view.Errors = page.Errors{{Field: "days", Message: fmt.Sprintf("Enter a number of days from 0 to %d", mostDays)}}
+		view.Errors = page.Errors{{Field: "days", Message: page.T(r, "Enter a number of days from 0 to {most}", "most", strconv.Itoa(mostDays))}}
 	}
 	if len(view.Errors) == 0 {
 		if err := p.fillUnread(r, &l, days); err != nil {
@@ -72,6 +71,7 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 		return err
 	}
 	for _, u := range found {
+		u.AlertReason = page.T(r, u.AlertReason)
 		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID]})
 	}
 	address := func(at messages.Cursor) string {
@@ -101,5 +101,5 @@ func placeOf(r *http.Request) (at messages.Cursor) {
 	return messages.Cursor{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
 }
 
-// Alert returns the state of the alert in words.
+// Alert returns the state of the alert in words, in English.
 func (u unreadRow) Alert() string { return called(alerts, u.AlertState) }

@@ -9,6 +9,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/events"
 	"postern/internal/messages"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -29,21 +30,21 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = p.Composer.Cancel(r.Context(), page.Subject(r), m.ID)
 	if errors.Is(err, compose.ErrTooLate) {
-		return p.tooLate(w, r, "It is too late to cancel this message: it is going out already. You can recall it instead.")
+		return p.tooLate(w, r, language.Mark("It is too late to cancel this message: it is going out already. You can recall it instead."))
 	}
 	if err != nil {
 		return err
 	}
-	notice := "The message was cancelled. No one will receive it."
+	notice := language.Mark("The message was cancelled. No one will receive it.")
 	if m.Hold == events.HoldUndo {
-		notice = "Undone. No one will receive the message."
+		notice = language.Mark("Undone. No one will receive the message.")
 	}
 	return p.Redirect(w, r, at(m), notice)
 }
 
 func at(m messages.Message) string { return "/messages/" + m.ID.String() }
 
-// tooLate shows the message as it is now, with the reason why nothing was done.
+// tooLate shows the message as it is now, with the reason why nothing was done, in English.
 func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) error {
 	m, err := p.visible(r)
 	if err != nil {
@@ -86,13 +87,13 @@ func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 	invalid := new(compose.Invalid)
 	switch {
 	case errors.As(err, &invalid):
-		message := "The reason " + invalid.Faults[0].Message
+		message := page.T(r, "The reason {fault}", "fault", page.T(r, invalid.Faults[0].Message))
 		if strings.TrimSpace(reason) == "" {
-			message = "Enter why you are recalling the message"
+			message = language.Mark("Enter why you are recalling the message")
 		}
 		return p.showRecall(w, r, m, reason, page.Errors{{Field: "reason", Message: message}})
 	case errors.Is(err, compose.ErrTooLate):
-		return p.tooLate(w, r, "There is nothing to recall: the message has not been sent.")
+		return p.tooLate(w, r, language.Mark("There is nothing to recall: the message has not been sent."))
 	case err != nil:
 		return err
 	}

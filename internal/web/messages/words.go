@@ -6,23 +6,26 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/messages"
+	"postern/internal/text/language"
 )
 
-// choice is a value of a filter, with its text.
+// choice is a value of a filter, with its text in English. Templates translate it.
 type choice struct{ Value, Text string }
 
 // statuses are the statuses of a message, in the order in which they follow each other.
-var statuses = []choice{{"scheduled", "Scheduled"}, {"sending", "Sending"}, {"sent", "Sent"}, {"cancelled", "Cancelled"}, {"recalled", "Recalled"}}
+var statuses = []choice{{"scheduled", language.Mark("Scheduled")}, {"sending", language.Mark("Sending")}, {"sent", language.Mark("Sent")},
+	{"cancelled", language.Mark("Cancelled")}, {"recalled", language.Mark("Recalled")}}
 
 // alerts are the states of an alert.
-var alerts = []choice{{"pending", "Waiting"}, {"accepted", "Alerted"}, {"failed", "Failed"}, {"skipped", "Skipped"}, {"unknown", "Unknown"}}
+var alerts = []choice{{"pending", language.Mark("Waiting")}, {"accepted", language.Mark("Alerted")}, {"failed", language.Mark("Failed")},
+	{"skipped", language.Mark("Skipped")}, {"unknown", language.Mark("Unknown")}}
 
 // noAddress selects the recipients without an e-mail address. They can't sign in, and
 // get a letter.
 const noAddress = "no-address"
 
 // alertChoices are the choices by which a message's recipients can be filtered.
-var alertChoices = append(slices.Clone(alerts), choice{noAddress, "Skipped: no e-mail address"})
+var alertChoices = append(slices.Clone(alerts), choice{noAddress, language.Mark("Skipped: no e-mail address")})
 
 func called(choices []choice, value string) string {
 	for _, c := range choices {
@@ -37,11 +40,11 @@ func among(choices []choice, value string) bool {
 	return slices.ContainsFunc(choices, func(c choice) bool { return c.Value == value })
 }
 
-// statusOf returns the status of a message in words. It distinguishes the wait for Undo
+// statusOf returns the status of a message in words, in English. It distinguishes the wait for Undo
 // from the wait for the scheduled time.
 func statusOf(m messages.Message) string {
 	if m.Status == "scheduled" && m.Hold == events.HoldUndo {
-		return "About to go out"
+		return language.Mark("About to go out")
 	}
 	return called(statuses, string(m.Status))
 }

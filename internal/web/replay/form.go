@@ -2,7 +2,6 @@ package replay
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/notify/replay"
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -30,19 +29,23 @@ type form struct {
 	Reasons          []reason
 	People           []choice // the ticked portal users
 	Preview          *replay.Preview
+	language         language.Language // of the reader
 }
 
+// choice is a value of a field. Its text is in English, or says what it is in the language of the
+// reader.
 type choice struct{ Value, Text string }
 
 // reason is a reason that can be ticked, with the number of alerts that have it.
 type reason struct {
-	Text   string
+	Text   string // as it is in the record
+	Words  string // in the language of the reader
 	Count  int
 	Ticked bool
 	Fixed  bool // it can't be ticked: these alerts have no reason
 }
 
-var states = []choice{{"failed", "Failed"}, {"unknown", "Unknown"}}
+var states = []choice{{"failed", language.Mark("Failed")}, {"unknown", language.Mark("Unknown")}}
 
 // mostMessages is how many messages the form offers.
 const mostMessages = 50
@@ -57,7 +60,7 @@ func formOf(r *http.Request) form {
 		}
 		return all
 	}
-	f := form{Message: get("message"), State: get("state"), From: get("from"), To: get("to"),
+	f := form{language: language.From(r.Context()), Message: get("message"), State: get("state"), From: get("from"), To: get("to"),
 		Domain: get("domain"), Why: r.FormValue("why"), States: states}
 	f.Because, f.Users = list("because"), list("user")
 	f.addDeliveries(list("delivery"))
@@ -121,7 +124,7 @@ func (f form) filter() (filter replay.Filter, errs page.Errors) {
 		}
 		at, err := time.Parse("2006-01-02T15:04", one.text)
 		if err != nil {
-			errs = append(errs, page.Error{Field: one.field, Message: "Enter a date and a time"})
+			errs = append(errs, page.Error{Field: one.field, Message: language.Mark("Enter a date and a time")})
 			continue
 		}
 		wall := zone.WallOf(at)
@@ -151,7 +154,7 @@ func (p *Pages) complete(r *http.Request, f *form) (err error) {
 		return err
 	}
 	filter, wrong := f.filter()
-	if len(wrong) > 0 || len(faultsOf(replay.Check(filter, "x"))) > 0 {
+	if len(wrong) > 0 || len(faultsOf(r, replay.Check(filter, "x"))) > 0 {
 		return nil
 	}
 	without := filter
@@ -169,11 +172,11 @@ func (p *Pages) complete(r *http.Request, f *form) (err error) {
 		f.Preview = &some
 	}
 	for text, n := range all.ByReason {
-		f.Reasons = append(f.Reasons, reason{text, n, slices.Contains(f.Because, text), text == replay.Unnamed})
+		f.Reasons = append(f.Reasons, reason{text, page.T(r, text), n, slices.Contains(f.Because, text), text == replay.Unnamed})
 	}
 	for _, text := range f.Because { // nothing has it any more
 		if _, has := all.ByReason[text]; !has {
-			f.Reasons = append(f.Reasons, reason{Text: text, Ticked: true})
+			f.Reasons = append(f.Reasons, reason{Text: text, Words: page.T(r, text), Ticked: true})
 		}
 	}
 	slices.SortFunc(f.Reasons, func(a, b reason) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Text, b.Text)) })
@@ -194,16 +197,18 @@ func (p *Pages) failing(r *http.Request, chosen string) ([]choice, error) {
 	if err != nil {
 		return nil, err
 	}
+	l := language.From(r.Context())
 	var all []choice
 	for _, m := range found {
-		text := zone.In(m.SentAt).Format("2 January 2006, 3:04 pm")
+		text := l.DateTime(zone.In(m.SentAt), false)
 		if name := names[m.SenderID]; name != "" {
-			text += ", by " + name
+			text = l.Text("{time}, by {name}", "time", text, "name", name)
 		}
-		all = append(all, choice{m.ID.String(), fmt.Sprintf("%s: %s failed, %s unknown", text, number.Text(m.Failed), number.Text(m.Unknown))})
+		all = append(all, choice{m.ID.String(), l.Text("{message}: {failed}, {unknown}", "message", text,
+			"failed", l.Count(m.Failed, "{n} failed", "{n} failed"), "unknown", l.Count(m.Unknown, "{n} unknown", "{n} unknown"))})
 	}
 	if chosen != "" && !slices.ContainsFunc(all, func(c choice) bool { return c.Value == chosen }) {
-		all = append(all, choice{chosen, "Message " + chosen})
+		all = append(all, choice{chosen, l.Text("Message {id}", "id", chosen)})
 	}
 	return all, nil
 }
@@ -224,4 +229,4 @@ func (p *Pages) people(r *http.Request, f *form) error {
 }
 
 // Left returns why matching alerts would be left out, with counts.
-func (f form) Left() []tally { return tallies(f.Preview.Excluded) }
+func (f form) Left() []tally { return tallies(f.language, f.Preview.Excluded) }

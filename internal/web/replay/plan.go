@@ -40,13 +40,13 @@ func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs pa
 func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 	typed := formOf(r)
 	f, errs := typed.filter()
-	errs = append(errs, faultsOf(replay.Check(f, typed.Why))...)
+	errs = append(errs, faultsOf(r, replay.Check(f, typed.Why))...)
 	if len(errs) > 0 {
 		slices.SortStableFunc(errs, func(a, b page.Error) int { return slices.Index(inOrder, a.Field) - slices.Index(inOrder, b.Field) })
 		return p.showForm(w, r, typed, errs)
 	}
 	made, err := p.Replays.Plan(r.Context(), page.Subject(r).Actor(), f, typed.Why)
-	if invalid := faultsOf(err); len(invalid) > 0 {
+	if invalid := faultsOf(r, err); len(invalid) > 0 {
 		return p.showForm(w, r, typed, invalid)
 	}
 	if err != nil {
@@ -59,27 +59,28 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 var inOrder = []string{"message", "people", "state", "domain", "from", "to", "because", "why"}
 
 // faultsOf converts the faults that replay.Check found to errors of the form.
-func faultsOf(err error) (errs page.Errors) {
+func faultsOf(r *http.Request, err error) (errs page.Errors) {
 	var invalid *replay.Invalid
 	if errors.As(err, &invalid) {
 		for _, fault := range invalid.Faults {
-			errs = append(errs, pageError(fault))
+			errs = append(errs, pageError(r, fault))
 		}
 	}
 	return errs
 }
 
-// pageError converts a fault of a plan to an error of the form.
-func pageError(f problem.Fault) page.Error {
+// pageError converts a fault of a plan to an error of the form. A domain, an end and a reason why have
+// one kind of fault each, so their sentences are texts that can be translated.
+func pageError(r *http.Request, f problem.Fault) page.Error {
 	switch {
 	case strings.HasSuffix(f.Location, ".domain"):
-		return page.Error{Field: "domain", Message: "The domain " + f.Message}
+		return page.Error{Field: "domain", Message: "The domain is not what follows the @ of an address, as example.org"}
 	case strings.HasSuffix(f.Location, ".to"):
-		return page.Error{Field: "to", Message: "The end " + f.Message}
+		return page.Error{Field: "to", Message: "The end is not after from"}
 	case strings.HasSuffix(f.Location, ".portal_user_ids"):
 		return page.Error{Field: "people", Message: "One of the ticked recipients is no longer in the directory. Remove them"}
 	case f.Location == "body.reason":
-		return page.Error{Field: "why", Message: limits.Fill("Enter why you are repeating the alerts, in 1 to {Reason}")}
+		return page.Error{Field: "why", Message: page.T(r, "Enter why you are repeating the alerts, in 1 to {most} characters", "most", int(limits.Reason))}
 	}
-	return page.Error{Field: "because", Message: "The reason " + f.Message}
+	return page.Error{Field: "because", Message: page.T(r, "The reason {fault}", "fault", page.T(r, f.Message))}
 }

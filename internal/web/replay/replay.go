@@ -19,6 +19,7 @@ import (
 	"postern/internal/limits"
 	"postern/internal/messages"
 	"postern/internal/notify/replay"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -140,16 +141,16 @@ func (p *Pages) control(w http.ResponseWriter, r *http.Request) error {
 		if wrong != "" {
 			return p.showReplay(w, r, found, page.View{Errors: page.Errors{{Field: "rate", Message: wrong}}})
 		}
-		notice = "You started the replay."
+		notice = language.Mark("You started the replay.")
 		_, err = p.Replays.Start(ctx, actor, found.ID, rate)
 	case "pause":
-		notice = "You paused the replay."
+		notice = language.Mark("You paused the replay.")
 		_, err = p.Replays.Pause(ctx, actor, found.ID)
 	case "resume":
-		notice = "You resumed the replay."
+		notice = language.Mark("You resumed the replay.")
 		_, err = p.Replays.Resume(ctx, actor, found.ID)
 	case "cancel":
-		notice = "You cancelled the replay."
+		notice = language.Mark("You cancelled the replay.")
 		_, err = p.Replays.Cancel(ctx, actor, found.ID)
 	}
 	var late replay.WrongStatus
@@ -157,7 +158,7 @@ func (p *Pages) control(w http.ResponseWriter, r *http.Request) error {
 		if found, err = p.find(r); err != nil {
 			return err
 		}
-		return p.showReplay(w, r, found, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "state", Message: "Nothing was done: " + late.Error()}}})
+		return p.showReplay(w, r, found, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "state", Message: page.T(r, "Nothing was done: {why}", "why", page.T(r, late.Error()))}}})
 	}
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func rateOf(r *http.Request) (rate int, wrong string) {
 	}
 	rate, err := strconv.Atoi(text)
 	if err != nil || rate < 1 || rate > int(limits.ReplayRate) {
-		return 0, limits.Fill("Enter a number of alerts a minute from 1 to {ReplayRate}, or leave this empty for no limit")
+		return 0, page.T(r, "Enter a number of alerts a minute from 1 to {most}, or leave this empty for no limit", "most", int(limits.ReplayRate))
 	}
 	return rate, ""
 }

@@ -13,6 +13,8 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory/audience"
+	"postern/internal/process"
+	"postern/internal/text/language"
 	"postern/internal/web/webtest"
 )
 
@@ -213,6 +215,25 @@ func TestAReplayIsControlled(t *testing.T) {
 	do("resume").Is(http.StatusOK).Says("Going out")
 	do("cancel").Is(http.StatusOK).Says("Cancelled", "Alerts that were already sent are not affected")
 	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan a new one")
+}
+
+// The pages of replays are in Spanish, too. What people and SendGrid wrote stays as it is.
+func TestReplaysInSpanish(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.Language = language.Spanish })
+	id := blast(t, s, 4)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries)
+	olga.Get("/operations/replays").Is(http.StatusOK).Says("Todavía no hay reenvíos.")
+	olga.Get("/operations/replays/new?message="+id).Is(http.StatusOK).Says("por Sam Sender: 2 fallidos, 0 desconocidos", "Se repetirían 2 avisos.", "2: The mailbox is full.")
+	olga.Post("/operations/replays", url.Values{"why": {" "}, "domain": {"a@b.test"}}).Is(http.StatusUnprocessableEntity).
+		Says("El dominio no es lo que sigue", "Escriba por qué repite los avisos, en 1 a 500 caracteres")
+	plan := olga.Post("/operations/replays", url.Values{"message": {id}, "because": {"The mailbox is full."}, "why": {"again"}}).Is(http.StatusOK).
+		Says("El plan se ha creado.", "Planificado", "Se repetirían 2 avisos.", "Avisos fallidos o desconocidos, con el motivo «The mailbox is full.»", ", por Olga Operator")
+	path := plan.URL.Path
+	olga.Post(path, url.Values{"do": {"start"}, "rate": {"1"}}).Is(http.StatusOK).Says("Ha iniciado el reenvío.", "1 aviso por minuto")
+	olga.Post(path, url.Values{"do": {"pause"}}).Is(http.StatusOK).Says("En pausa", "No se envía nada más hasta que se reanude el reenvío.")
+	olga.Fragment(path + "/progress?seen=running-0").Is(http.StatusOK).Says("En pausa. Terminado: ")
+	olga.Get("/operations/replays").Is(http.StatusOK).Says("Reenvíos, primero los más recientes", "again", "En pausa")
 }
 
 // While alerting is paused, the replay's page, the list and Operations show which pause
