@@ -40,6 +40,7 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
 	{language.ForStaff, []string{"internal/web/record/*"}, true},
 	{language.ForStaff, []string{"internal/web/receipt/*"}, true},
+	{language.ForStaff, []string{"internal/web/letters/ask.html", "internal/web/letters/print.html", "internal/web/letters/*.go"}, true},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.
