@@ -43,6 +43,9 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/compose/*"}, true},
 	{language.ForStaff, []string{"internal/web/messages/*"}, true},
 	{language.ForStaff, []string{"internal/web/replay/*"}, true},
+	{language.ForStaff, []string{"internal/web/record/*"}, true},
+	{language.ForStaff, []string{"internal/web/receipt/*"}, true},
+	{language.ForStaff, []string{"internal/web/letters/ask.html", "internal/web/letters/print.html", "internal/web/letters/*.go"}, true},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.

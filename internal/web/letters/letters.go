@@ -69,8 +69,8 @@ func (p *Pages) Routes() []page.Route {
 type list struct{ Path, Name string }
 
 var (
-	unread  = list{"/worklists/unread", "Not opened yet"}
-	noEmail = list{"/worklists/no-email", "No working e-mail"}
+	unread  = list{"/worklists/unread", language.Mark("Not opened yet")}
+	noEmail = list{"/worklists/no-email", language.Mark("No working e-mail")}
 )
 
 // chosen are the people of letters, as a form names them.
@@ -112,7 +112,7 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, err error) {
 		c.From = unread
 	}
 	if c.Renewed && len(c.IDs) == 1 {
-		c.From = list{"/directory/portal-users/" + c.IDs[0], "Address and account"}
+		c.From = list{"/directory/portal-users/" + c.IDs[0], language.Mark("Address and account")}
 	}
 	switch r.PostFormValue("all") {
 	case "no-email":

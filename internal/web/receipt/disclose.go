@@ -3,17 +3,21 @@ package receipt
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"postern/internal/content/attachment"
 	"postern/internal/events"
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/messages"
 	"postern/internal/problem"
 	"postern/internal/proof/receipt/issuer"
 	"postern/internal/record/bundle"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -30,9 +34,9 @@ type basis struct {
 }
 
 // bases are the grounds in the order of the form.
-func bases(l labels.Labels) (all []basis) {
+func bases(r *http.Request, l labels.Labels) (all []basis) {
 	for _, b := range []events.DisclosureBasis{events.ToOther, events.ToPatient, events.ByAuthorization, events.ForOperations} {
-		all = append(all, basis{b, l.Fill(bundle.Bases[b])})
+		all = append(all, basis{b, l.Fill(page.T(r, bundle.Bases[b]))})
 	}
 	return all
 }
@@ -65,15 +69,34 @@ func (p *Pages) showDisclose(w http.ResponseWriter, r *http.Request, q bundle.Re
 		return err
 	}
 	return p.Render(w, r, set, page.View{Template: "disclose.html", Title: "Hand over the evidence", Section: "record",
-		Data: disclosing{q, bases(l)}, Errors: errs, Status: status})
+		Data: disclosing{q, bases(r, l)}, Errors: errs, Status: status})
 }
 
 // messagesOf are the faults of the form in words.
 var messagesOf = map[string]string{
-	"to":      "Enter the name of the person or organization that gets it",
-	"purpose": "Enter why it is disclosed",
-	"basis":   "Choose the ground of the disclosure",
+	"to":      language.Mark("Enter the name of the person or organization that gets it"),
+	"purpose": language.Mark("Enter why it is disclosed"),
+	"basis":   language.Mark("Choose the ground of the disclosure"),
 }
+
+// wrongField returns a fault of the form in words.
+func wrongField(r *http.Request, f problem.Fault) page.Error {
+	field := strings.TrimPrefix(f.Location, "body.")
+	most := limits.Reason
+	if field == "to" {
+		most = limits.StaffName
+	}
+	message := messagesOf[field]
+	if n := utf8.RuneCountInString(r.PostFormValue(field)); n > int(most) {
+		message = page.T(r, "This text has {n} characters; at most {most} are allowed", "n", strconv.Itoa(n), "most", strconv.Itoa(int(most)))
+	} else if message == "" || strings.Contains(f.Message, "characters") {
+		message = "This text " + f.Message
+	}
+	return page.Error{Field: field, Message: message}
+}
+
+// What else can be wrong with a text.
+var _ = language.Mark("This text has characters that are not text")
 
 // disclosed answers with the bundle as a file to save.
 func (p *Pages) disclosed(w http.ResponseWriter, r *http.Request) error {
@@ -87,16 +110,11 @@ func (p *Pages) disclosed(w http.ResponseWriter, r *http.Request) error {
 	var wrong *problem.Error
 	switch {
 	case errors.Is(err, bundle.ErrContent):
-		return p.showDisclose(w, r, q, page.Errors{{Field: "content", Message: page.Sentence(err)}}, http.StatusForbidden)
+		return p.showDisclose(w, r, q, page.Errors{{Field: "content", Message: page.Say(r, err)}}, http.StatusForbidden)
 	case errors.As(err, &wrong) && wrong.Kind == problem.InvalidRequest:
 		var errs page.Errors
 		for _, f := range wrong.Faults {
-			field := strings.TrimPrefix(f.Location, "body.")
-			message := messagesOf[field]
-			if message == "" || strings.Contains(f.Message, "characters") {
-				message = "This text " + f.Message
-			}
-			errs = append(errs, page.Error{Field: field, Message: message})
+			errs = append(errs, wrongField(r, f))
 		}
 		return p.showDisclose(w, r, q, errs, 0)
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/problem"
 	"postern/internal/record/accounting"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -22,15 +23,15 @@ func (p *Pages) accounting(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	d := accounted{From: r.FormValue("from"), Until: r.FormValue("until")}
 	d.PatientID = id
+	view := page.View{Template: "accounting.html", Title: "Accounting of disclosures", Section: section, Data: &d}
 	period, err := p.Accounts.Period(d.From, d.Until)
 	var wrong *problem.Error
 	if errors.As(err, &wrong) {
-		var errs page.Errors
 		for _, f := range wrong.Faults {
 			field := map[string]string{"query.from": "from", "query.to": "until"}[f.Location]
-			errs = append(errs, page.Error{Field: field, Message: map[string]string{"from": "The first day ", "until": "The last day "}[field] + f.Message})
+			view.Errors = append(view.Errors, page.Error{Field: field, Message: map[string]string{"from": "The first day ", "until": "The last day "}[field] + f.Message})
 		}
-		return p.Render(w, r, set, page.View{Template: "accounting.html", Title: accountingTitle, Section: section, Data: &d, Errors: errs})
+		return p.Render(w, r, set, view)
 	}
 	if err != nil {
 		return err
@@ -40,7 +41,12 @@ func (p *Pages) accounting(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.From, d.Until = d.First.Format(time.DateOnly), d.Last.Format(time.DateOnly)
 	d.CSV = address("/v1/patients/"+id+"/disclosures.csv", "from", d.From, "to", d.Until)
-	return p.Render(w, r, set, page.View{Template: "accounting.html", Title: accountingTitle, Section: section, Scripts: []string{"reader.js"}, Data: &d})
+	view.Scripts = []string{"reader.js"}
+	return p.Render(w, r, set, view)
 }
 
-const accountingTitle = "Accounting of disclosures"
+// The faults of a period.
+var _ = []string{
+	language.Mark("The first day is not a day such as 2026-01-31"), language.Mark("The last day is not a day such as 2026-01-31"),
+	language.Mark("The last day is before the first day"), language.Mark("The first day is more than 6 years before the last day"),
+}

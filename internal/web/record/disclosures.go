@@ -12,6 +12,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/audience/matter"
 	"postern/internal/record/query"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -83,7 +84,7 @@ func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclo
 		if before.MessageID != uuid.Nil {
 			d.Newest = path
 		}
-		d.Exports = exports(f)
+		d.Exports = exports(r, f)
 	}
 	return p.Render(w, r, set, page.View{Template: "disclosures.html", Title: "Disclosures", Section: section, Data: &d, Errors: errs})
 }
@@ -96,7 +97,7 @@ func disclosurePlace(text string) (place query.DisclosureCursor, errs page.Error
 	message, err1 := uuid.Parse(id)
 	n, err2 := strconv.ParseInt(no, 10, 32)
 	if err1 != nil || err2 != nil {
-		return place, page.Errors{{Message: "The address of this page is not complete. Start again from the newest messages"}}
+		return place, page.Errors{{Message: language.Mark("The address of this page is not complete. Start again from the newest messages")}}
 	}
 	return query.DisclosureCursor{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
 }
@@ -114,12 +115,12 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 			}
 			people[u.ID] = u
 		}
-		all[i] = disclosure{Disclosure: d, To: u.Name, Concerns: p.concerns(d.Matter, u)}
+		all[i] = disclosure{Disclosure: d, To: u.Name, Concerns: concerns(r, d.Matter, u)}
 		for _, link := range d.Authority {
 			a := authority{Patient: link.PatientID, PatientID: link.PatientID, Self: link.Relationship == directory.Self}
 			for _, now := range u.Patients {
 				if now.ID == link.PatientID && now.Relationship == link.Relationship {
-					a.Patient, a.Ended = now.Name, p.ended(now.Until)
+					a.Patient, a.Ended = now.Name, p.ended(r, now.Until)
 				}
 			}
 			all[i].Authorities = append(all[i].Authorities, a)
@@ -129,7 +130,7 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 }
 
 // concerns says whom a message to a portal user concerns; "" if the portal user had only that patient.
-func (p *Pages) concerns(m matter.Matter, u directory.PortalUser) string {
+func concerns(r *http.Request, m matter.Matter, u directory.PortalUser) string {
 	var names []string
 	for _, id := range m.IDs() {
 		name := id
@@ -142,21 +143,17 @@ func (p *Pages) concerns(m matter.Matter, u directory.PortalUser) string {
 	}
 	switch {
 	case m.Basis == matter.NotStated && len(names) > 1:
-		return "Does not state which of them it concerns: " + strings.Join(names, ", ")
+		return page.T(r, "Does not state which of them it concerns: {names}", "names", strings.Join(names, ", "))
 	case m.Basis == matter.NotStated, m.Basis == matter.NoPatient, len(u.Patients) < 2:
 		return ""
 	}
-	return "Concerns " + strings.Join(names, ", ")
+	return page.T(r, "Concerns {names}", "names", strings.Join(names, ", "))
 }
 
 // ended returns the last day of a link that has ended, in words.
-func (p *Pages) ended(until string) string {
-	if until == "" || until >= p.Now().Format(time.DateOnly) {
+func (p *Pages) ended(r *http.Request, until string) string {
+	if until >= p.Now().Format(time.DateOnly) {
 		return ""
 	}
-	day, err := time.Parse(time.DateOnly, until)
-	if err != nil {
-		return until
-	}
-	return day.Format("2 January 2006")
+	return dayText(r, until)
 }

@@ -10,11 +10,11 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/access/twopeople"
-	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/record/emergency"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -57,7 +57,7 @@ type used struct {
 
 // Words returns the state in words.
 func (u used) Words() string {
-	return map[emergency.State]string{emergency.Open: "Open", emergency.Ended: "To be reviewed", emergency.Reviewed: "Reviewed"}[u.State]
+	return map[emergency.State]string{emergency.Open: language.Mark("Open"), emergency.Ended: language.Mark("To be reviewed"), emergency.Reviewed: language.Mark("Reviewed")}[u.State]
 }
 
 // Colour returns the colour of its tag.
@@ -157,7 +157,7 @@ func (p *Pages) openEmergency(w http.ResponseWriter, r *http.Request) error {
 			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message. It is in the address of the message’s page"})
 		}
 	}
-	errs = append(errs, wrongText("reason", "Enter why you need it now", form.Reason)...)
+	errs = append(errs, wrongText(r, "reason", "The text", language.Mark("Enter why you need it now"), form.Reason)...)
 	if len(errs) > 0 {
 		return p.showEmergencies(w, r, form, errs)
 	}
@@ -173,18 +173,6 @@ func (p *Pages) openEmergency(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, "/emergency/"+o.ID.String(), "You opened emergency access. This is recorded with your name, and another person will review it.")
 }
 
-// wrongText returns the fault of a reason or a note. empty is the message for one that is not there.
-func wrongText(field, empty, text string) page.Errors {
-	invalid := new(compose.Invalid)
-	switch {
-	case !errors.As(compose.CheckReason(text), &invalid):
-		return nil
-	case strings.TrimSpace(text) == "":
-		return page.Errors{{Field: field, Message: empty}}
-	}
-	return page.Errors{{Field: field, Message: "The text " + invalid.Faults[0].Message}}
-}
-
 // emergencyShown is the data of the page of one opening.
 type emergencyShown struct {
 	used
@@ -197,7 +185,8 @@ type emergencyShown struct {
 
 // ReadWords says what was shown.
 func (emergencyShown) ReadWords(what events.EmergencyWhat) string {
-	return map[events.EmergencyWhat]string{events.ReadContent: "The content of the message", events.ReadDocument: "A document", events.ReadDisclosures: "Disclosures"}[what]
+	return map[events.EmergencyWhat]string{events.ReadContent: language.Mark("The content of the message"), events.ReadDocument: language.Mark("A document"),
+		events.ReadDisclosures: language.Mark("Disclosures")}[what]
 }
 
 func (p *Pages) emergency(w http.ResponseWriter, r *http.Request) error {
@@ -256,9 +245,9 @@ func (p *Pages) readEmergency(w http.ResponseWriter, r *http.Request) error {
 		data.Header, data.Body, err = p.Emergencies.Content(r.Context(), me, id)
 		switch {
 		case errors.Is(err, message.ErrErased):
-			data.Gone, err = "The content of this message was erased. No one can read it.", nil
+			data.Gone, err = page.T(r, "The content of this message was erased. No one can read it."), nil
 		case errors.Is(err, message.ErrMissing):
-			data.Gone, err = "The content of this message can’t be read, although it was not erased.", nil
+			data.Gone, err = page.T(r, "The content of this message can’t be read, although it was not erased."), nil
 		}
 	} else {
 		found, more, failed := p.Emergencies.Disclosures(r.Context(), me, id, before, perPage)
@@ -271,7 +260,7 @@ func (p *Pages) readEmergency(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if errors.Is(err, emergency.ErrOver) {
-		return p.showEmergency(w, r, "", page.Errors{{Field: "state", Message: page.Sentence(err)}}, http.StatusConflict)
+		return p.showEmergency(w, r, "", page.Errors{{Field: "state", Message: page.Say(r, err)}}, http.StatusConflict)
 	}
 	if err != nil {
 		return err
@@ -311,15 +300,15 @@ func (p *Pages) reviewEmergency(w http.ResponseWriter, r *http.Request) error {
 		return p.NotFound(w, r)
 	}
 	note := r.PostFormValue("note")
-	if errs := wrongText("note", "Enter what you found", note); len(errs) > 0 {
+	if errs := wrongText(r, "note", "The text", language.Mark("Enter what you found"), note); len(errs) > 0 {
 		return p.showEmergency(w, r, note, errs, 0)
 	}
 	_, err = p.Emergencies.Review(r.Context(), page.Subject(r), id, note)
 	switch {
 	case errors.As(err, new(twopeople.NotTwo)):
-		return p.showEmergency(w, r, note, page.Errors{{Field: "state", Message: page.Sentence(err)}}, http.StatusForbidden)
+		return p.showEmergency(w, r, note, page.Errors{{Field: "state", Message: page.Say(r, err)}}, http.StatusForbidden)
 	case errors.Is(err, emergency.ErrOpen), errors.Is(err, emergency.ErrReviewed):
-		return p.showEmergency(w, r, note, page.Errors{{Field: "state", Message: page.Sentence(err)}}, http.StatusConflict)
+		return p.showEmergency(w, r, note, page.Errors{{Field: "state", Message: page.Say(r, err)}}, http.StatusConflict)
 	case err != nil:
 		return err
 	}

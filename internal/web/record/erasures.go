@@ -11,9 +11,9 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/access/twopeople"
-	"postern/internal/compose"
 	"postern/internal/content/message"
 	"postern/internal/record/retention"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -37,7 +37,7 @@ type erasure struct {
 
 // Words returns the state in words.
 func (e erasure) Words() string {
-	return map[string]string{"requested": "Waiting for approval", "erased": "Erased", "withdrawn": "Withdrawn"}[e.Status]
+	return map[string]string{"requested": language.Mark("Waiting for approval"), "erased": language.Mark("Erased"), "withdrawn": language.Mark("Withdrawn")}[e.Status]
 }
 
 // Colour returns the colour of its tag.
@@ -149,13 +149,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message. It is in the address of the message’s page"})
 	}
-	if invalid := new(compose.Invalid); errors.As(compose.CheckReason(a.Reason), &invalid) {
-		message := "The reason " + invalid.Faults[0].Message
-		if strings.TrimSpace(a.Reason) == "" {
-			message = "Enter why the content must be erased"
-		}
-		errs = append(errs, page.Error{Field: "reason", Message: message})
-	}
+	errs = append(errs, wrongText(r, "reason", "The reason", language.Mark("Enter why the content must be erased"), a.Reason)...)
 	if len(errs) > 0 {
 		return p.showAsking(w, r, a, errs, 0)
 	}
@@ -164,7 +158,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, message.ErrNotFound):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)
 	case errors.Is(err, retention.ErrGoingOut), errors.Is(err, retention.ErrAsked):
-		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: page.Sentence(err)}}, http.StatusConflict)
+		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: page.Say(r, err)}}, http.StatusConflict)
 	case err != nil:
 		return err
 	}
@@ -172,14 +166,14 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {
-	return p.settle(w, r, "The content was erased. No one can read it any more.", func(id uuid.UUID) error {
+	return p.settle(w, r, language.Mark("The content was erased. No one can read it any more."), func(id uuid.UUID) error {
 		_, err := p.Retention.Approve(r.Context(), page.Subject(r), id)
 		return err
 	})
 }
 
 func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request) error {
-	return p.settle(w, r, "The request was withdrawn. Nothing was erased.", func(id uuid.UUID) error {
+	return p.settle(w, r, language.Mark("The request was withdrawn. Nothing was erased."), func(id uuid.UUID) error {
 		_, err := p.Retention.Withdraw(r.Context(), page.Subject(r).Actor(), id)
 		return err
 	})
@@ -194,11 +188,11 @@ func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, sett
 	err = settle(id)
 	for refused, status := range map[error]int{retention.ErrOwn: http.StatusForbidden, retention.ErrTooNew: http.StatusForbidden, retention.ErrSettled: http.StatusConflict} {
 		if errors.Is(err, refused) {
-			return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Sentence(refused)}}, status)
+			return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Say(r, refused)}}, status)
 		}
 	}
 	if notTwo := (twopeople.NotTwo{}); errors.As(err, &notTwo) {
-		return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Sentence(notTwo)}}, http.StatusForbidden)
+		return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Say(r, notTwo)}}, http.StatusForbidden)
 	}
 	if err != nil {
 		return err

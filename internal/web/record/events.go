@@ -54,7 +54,7 @@ func (r row) Certificate() string {
 // events searches the record. While the reader looks for a person or a message to pick, it shows
 // what is found, and no events.
 func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
-	l := listed{Filter: filterOf(r), Types: types, Sorts: sorts[1:]}
+	l := listed{Filter: filterOf(r), Types: said(r, types), Sorts: said(r, sorts[1:])}
 	f, errs := l.Filter.chosen()
 	view := page.View{Template: "events.html", Title: "Record", Section: section, Errors: errs, Data: &l}
 	var err error
@@ -99,7 +99,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 			l.Newest = href(l.Filter, "")
 		}
 		l.Turned = href(l.Filter.turned(), "")
-		l.Exports = exports(f)
+		l.Exports = exports(r, f)
 	}
 	view.Section, view.Data = section, data
 	return p.Render(w, r, set, view)
@@ -116,7 +116,7 @@ func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
 	}
 	rows := make([]row, len(found))
 	for i, e := range found {
-		rows[i] = row{Entry: e, What: e.Type.Label(), By: names[e.Actor]}
+		rows[i] = row{Entry: e, What: page.T(r, e.Type.Label()), By: names[e.Actor]}
 		if id, is := strings.CutPrefix(e.Actor, "portal_user:"); is && isID.MatchString(id) {
 			rows[i].Person = id
 		}
@@ -156,7 +156,7 @@ func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		shown.Headers = append(shown.Headers, choice{name, strings.Join(e.Headers[name], ", ")})
 	}
-	return p.Render(w, r, set, page.View{Template: "event.html", Title: "Event " + strconv.FormatUint(seq, 10), Section: section, Data: shown})
+	return p.Render(w, r, set, page.View{Template: "event.html", Title: page.T(r, "Event {number}", "number", strconv.FormatUint(seq, 10)), Section: section, Data: shown})
 }
 
 // indented indents JSON. It returns other content unchanged.

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/record/query"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -28,7 +29,10 @@ type filter struct {
 const oldestFirst = "time"
 
 // sorts are the orders of a list of events. The first, "", is the order of a list without one.
-var sorts = []choice{{"", "Newest first"}, {oldestFirst, "Oldest first"}, {"type", "Event, A to Z"}, {"-type", "Event, Z to A"}, {"actor", "Who did it, A to Z"}, {"-actor", "Who did it, Z to A"}}
+var sorts = []choice{
+	{"", language.Mark("Newest first")}, {oldestFirst, language.Mark("Oldest first")},
+	{"type", language.Mark("Event, A to Z")}, {"-type", language.Mark("Event, Z to A")},
+	{"actor", language.Mark("Who did it, A to Z")}, {"-actor", language.Mark("Who did it, Z to A")}}
 
 // Oldest reports whether the list is in order of time and the oldest event comes first.
 func (f filter) Oldest() bool { return f.Sort == oldestFirst }
@@ -82,7 +86,7 @@ func address(path string, pairs ...string) string {
 }
 
 // exports returns the addresses of the files with the events that match a filter.
-func exports(f query.Filter) []choice {
+func exports(r *http.Request, f query.Filter) []choice {
 	message, from, to := "", "", ""
 	if f.MessageID != uuid.Nil {
 		message = f.MessageID.String()
@@ -94,7 +98,7 @@ func exports(f query.Filter) []choice {
 		to = f.To.UTC().Format(time.RFC3339)
 	}
 	var all []choice
-	for _, form := range []choice{{"csv", "CSV, for a spreadsheet"}, {"ndjson", "NDJSON, the events as stored"}, {"fhir.ndjson", "FHIR R4 NDJSON"}} {
+	for _, form := range []choice{{"csv", page.T(r, "CSV, for a spreadsheet")}, {"ndjson", page.T(r, "NDJSON, the events as stored")}, {"fhir.ndjson", "FHIR R4 NDJSON"}} {
 		all = append(all, choice{address("/v1/record."+form.Value, "message_id", message, "portal_user_id", f.PortalUserID, "patient_id", f.PatientID,
 			"type", string(f.Type), "actor", f.Actor, "from", from, "to", to), form.Text})
 	}
@@ -112,20 +116,20 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	if f.Message != "" {
 		var err error
 		if c.MessageID, err = uuid.Parse(f.Message); err != nil {
-			wrong("find", "There is no such message. Find it again")
+			wrong("find", language.Mark("There is no such message. Find it again"))
 		}
 	}
 	if f.PortalUser != "" && !isID.MatchString(f.PortalUser) {
-		wrong("find", "There is no such person. Find them again")
+		wrong("find", language.Mark("There is no such person. Find them again"))
 	}
 	if f.Patient != "" && !isID.MatchString(f.Patient) {
-		wrong("find", "There is no such person. Find them again")
+		wrong("find", language.Mark("There is no such person. Find them again"))
 	}
 	if f.Actor != "" && !isActor.MatchString(f.Actor) {
-		wrong("actor", "Choose who did it from the list")
+		wrong("actor", language.Mark("Choose who did it from the list"))
 	}
 	if f.Type != "" && !slices.ContainsFunc(types, func(t choice) bool { return t.Value == f.Type }) {
-		wrong("type", "Choose an event from the list")
+		wrong("type", language.Mark("Choose an event from the list"))
 	}
 	c.PortalUserID, c.PatientID, c.Actor, c.Type = f.PortalUser, f.Patient, f.Actor, events.Type(f.Type)
 	by, descending := strings.CutPrefix(f.Sort, "-")
@@ -136,7 +140,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	day := func(field, text string) (at time.Time) {
 		at, err := time.ParseInLocation(time.DateOnly, text, zone.Clinic())
 		if text != "" && err != nil {
-			wrong(field, "Enter a day as year, month and day, like 2026-11-25")
+			wrong(field, language.Mark("Enter a day as year, month and day, like 2026-11-25"))
 		}
 		return at
 	}
@@ -145,7 +149,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 		c.To = last.AddDate(0, 0, 1)
 	}
 	if !c.From.IsZero() && !c.To.IsZero() && !c.From.Before(c.To) {
-		wrong("until", "The last day must not be before the first")
+		wrong("until", language.Mark("The last day must not be before the first"))
 	}
 	return c, errs
 }
@@ -160,7 +164,7 @@ func placeOf(r *http.Request) (p query.Cursor, errs page.Errors) {
 	at, err1 := strconv.ParseInt(micros, 10, 64)
 	n, err2 := strconv.ParseUint(seq, 10, 63)
 	if err1 != nil || err2 != nil {
-		return p, page.Errors{{Message: "The address of this page is not complete. Start again from the newest events"}}
+		return p, page.Errors{{Message: language.Mark("The address of this page is not complete. Start again from the newest events")}}
 	}
 	return query.Cursor{Time: time.UnixMicro(at), Seq: n}, nil
 }

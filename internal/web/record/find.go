@@ -92,7 +92,7 @@ func (p *Pages) find(r *http.Request, f filter) (*findings, error) {
 		to.Patient = one.ID
 		more := ""
 		if one.BirthDate != "" {
-			more = "born " + directory.DayText(one.BirthDate)
+			more = page.T(r, "born {day}", "day", dayText(r, one.BirthDate))
 		}
 		patients.Found = append(patients.Found, found{Text: one.Name, ID: one.ID, More: more, Href: to.href("")})
 	}
@@ -100,7 +100,7 @@ func (p *Pages) find(r *http.Request, f filter) (*findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	ofMessages := foundKind{Heading: "Messages"}
+	ofMessages := foundKind{Heading: page.T(r, "Messages")}
 	for _, m := range sent {
 		to := f
 		to.Message = m.ID.String()
@@ -140,7 +140,7 @@ func (p *Pages) findMessages(r *http.Request, q string) (all []named, err error)
 		l, err := p.Search.List(r.Context(), viewer, which, words)
 		for _, m := range l.Messages {
 			if !slices.ContainsFunc(all, func(n named) bool { return n.ID == m.ID }) {
-				all = append(all, named{m, cmp.Or(l.Headers[m.ID].Subject, "Message without its content")})
+				all = append(all, named{m, cmp.Or(l.Headers[m.ID].Subject, page.T(r, "Message without its content"))})
 			}
 		}
 		return err
@@ -189,7 +189,7 @@ func (p *Pages) picked(r *http.Request, f filter) (all []picked, err error) {
 		}
 		without := f
 		without.Message = ""
-		one := picked{Kind: "Message", Text: f.Message, Href: "/messages/" + f.Message, Remove: without.href("")}
+		one := picked{Kind: page.T(r, "Message"), Text: f.Message, Href: "/messages/" + f.Message, Remove: without.href("")}
 		if err == nil {
 			one.Message = &m
 		}

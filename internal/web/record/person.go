@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/record/person"
 	"postern/internal/record/query"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -21,7 +23,9 @@ import (
 
 // shows are the choices of the filter.
 var shows = []choice{
-	{string(query.ShowSent), "Sent to them"}, {string(query.ShowNotOpened), "Sent and not opened"}, {string(query.ShowNotSent), "Not sent to them"}}
+	{string(query.ShowSent), language.Mark("Sent to them")},
+	{string(query.ShowNotOpened), language.Mark("Sent and not opened")},
+	{string(query.ShowNotSent), language.Mark("Not sent to them")}}
 
 // sentFilter is the filter of the page, as it is in the address.
 type sentFilter struct{ Show, From, Until string }
@@ -60,14 +64,16 @@ type individual struct {
 // actsFor is a patient for whom the portal user acts, or acted, or the portal user's own account.
 type actsFor struct {
 	directory.LinkedPatient
-	Self, Ended bool
-	Term        string // "" for always
+	Self bool
+	Term string // "" for always
 }
 
 // sentRow is a message in the list.
 type sentRow struct {
 	person.Sent
 	Documents []document
+	Alert     string // how the e-mail about it stands
+	NotTo     string // why it was not sent to them, with the clinic's labels in braces
 }
 
 // document is a document of a message, with its downloads by the portal user.
@@ -93,7 +99,7 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	one := individual{PortalUser: u, Shows: shows, Filter: sentFilter{r.FormValue("show"), r.FormValue("from"), r.FormValue("until")}}
+	one := individual{PortalUser: u, Shows: said(r, shows), Filter: sentFilter{r.FormValue("show"), r.FormValue("from"), r.FormValue("until")}}
 	view := page.View{Template: "portal_user.html", Title: "Sent to a person", Section: "messages", Data: &one}
 	if policy.Allow(page.Subject(r), policy.ReadTheRecord) == nil {
 		view.Section = section
@@ -104,7 +110,7 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 	if one.NoAlert, err = p.Messages.WhyNoAlert(r.Context(), u.ID); err != nil {
 		return err
 	}
-	one.Acts = p.actsFor(u)
+	one.Acts = p.actsFor(r, u)
 	if view.Errors, err = p.listSent(r, &one); err != nil {
 		return err
 	}
@@ -121,12 +127,10 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 }
 
 // actsFor lists the patients of a portal user.
-func (p *Pages) actsFor(u directory.PortalUser) (all []actsFor) {
+func (p *Pages) actsFor(r *http.Request, u directory.PortalUser) (all []actsFor) {
 	today := p.Now().Format(time.DateOnly)
 	for _, l := range u.Patients {
-		a := actsFor{LinkedPatient: l, Self: l.Relationship == directory.Self}
-		a.Term, a.Ended = directory.Term(l.From, l.Until, today)
-		all = append(all, a)
+		all = append(all, actsFor{LinkedPatient: l, Self: l.Relationship == directory.Self, Term: term(r, l.From, l.Until, today)})
 	}
 	return all
 }
@@ -138,7 +142,7 @@ func (p *Pages) listSent(r *http.Request, one *individual) (page.Errors, error) 
 	if text := r.FormValue("before"); text != "" {
 		var err error
 		if before, err = uuid.Parse(text); err != nil {
-			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the newest messages"})
+			errs = append(errs, page.Error{Message: language.Mark("The address of this page is not complete. Start again from the newest messages")})
 		}
 	}
 	if len(errs) > 0 {
@@ -149,7 +153,7 @@ func (p *Pages) listSent(r *http.Request, one *individual) (page.Errors, error) 
 		return nil, err
 	}
 	for _, m := range found {
-		one.Rows = append(one.Rows, sentRow{m, documentsOf(m)})
+		one.Rows = append(one.Rows, sentRowOf(r, m))
 	}
 	path := "/record/portal-users/" + one.ID
 	if more {
@@ -161,15 +165,30 @@ func (p *Pages) listSent(r *http.Request, one *individual) (page.Errors, error) 
 	return nil, nil
 }
 
+// sentRowOf puts a message into words.
+func sentRowOf(r *http.Request, m person.Sent) sentRow {
+	row := sentRow{Sent: m, Documents: documentsOf(r, m)}
+	if d := m.Delivery; d != nil {
+		row.Alert = page.T(r, strings.TrimSuffix(d.AlertWords(), ": "+d.AlertReason))
+		if d.AlertReason != "" {
+			row.Alert += ": " + page.T(r, d.AlertReason)
+		}
+	}
+	if m.NotSent != nil {
+		row.NotTo = page.T(r, m.NotSent.Words())
+	}
+	return row
+}
+
 // documentsOf lists the documents of a delivered message. Names of documents are content.
-func documentsOf(m person.Sent) (all []document) {
+func documentsOf(r *http.Request, m person.Sent) (all []document) {
 	if m.Delivery == nil {
 		return nil
 	}
 	for i, fact := range m.Documents {
 		d := document{Name: m.Names[fact.AttachmentID]}
 		if d.Name == "" {
-			d.Name = "Document " + strconv.Itoa(i+1)
+			d.Name = page.T(r, "Document {number}", "number", strconv.Itoa(i+1))
 		}
 		for _, got := range m.Delivery.Downloads {
 			if got.AttachmentID == fact.AttachmentID {

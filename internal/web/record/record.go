@@ -140,13 +140,13 @@ func (p *Pages) recordState(r *http.Request) (recordState, error) {
 	state := recordState{State: s}
 	now := p.Now()
 	if s.CheckedAt != nil {
-		state.Ago, state.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
+		state.Ago, state.CheckOverdue = ago(r, now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
 	}
 	if s.Signed > 0 {
-		state.SignedAgo = ago(now.Sub(s.SignedAt))
+		state.SignedAgo = ago(r, now.Sub(s.SignedAt))
 	}
 	if !s.Waiting.IsZero() && now.Sub(s.Waiting) > signOverdue {
-		state.WaitingAgo, state.SignOverdue = ago(now.Sub(s.Waiting)), true
+		state.WaitingAgo, state.SignOverdue = ago(r, now.Sub(s.Waiting)), true
 	}
 	return state, err
 }

@@ -18,6 +18,7 @@ type explanation struct {
 	Message  string
 	ID, Name string // of the portal user; "" to ask for one
 	Why      *delivered.Why
+	Reason   string   // in words, with the clinic's labels in braces
 	Patients []string // the names of those whose links are the reason
 }
 
@@ -42,13 +43,13 @@ func (p *Pages) why(w http.ResponseWriter, r *http.Request) error {
 		v.Errors = page.Errors{{Field: "portal-user", Message: "No one in the directory has this id"}}
 		return p.Render(w, r, set, v)
 	case errors.As(err, &kind):
-		v.Errors = page.Errors{{Field: "portal-user", Message: page.Sentence(kind)}}
+		v.Errors = page.Errors{{Field: "portal-user", Message: page.Say(r, kind)}}
 		return p.Render(w, r, set, v)
 	}
 	if err != nil {
 		return err
 	}
-	e.Why = &why
+	e.Why, e.Reason = &why, page.T(r, why.Words())
 	u, err := directory.PortalUserByID(r.Context(), p.Directory, e.ID)
 	if err != nil {
 		return err

@@ -3,14 +3,32 @@ package record
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"postern/internal/compose"
 	"postern/internal/events"
+	"postern/internal/limits"
+	"postern/internal/text/language"
+	"postern/internal/web/page"
 )
 
 // choice is a value of a filter, or an address, with its text.
 type choice struct{ Value, Text string }
+
+// said returns choices in the language of the reader.
+func said(r *http.Request, all []choice) []choice {
+	told := slices.Clone(all)
+	for i := range told {
+		told[i].Text = page.T(r, told[i].Text)
+	}
+	return told
+}
 
 // types are the event types that the filter offers. Events of a type that a newer
 // version published are found by the other filters.
@@ -39,7 +57,7 @@ func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, er
 	named := map[string]string{}
 	for _, actor := range all {
 		kind, name, _ := strings.Cut(actor, ":")
-		named[actor] = name + " (" + kind + ")"
+		named[actor] = name + " (" + language.From(ctx).Text(kind) + ")"
 	}
 	for id, name := range names {
 		named["staff:"+id] = name
@@ -53,15 +71,77 @@ func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, er
 	return named, nil
 }
 
+// The kinds of actors that are no person's account.
+var _ = []string{language.Mark("process"), language.Mark("operator")}
+
 // ago writes a duration as a time in the past.
-func ago(d time.Duration) string {
+func ago(r *http.Request, d time.Duration) string {
+	l := language.From(r.Context())
 	switch {
 	case d < time.Minute:
-		return fmt.Sprintf("%d s ago", max(int(d.Seconds()), 0))
+		return l.Text("{n} s ago", "n", max(int(d.Seconds()), 0))
 	case d < time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+		return l.Text("{n} min ago", "n", int(d.Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+		return l.Count(int(d.Hours()), "{n} hour ago", "{n} hours ago")
 	}
-	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	return l.Count(int(d.Hours()/24), "{n} day ago", "{n} days ago")
+}
+
+// dayText writes a day, YYYY-MM-DD, as people do. It returns other text unchanged.
+func dayText(r *http.Request, day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return language.From(r.Context()).Date(t)
+}
+
+// term says when a link is in force, as of a day; "" is always. It is directory.Term in the
+// language of the reader.
+func term(r *http.Request, from, until, today string) string {
+	english, ended := "", until != "" && until < today
+	switch {
+	case ended && from != "":
+		english = language.Mark("began on {first}, ended on {last}")
+	case ended:
+		english = language.Mark("ended on {last}")
+	case from > today && until != "":
+		english = language.Mark("begins on {first}, until {last}")
+	case from > today:
+		english = language.Mark("begins on {first}")
+	case from != "" && until != "":
+		english = language.Mark("from {first} until {last}")
+	case from != "":
+		english = language.Mark("since {first}")
+	case until != "":
+		english = language.Mark("until {last}")
+	}
+	return page.T(r, english, "first", dayText(r, from), "last", dayText(r, until))
+}
+
+// wrongText returns the fault of a reason or a note. subject begins the message, and empty is the
+// message for one that is not there.
+func wrongText(r *http.Request, field, subject, empty, text string) page.Errors {
+	if compose.CheckReason(text) == nil {
+		return nil
+	}
+	message := subject + " is not valid UTF-8"
+	if strings.TrimSpace(text) == "" {
+		message = empty
+	} else if n := utf8.RuneCountInString(text); n > int(limits.Reason) {
+		message = page.T(r, subject+" has {n} characters; at most {most} are allowed", "n", strconv.Itoa(n), "most", strconv.Itoa(int(limits.Reason)))
+	} else if at := strings.IndexFunc(text, unicode.IsControl); at >= 0 {
+		control, _ := utf8.DecodeRuneInString(text[at:])
+		message = page.T(r, subject+" holds the control character {code}, which plain text can't have here", "code", fmt.Sprintf("U+%04X", control))
+	}
+	return page.Errors{{Field: field, Message: message}}
+}
+
+// The messages of wrongText.
+var _ = []string{
+	language.Mark("The text is not valid UTF-8"), language.Mark("The reason is not valid UTF-8"),
+	language.Mark("The text has {n} characters; at most {most} are allowed"), language.Mark("The reason has {n} characters; at most {most} are allowed"),
+	language.Mark("The text holds the control character {code}, which plain text can't have here"),
+	language.Mark("The reason holds the control character {code}, which plain text can't have here"),
 }
