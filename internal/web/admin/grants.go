@@ -129,9 +129,9 @@ func (p *Pages) settleGrant(w http.ResponseWriter, r *http.Request, settle func(
 	case errors.Is(err, access.ErrNoGrant):
 		return p.NotFound(w, r)
 	case errors.Is(err, access.ErrGrantSettled):
-		return p.renderGrants(w, r, page.Errors{{Field: "grants", Message: sentence(err)}}, http.StatusConflict)
+		return p.renderGrants(w, r, page.Errors{{Field: "grants", Message: sentence(r, err)}}, http.StatusConflict)
 	case errors.As(err, &notTwo):
-		return p.renderGrants(w, r, page.Errors{{Field: "grant-" + id.String(), Message: sentence(err)}}, http.StatusForbidden)
+		return p.renderGrants(w, r, page.Errors{{Field: "grant-" + id.String(), Message: sentence(r, err)}}, http.StatusForbidden)
 	}
 	return err
 }

@@ -68,7 +68,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		return p.Redirect(w, r, "/directory/import/"+id.String(), "")
 	}
-	message := refusal(err)
+	message := refusal(r, err)
 	if message == "" {
 		return err
 	}
@@ -79,7 +79,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 }
 
 // refusal says why an upload was refused, "" if it failed for another reason.
-func refusal(err error) string {
+func refusal(r *http.Request, err error) string {
 	var (
 		invalid upload.Invalid
 		large   *http.MaxBytesError
@@ -90,7 +90,7 @@ func refusal(err error) string {
 	case errors.As(err, &large):
 		return "The files are larger than " + limits.ImportSize.String() + " together. To import larger files, use the command `postern import`"
 	case errors.Is(err, upload.ErrRunning):
-		return sentence(upload.ErrRunning)
+		return sentence(r, upload.ErrRunning)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):
 		return "The upload was interrupted. Choose the files again"
 	}
