@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/directory"
 	"postern/internal/directory/imports"
 	"postern/internal/directory/source"
 	"postern/internal/directory/upload"
@@ -227,7 +226,7 @@ func (s speaker) value(field, value string) string {
 	case value == "":
 		return ""
 	case field == "birth_date" || field == "from" || field == "until":
-		return directory.DayText(value)
+		return s.day(value)
 	case field == "relationship":
 		return s.as(value)
 	case field == "status":
