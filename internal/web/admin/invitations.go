@@ -107,7 +107,7 @@ func (p *Pages) askInvitations(w http.ResponseWriter, r *http.Request) error {
 	}
 	err := p.renderAsking(w, r, who)
 	if known := problem.Of(err); known != nil && known.Kind == problem.InvalidRequest { // too many, or gone
-		return p.Redirect(w, r, "/directory/portal-users", page.Say(r, err))
+		return p.Redirect(w, r, "/directory/portal-users", "Some of these people are no longer in the directory, or there are too many of them. Tick the people to invite.")
 	}
 	return err
 }
