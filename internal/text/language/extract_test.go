@@ -38,7 +38,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/web/admin/*staff*", "internal/web/admin/permissions.go", "internal/web/admin/grants.*", "internal/web/admin/disable.go", "internal/web/admin/a*.go", "internal/web/admin/p*", "internal/web/admin/shared.html", "internal/web/admin/i*"}, true},
+	{language.ForStaff, []string{"internal/web/admin/*"}, true},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.
