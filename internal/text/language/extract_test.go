@@ -39,6 +39,7 @@ var sources = []source{
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
 	{language.ForStaff, []string{"internal/web/admin/*"}, true},
+	{language.ForStaff, []string{"internal/web/clinic/clinic.html", "internal/web/clinic/clinic.go"}, true},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.
