@@ -257,7 +257,7 @@ func (s speaker) value(field, value string) string {
 	case field == "relationship":
 		return s.as(value)
 	case field == "status":
-		return s.language.Text(s.patientStates(value, false)[0].Text)
+		return s.patientStates(value, false)[0].Text
 	case value == "true":
 		return s.language.Text("Yes")
 	case value == "false":

@@ -82,7 +82,7 @@ func (s speaker) patients() kind {
 }
 
 func (s speaker) portalUser(u directory.PortalUser) person {
-	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
+	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: s.accountStates(u.Active)}
 	for _, p := range u.Patients {
 		l := link{ID: p.ID, Name: p.Name, As: s.as(p.Relationship), States: s.patientStates(p.Status, p.Deceased)}
 		if s.all {
@@ -97,7 +97,7 @@ func (s speaker) portalUser(u directory.PortalUser) person {
 func (s speaker) patient(p directory.Patient) person {
 	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: s.day(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
 	for _, u := range p.PortalUsers {
-		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: accountStates(u.Active)}
+		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: s.accountStates(u.Active)}
 		l.Term, l.Over = s.term(u.From, u.Until)
 		one.Links = append(one.Links, l)
 	}
@@ -113,20 +113,20 @@ func (p person) brief() person {
 	return p
 }
 
-func accountStates(active bool) []state {
+func (s speaker) accountStates(active bool) []state {
 	if active {
-		return []state{{language.Mark("Active"), "green"}}
+		return []state{{s.language.Text("Active"), "green"}}
 	}
-	return []state{{language.Mark("Not active"), "grey"}}
+	return []state{{s.language.Text("Not active"), "grey"}}
 }
 
 func (s speaker) patientStates(status string, deceased bool) []state {
-	states := []state{{language.Mark("Active"), "green"}}
+	states := []state{{s.language.Text("Active"), "green"}}
 	if status == "discharged" {
 		states = []state{{s.Discharged.One, "grey"}}
 	}
 	if deceased {
-		states = append(states, state{language.Mark("Deceased"), "grey"})
+		states = append(states, state{s.language.Text("Deceased"), "grey"})
 	}
 	return states
 }
