@@ -63,8 +63,10 @@ func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	l := language.From(r.Context())
+	current = replaced(current, labels.Default(), defaultsIn(l))
 	typed := current
-	for _, one := range presetsIn(language.From(r.Context())) {
+	for _, one := range presetsIn(l) {
 		if one.Key == r.FormValue("words") {
 			typed.Patient = &labels.Label{One: one.One, Many: one.Many}
 		}
@@ -96,17 +98,42 @@ func byKey(l labels.Labels) map[string]labels.Label {
 	return all
 }
 
+// The form shows the default labels in the language of the reader. If the reader keeps them or chooses
+// them again, they are stored as the defaults, which every reader sees in their own language.
+
+// defaultsIn returns the default labels in a language.
+func defaultsIn(l language.Language) labels.Labels {
+	all := labels.Default()
+	all.Each(func(_ string, label **labels.Label) {
+		*label = &labels.Label{One: l.Text((*label).One), Many: l.Text((*label).Many)}
+	})
+	return all
+}
+
+// replaced returns labels with those of to in place of those that are as in from.
+func replaced(all, from, to labels.Labels) labels.Labels {
+	former, latter := byKey(from), byKey(to)
+	all.Each(func(key string, label **labels.Label) {
+		if *label != nil && **label == former[key] {
+			other := latter[key]
+			*label = &other
+		}
+	})
+	return all
+}
+
 // changeLabels changes only the labels that the reader edited. If another staff member
 // has renamed a label since the page was made, that name stays.
 func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	var current, typed labels.Labels
 	var errs page.Errors
+	usual := defaultsIn(language.From(r.Context()))
 	_, seq, err := p.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
-		current = now
-		if typed, wanted, errs = readLabels(r, byKey(now)); len(errs) > 0 {
+		current = replaced(now, labels.Default(), usual)
+		if typed, wanted, errs = readLabels(r, byKey(current)); len(errs) > 0 {
 			err = errWrongLabels
 		}
-		return wanted, err
+		return replaced(wanted, usual, labels.Default()), err
 	})
 	switch {
 	case errors.Is(err, errWrongLabels):
