@@ -46,6 +46,8 @@ var sources = []source{
 	{language.ForStaff, []string{"internal/web/record/*"}, true},
 	{language.ForStaff, []string{"internal/web/receipt/*"}, true},
 	{language.ForStaff, []string{"internal/web/letters/ask.html", "internal/web/letters/print.html", "internal/web/letters/*.go"}, true},
+	{language.ForStaff, []string{"internal/web/admin/*"}, true},
+	{language.ForStaff, []string{"internal/web/clinic/clinic.html", "internal/web/clinic/clinic.go"}, true},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.

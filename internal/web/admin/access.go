@@ -8,6 +8,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 
 	"github.com/google/uuid"
@@ -32,7 +33,7 @@ func (p *Pages) staffAccess(ctx context.Context, staffID string) (a staffAccess,
 func (p *Pages) accessRoutes() []page.Route {
 	return []page.Route{
 		{Pattern: "POST /administration/staff/{id}/end-sessions", Realm: policy.RealmStaff, Actions: page.May(policy.ChangeStaff),
-			Handle: p.changeAccount(p.Gate.EndStaffSessions, "They are signed out everywhere. This is recorded with your name.")},
+			Handle: p.changeAccount(p.Gate.EndStaffSessions, language.Mark("They are signed out everywhere. This is recorded with your name."))},
 		{Pattern: "POST /administration/staff/{id}/tokens/{token}/revoke", Realm: policy.RealmStaff, Actions: page.May(policy.ChangeStaff), Handle: p.revokeToken},
 		{Pattern: "POST /directory/portal-users/{id}/end-sessions", Realm: policy.RealmStaff, Actions: page.May(policy.Invite), Handle: p.endPortalSessions},
 		{Pattern: "POST /directory/portal-users/{id}/reset-second-factor", Realm: policy.RealmStaff, Actions: page.May(policy.Invite), Handle: p.resetPortalFactor},

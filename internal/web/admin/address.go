@@ -28,7 +28,7 @@ func (p *Pages) confirmAddress(w http.ResponseWriter, r *http.Request) error {
 	err = p.Gate.ConfirmAddress(r.Context(), page.Subject(r).Actor(), id, version)
 	switch {
 	case errors.Is(err, access.ErrOtherAddress):
-		return p.renderPortalUser(w, r, page.Errors{{Field: "confirm-address", Message: page.Sentence(err)}})
+		return p.renderPortalUser(w, r, page.Errors{{Field: "confirm-address", Message: page.Say(r, err)}})
 	case errors.Is(err, access.ErrNoPortalUser):
 		return p.renderPortalUser(w, r, nil) // the page says that the account is not active, or there is none
 	case err != nil:

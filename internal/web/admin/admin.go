@@ -20,6 +20,7 @@ import (
 	"postern/internal/directory/upload"
 	"postern/internal/labels/labelstore"
 	"postern/internal/notify/unsubscribe"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -69,10 +70,10 @@ func (p *Pages) Routes() []page.Route {
 		route("GET /administration/staff/{id}/change", p.editStaff, policy.ChangeStaff),
 		route("POST /administration/staff/{id}/change", p.changeStaff, policy.ChangeStaff),
 		route("POST /administration/staff/{id}/link", p.inviteStaff, policy.ChangeStaff),
-		route("POST /administration/staff/{id}/disable", p.changeAccount(p.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/enable", p.changeAccount(p.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/unlink", p.changeAccount(p.Gate.Unlink, "Unlinked from the organisation. They are signed out everywhere. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/reset-second-factor", p.changeAccount(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/disable", p.changeAccount(p.Gate.Disable, language.Mark("Account disabled. This is recorded with your name.")), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/enable", p.changeAccount(p.Gate.Enable, language.Mark("Account enabled. They can sign in again with their password. This is recorded with your name.")), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/unlink", p.changeAccount(p.Gate.Unlink, language.Mark("Unlinked from the organisation. They are signed out everywhere. This is recorded with your name.")), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/reset-second-factor", p.changeAccount(p.Gate.ResetFactor, language.Mark("Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name.")), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, policy.ChangeStaff),
 		route("GET /administration/grants", p.grants, policy.ChangeStaff),
 		route("POST /administration/grants/{id}/approve", p.approveGrant, policy.ApproveGrant),

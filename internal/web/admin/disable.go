@@ -3,10 +3,10 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -21,7 +21,7 @@ func (p *Pages) changeAccount(change func(ctx context.Context, actor, staffID st
 		case errors.Is(err, access.ErrNoStaff):
 			return p.NotFound(w, r)
 		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrOwnFactor), errors.Is(err, access.ErrOwnIdentity), errors.Is(err, access.ErrLastAdministrator):
-			return p.refuseSignIn(w, r, id, "sign-in", sentence(err))
+			return p.refuseSignIn(w, r, id, "sign-in", sentence(r, err))
 		}
 		return err
 	}
@@ -41,9 +41,6 @@ func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	notice := fmt.Sprintf("%d messages were cancelled. No one will receive them.", n)
-	if n == 1 {
-		notice = "1 message was cancelled. No one will receive it."
-	}
+	notice := language.From(r.Context()).Count(n, "{n} message was cancelled. No one will receive it.", "{n} messages were cancelled. No one will receive them.")
 	return p.Redirect(w, r, "/administration/staff/"+staff.ID, notice)
 }

@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/access/twopeople"
 	"postern/internal/events"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -33,8 +34,8 @@ type grant struct {
 
 // Words returns the state in words.
 func (g grant) Words() string {
-	return map[access.GrantState]string{access.GrantRequested: "Waiting for approval", access.GrantApproved: "Given", access.GrantWithdrawn: "Not given",
-		access.GrantExpired: "Expired", access.GrantAccountDisabled: "Account disabled"}[g.State]
+	return map[access.GrantState]string{access.GrantRequested: language.Mark("Waiting for approval"), access.GrantApproved: language.Mark("Given"), access.GrantWithdrawn: language.Mark("Not given"),
+		access.GrantExpired: language.Mark("Expired"), access.GrantAccountDisabled: language.Mark("Account disabled")}[g.State]
 }
 
 // Colour returns the colour of its tag.
@@ -45,9 +46,9 @@ func (g grant) Colour() string {
 // Why says what it was requested for, where that is more than a choice of an administrator.
 func (g grant) Why() string {
 	return map[events.GrantBecause]string{
-		events.BecauseNewStaff:       "The account was created with it.",
-		events.BecauseAddressChanged: "They had it. It was taken away because their e-mail address was changed: make sure that they still use the account themselves.",
-		events.BecauseFactorReset:    "They had it. It was taken away because their second factor was reset: make sure that they still use the account themselves."}[g.Because]
+		events.BecauseNewStaff:       language.Mark("The account was created with it."),
+		events.BecauseAddressChanged: language.Mark("They had it. It was taken away because their e-mail address was changed: make sure that they still use the account themselves."),
+		events.BecauseFactorReset:    language.Mark("They had it. It was taken away because their second factor was reset: make sure that they still use the account themselves.")}[g.Because]
 }
 
 // shownGrants is how many settled requests the worklist shows.
@@ -98,7 +99,7 @@ func (p *Pages) withNames(r *http.Request, all []access.GrantRequest) (named []g
 func (p *Pages) actor(ctx context.Context, actor string) (string, error) {
 	kind, id, _ := strings.Cut(actor, ":")
 	if kind != string(policy.RealmStaff) {
-		return id + " (" + kind + ")", nil
+		return id + " (" + language.From(ctx).Text(kind) + ")", nil
 	}
 	staff, err := p.Gate.StaffByID(ctx, id)
 	if errors.Is(err, access.ErrNoStaff) {
@@ -108,11 +109,11 @@ func (p *Pages) actor(ctx context.Context, actor string) (string, error) {
 }
 
 func (p *Pages) approveGrant(w http.ResponseWriter, r *http.Request) error {
-	return p.settleGrant(w, r, p.Gate.ApproveGrant, "The permission was given. This is recorded with your name.")
+	return p.settleGrant(w, r, p.Gate.ApproveGrant, language.Mark("The permission was given. This is recorded with your name."))
 }
 
 func (p *Pages) withdrawGrant(w http.ResponseWriter, r *http.Request) error {
-	return p.settleGrant(w, r, p.Gate.WithdrawGrant, "The permission was not given. This is recorded with your name.")
+	return p.settleGrant(w, r, p.Gate.WithdrawGrant, language.Mark("The permission was not given. This is recorded with your name."))
 }
 
 // settleGrant approves or withdraws a request, and shows the worklist.
@@ -129,9 +130,9 @@ func (p *Pages) settleGrant(w http.ResponseWriter, r *http.Request, settle func(
 	case errors.Is(err, access.ErrNoGrant):
 		return p.NotFound(w, r)
 	case errors.Is(err, access.ErrGrantSettled):
-		return p.renderGrants(w, r, page.Errors{{Field: "grants", Message: sentence(err)}}, http.StatusConflict)
+		return p.renderGrants(w, r, page.Errors{{Field: "grants", Message: sentence(r, err)}}, http.StatusConflict)
 	case errors.As(err, &notTwo):
-		return p.renderGrants(w, r, page.Errors{{Field: "grant-" + id.String(), Message: sentence(err)}}, http.StatusForbidden)
+		return p.renderGrants(w, r, page.Errors{{Field: "grant-" + id.String(), Message: sentence(r, err)}}, http.StatusForbidden)
 	}
 	return err
 }

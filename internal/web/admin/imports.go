@@ -10,12 +10,12 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/directory"
 	"postern/internal/directory/imports"
 	"postern/internal/directory/source"
 	"postern/internal/directory/upload"
 	"postern/internal/inbound"
 	"postern/internal/limits"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -27,7 +27,24 @@ var uploadBody = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, 
 
 // importForm is the data of the page to choose files.
 type importForm struct {
-	Mine *upload.Import // the reader's present import, nil for none
+	Mine   *upload.Import // the reader's present import, nil for none
+	Tables []table
+}
+
+// table is a CSV file that can be imported: its columns, and what they can contain.
+type table struct {
+	Name    string
+	Columns []string
+	Values  string
+}
+
+var tables = []table{
+	{"patients.csv", []string{"patient_id", "given_name", "family_name", "birth_date", "status", "deceased"},
+		language.Mark("Status is active or discharged, deceased is true or false.")},
+	{"portal_users.csv", []string{"portal_user_id", "name", "email", "active"},
+		language.Mark("The e-mail address may be empty, active is true or false.")},
+	{"links.csv", []string{"portal_user_id", "patient_id", "relationship", "from", "until"},
+		language.Mark("Relationship is self or representative, the dates may be empty.")},
 }
 
 // chooseFiles shows the page to choose files, and the progress of the reader's present
@@ -37,7 +54,7 @@ func (p *Pages) chooseFiles(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	data := importForm{}
+	data := importForm{Tables: tables}
 	mine, err := p.Uploads.Of(r.Context(), page.Subject(r))
 	switch {
 	case err == nil && mine.State != upload.Receiving:
@@ -68,7 +85,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		return p.Redirect(w, r, "/directory/import/"+id.String(), "")
 	}
-	message := refusal(err)
+	message := refusal(r, err)
 	if message == "" {
 		return err
 	}
@@ -79,20 +96,20 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 }
 
 // refusal says why an upload was refused, "" if it failed for another reason.
-func refusal(err error) string {
+func refusal(r *http.Request, err error) string {
 	var (
 		invalid upload.Invalid
 		large   *http.MaxBytesError
 	)
 	switch {
 	case errors.As(err, &invalid):
-		return string(invalid)
+		return page.T(r, string(invalid))
 	case errors.As(err, &large):
-		return "The files are larger than " + limits.ImportSize.String() + " together. To import larger files, use the command `postern import`"
+		return page.T(r, "The files are larger than {size} together. To import larger files, use the command `postern import`", "size", language.From(r.Context()).Size(int64(limits.ImportSize)))
 	case errors.Is(err, upload.ErrRunning):
-		return sentence(upload.ErrRunning)
+		return sentence(r, upload.ErrRunning)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):
-		return "The upload was interrupted. Choose the files again"
+		return language.Mark("The upload was interrupted. Choose the files again")
 	}
 	return ""
 }
@@ -172,7 +189,7 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 	}{
 		{imports.KindPatient, tally{Name: s.Patient.Many, Changes: summary.Patients}},
 		{imports.KindPortalUser, tally{Name: s.PortalUser.Many, Changes: summary.PortalUsers}},
-		{imports.KindLink, tally{Name: "Links", Changes: summary.Links}},
+		{imports.KindLink, tally{Name: page.T(r, "Links"), Changes: summary.Links}},
 	} {
 		for _, row := range found.Report.Shown {
 			switch {
@@ -186,7 +203,7 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 		data.Tallies = append(data.Tallies, one.tally)
 	}
 	if found.Format == "fhir" {
-		data.Tallies = append(data.Tallies, tally{Name: "FHIR resources", Changes: summary.Resources})
+		data.Tallies = append(data.Tallies, tally{Name: page.T(r, "FHIR resources"), Changes: summary.Resources})
 	}
 	// A refused import has wrong lines; any other has warnings.
 	all, lines := found.Report.Wrong, &data.Lines
@@ -206,8 +223,17 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 
 // columns are names for people of the columns of the CSV files.
 var columns = map[string]string{
-	"given_name": "Given name", "family_name": "Family name", "birth_date": "Born", "status": "Status", "deceased": "Deceased",
-	"name": "Name", "email": "E-mail address", "active": "Active", "relationship": "Relationship", "from": "From", "until": "Until",
+	"given_name":   language.Mark("Given name"),
+	"family_name":  language.Mark("Family name"),
+	"birth_date":   language.Mark("Born"),
+	"status":       language.Mark("Status"),
+	"deceased":     language.Mark("Deceased"),
+	"name":         language.Mark("Name"),
+	"email":        language.Mark("E-mail address"),
+	"active":       language.Mark("Active"),
+	"relationship": language.Mark("Relationship"),
+	"from":         language.Mark("From"),
+	"until":        language.Mark("Until"),
 }
 
 func (s speaker) shown(row imports.Shown) shown {
@@ -216,7 +242,7 @@ func (s speaker) shown(row imports.Shown) shown {
 		one.ID += " → " + row.Patient
 	}
 	for i, f := range one.Fields {
-		one.Fields[i] = imports.FieldChange{Field: columns[f.Field], From: s.value(f.Field, f.From), To: s.value(f.Field, f.To)}
+		one.Fields[i] = imports.FieldChange{Field: s.language.Text(columns[f.Field]), From: s.value(f.Field, f.From), To: s.value(f.Field, f.To)}
 	}
 	return one
 }
@@ -227,15 +253,15 @@ func (s speaker) value(field, value string) string {
 	case value == "":
 		return ""
 	case field == "birth_date" || field == "from" || field == "until":
-		return directory.DayText(value)
+		return s.day(value)
 	case field == "relationship":
 		return s.as(value)
 	case field == "status":
 		return s.patientStates(value, false)[0].Text
 	case value == "true":
-		return "Yes"
+		return s.language.Text("Yes")
 	case value == "false":
-		return "No"
+		return s.language.Text("No")
 	}
 	return value
 }
@@ -252,7 +278,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 			err = p.Uploads.Recheck(r.Context(), staff, found.ID)
 		case "discard":
 			err = p.Uploads.Discard(r.Context(), staff, found.ID)
-			to, notice = "/directory/import", "The files were deleted. Nothing was imported."
+			to, notice = "/directory/import", language.Mark("The files were deleted. Nothing was imported.")
 		}
 	}
 	switch {

@@ -11,6 +11,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -39,18 +40,18 @@ type left struct {
 
 // skipWords are the reasons why someone gets no invitation, as of whom "2 people" is said.
 var skipWords = map[string]string{
-	access.SkipInactive:  "The account is not active",
-	access.SkipAccount:   "Has an account already",
-	access.SkipNoAddress: "No e-mail address",
-	access.SkipDead:      "The e-mail address does not work",
-	access.SkipLately:    "Was invited within the last 24 hours",
-	access.SkipCrowded:   "Too many accounts use the same e-mail address",
-	access.SkipChanged:   "The e-mail address changed less than a day ago",
+	access.SkipInactive:  language.Mark("The account is not active"),
+	access.SkipAccount:   language.Mark("Has an account already"),
+	access.SkipNoAddress: language.Mark("No e-mail address"),
+	access.SkipDead:      language.Mark("The e-mail address does not work"),
+	access.SkipLately:    language.Mark("Was invited within the last 24 hours"),
+	access.SkipCrowded:   language.Mark("Too many accounts use the same e-mail address"),
+	access.SkipChanged:   language.Mark("The e-mail address changed less than a day ago"),
 }
 
 func leftOut(skipped map[string]int) (all []left) {
 	for why, n := range skipped {
-		all = append(all, left{cmp.Or(skipWords[why], "Left out"), n})
+		all = append(all, left{cmp.Or(skipWords[why], language.Mark("Left out")), n})
 	}
 	slices.SortFunc(all, func(a, b left) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Text, b.Text)) })
 	return all
@@ -106,7 +107,7 @@ func (p *Pages) askInvitations(w http.ResponseWriter, r *http.Request) error {
 	}
 	err := p.renderAsking(w, r, who)
 	if known := problem.Of(err); known != nil && known.Kind == problem.InvalidRequest { // too many, or gone
-		return p.Redirect(w, r, "/directory/portal-users", page.Sentence(err)+".")
+		return p.Redirect(w, r, "/directory/portal-users", "Some of these people are no longer in the directory, or there are too many of them. Tick the people to invite.")
 	}
 	return err
 }

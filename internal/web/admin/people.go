@@ -11,6 +11,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/labels"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -60,43 +61,44 @@ const linksInList = 3
 // speaker writes texts about people with the clinic's labels, as of one day.
 type speaker struct {
 	labels.Labels
-	today string
-	all   bool // the reader may see the whole directory
+	language language.Language
+	today    string
+	all      bool // the reader may see the whole directory
 }
 
 func (p *Pages) speaker(r *http.Request) (speaker, error) {
 	l, err := p.Labels.Current(r.Context())
-	return speaker{l, p.Now().Format(time.DateOnly), policy.Allow(page.Subject(r), policy.SeeDirectory) == nil}, err
+	return speaker{l, language.From(r.Context()), p.Now().Format(time.DateOnly), policy.Allow(page.Subject(r), policy.SeeDirectory) == nil}, err
 }
 
 func (s speaker) portalUsers() kind {
-	return kind{"/directory/portal-users", *s.PortalUser, *s.Patient, "E-mail address", "None",
-		"Type the beginning of a name, e-mail address or id. The name of a linked " + page.Lower(s.Patient.One) + " works, too."}
+	return kind{"/directory/portal-users", *s.PortalUser, *s.Patient, language.Mark("E-mail address"), language.Mark("None"),
+		s.language.Text("Type the beginning of a name, e-mail address or id. The name of a linked {patient} works, too.", "patient", page.Lower(s.Patient.One))}
 }
 
 func (s speaker) patients() kind {
-	return kind{"/directory/patients", *s.Patient, *s.PortalUser, "Born", "Not known",
-		"Type the beginning of a name or id."}
+	return kind{"/directory/patients", *s.Patient, *s.PortalUser, language.Mark("Born"), language.Mark("Not known"),
+		s.language.Text("Type the beginning of a name or id.")}
 }
 
 func (s speaker) portalUser(u directory.PortalUser) person {
-	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
+	one := person{ID: u.ID, Name: u.Name, Ticks: true, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: s.accountStates(u.Active)}
 	for _, p := range u.Patients {
 		l := link{ID: p.ID, Name: p.Name, As: s.as(p.Relationship), States: s.patientStates(p.Status, p.Deceased)}
 		if s.all {
 			l.Href = "/directory/patients/" + p.ID
 		}
-		l.Term, l.Over = directory.Term(p.From, p.Until, s.today)
+		l.Term, l.Over = s.term(p.From, p.Until)
 		one.Links = append(one.Links, l)
 	}
 	return one
 }
 
 func (s speaker) patient(p directory.Patient) person {
-	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: directory.DayText(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
+	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: s.day(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
 	for _, u := range p.PortalUsers {
-		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: accountStates(u.Active)}
-		l.Term, l.Over = directory.Term(u.From, u.Until, s.today)
+		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: s.accountStates(u.Active)}
+		l.Term, l.Over = s.term(u.From, u.Until)
 		one.Links = append(one.Links, l)
 	}
 	return one
@@ -111,29 +113,61 @@ func (p person) brief() person {
 	return p
 }
 
-func accountStates(active bool) []state {
+func (s speaker) accountStates(active bool) []state {
 	if active {
-		return []state{{"Active", "green"}}
+		return []state{{s.language.Text("Active"), "green"}}
 	}
-	return []state{{"Not active", "grey"}}
+	return []state{{s.language.Text("Not active"), "grey"}}
 }
 
 func (s speaker) patientStates(status string, deceased bool) []state {
-	states := []state{{"Active", "green"}}
+	states := []state{{s.language.Text("Active"), "green"}}
 	if status == "discharged" {
 		states = []state{{s.Discharged.One, "grey"}}
 	}
 	if deceased {
-		states = append(states, state{"Deceased", "grey"})
+		states = append(states, state{s.language.Text("Deceased"), "grey"})
 	}
 	return states
 }
 
 func (s speaker) as(relationship string) string {
 	if relationship == directory.Self {
-		return "Self"
+		return s.language.Text("Self")
 	}
 	return s.AuthorizedRepresentative.One
+}
+
+// day writes a day, YYYY-MM-DD, as people do: 29 February 1980.
+func (s speaker) day(day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return s.language.Date(t)
+}
+
+// term says in words when a link is in force, as [directory.Term] does in English, and whether it has
+// ended; "" is always.
+func (s speaker) term(from, until string) (words string, ended bool) {
+	english := ""
+	switch ended = until != "" && until < s.today; {
+	case ended && from != "":
+		english = language.Mark("began on {from}, ended on {until}")
+	case ended:
+		english = language.Mark("ended on {until}")
+	case from > s.today && until != "":
+		english = language.Mark("begins on {from}, until {until}")
+	case from > s.today:
+		english = language.Mark("begins on {from}")
+	case from != "" && until != "":
+		english = language.Mark("from {from} until {until}")
+	case from != "":
+		english = language.Mark("since {from}")
+	case until != "":
+		english = language.Mark("until {until}")
+	}
+	return s.language.Text(english, "from", s.day(from), "until", s.day(until)), ended
 }
 
 // portalUsers lists portal users.
@@ -197,6 +231,7 @@ type individual struct {
 	List    string                // address of the list, "" if the reader may not open it
 	Account *access.PortalAccount // of a portal user, for readers who may see the directory
 	Invite  string                // why no link can be sent to them; "" if one can
+	Factors string                // the kinds of their second factors, in words
 	Open    int                   // number of their open sessions, for readers who may see the directory
 	Silent  *time.Time            // since when they get no e-mails about new messages; nil: they get them
 	// ByLetter is whether a letter with a code can be made for them.
@@ -231,6 +266,7 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
+		one.Factors = factorsText(r, known.FactorNames())
 		one.ByLetter = u.Active && (u.Email == "" || known.Dead)
 		one.Waits = u.Active && u.Email != "" && known.Unconfirmed(p.Now())
 		if one.Open, err = p.Gate.OpenSessions(r.Context(), policy.RealmPortalUser, u.ID); err != nil {
@@ -244,16 +280,16 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccount) string {
 	switch {
 	case !u.Active:
-		return "No link can be sent: the account is not active, so they can’t sign in. Correct this in the source system and import again."
+		return language.Mark("No link can be sent: the account is not active, so they can’t sign in. Correct this in the source system and import again.")
 	case u.Email == "":
-		return "No link can be sent: there is no e-mail address. Make a letter with a code, or add an address in the source system and import again."
+		return language.Mark("No link can be sent: there is no e-mail address. Make a letter with a code, or add an address in the source system and import again.")
 	case known.Dead:
-		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
-			"Or use the command `postern portal-user invite` to make a link that you can hand out."
+		return language.Mark("No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
+			"Or use the command `postern portal-user invite` to make a link that you can hand out.")
 	case known.Unconfirmed(p.Now()):
-		return "No link can be sent yet: the e-mail address changed less than a day ago."
+		return language.Mark("No link can be sent yet: the e-mail address changed less than a day ago.")
 	case !p.Letters.Enabled():
-		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
+		return language.Mark("No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out.")
 	}
 	return ""
 }
@@ -268,7 +304,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, letter.ErrNotSent):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and earlier links no longer work. Try again in a minute"}})
 	case errors.Is(err, access.ErrCrowded):
-		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
+		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Say(r, err)}})
 	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, access.ErrUnconfirmed), errors.Is(err, letter.ErrOff):
 		return p.renderPortalUser(w, r, nil) // the page shows the reason
 	}

@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -25,6 +26,7 @@ type staffInfo struct {
 	// Waiting is the number of their scheduled messages.
 	Waiting int
 	Access  staffAccess
+	Factors string // the kinds of their second factors, in words
 }
 
 // box is the checkbox of a permission.
@@ -56,7 +58,7 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 // to compare.
 func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
 	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID,
-		State: p.stateOf(staff), NoLetters: !p.Letters.Enabled()}
+		State: p.stateOf(staff), NoLetters: !p.Letters.Enabled(), Factors: factorsText(r, staff.FactorNames())}
 	var err error
 	if info.Waiting, err = p.Composer.Waiting(r.Context(), staff.ID); err != nil {
 		return err
@@ -73,14 +75,15 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		return err
 	}
 	for _, grant := range policy.Grants {
+		grant.Allows, grant.Caution = page.T(r, grant.Allows), page.T(r, grant.Caution)
 		b := box{Grant: grant, Field: fieldOf(grant.Permission), Ticked: slices.Contains(ticked, grant.Permission)}
 		held, was := slices.Contains(staff.Permissions, grant.Permission), slices.Contains(seen, grant.Permission)
 		switch {
 		case seen == nil || held == was:
 		case held:
-			b.News = "Another staff member has just given this permission."
+			b.News = language.Mark("Another staff member has just given this permission.")
 		default:
-			b.News = "Another staff member has just taken this permission away."
+			b.News = language.Mark("Another staff member has just taken this permission away.")
 		}
 		for i := range asked {
 			if asked[i].Permission == b.Permission {
@@ -111,7 +114,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
 		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(policy.ManageStaff),
-			Message: "This is the only staff member with " + policy.ManageStaff.Name() + ". Give it to another staff member first"}})
+			Message: page.T(r, "This is the only staff member with {permission}. Give it to another staff member first", "permission", policy.ManageStaff.Name())}})
 	case errors.Is(failure, access.ErrPermissionsChanged):
 		// The form shows both administrators' changes together, and names the other one's.
 		given, taken := difference(ticked, seen), difference(seen, ticked)
@@ -134,14 +137,14 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 	added := difference(ticked, seen)
 	requested := difference(added, staff.Permissions)
 	if given := difference(added, requested); len(given) > 0 {
-		said = append(said, "Given: "+strings.Join(policy.Names(given), ", ")+".")
+		said = append(said, page.T(r, "Given: {permissions}.", "permissions", strings.Join(policy.Names(given), ", ")))
 	}
 	if len(requested) > 0 {
-		said = append(said, "Requested: "+strings.Join(policy.Names(requested), ", ")+". Another administrator has to approve, at Permission requests.")
+		said = append(said, page.T(r, "Requested: {permissions}. Another administrator has to approve, at Permission requests.", "permissions", strings.Join(policy.Names(requested), ", ")))
 	}
 	taken := difference(seen, ticked)
 	if len(taken) > 0 {
-		said = append(said, "Taken away: "+strings.Join(policy.Names(taken), ", ")+".")
+		said = append(said, page.T(r, "Taken away: {permissions}.", "permissions", strings.Join(policy.Names(taken), ", ")))
 	}
 	if len(said) == 0 {
 		return p.Redirect(w, r, r.URL.Path, "Nothing was changed: they already have these permissions.")
@@ -152,7 +155,18 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 			to = "/"
 		}
 	}
-	return p.Redirect(w, r, to, strings.Join(said, " ")+" This is recorded with your name.")
+	said = append(said, page.T(r, "This is recorded with your name."))
+	return p.Redirect(w, r, to, strings.Join(said, " "))
+}
+
+// factorsText writes the names of kinds of second factors: "an authenticator app and passkeys".
+func factorsText(r *http.Request, names []string) string {
+	l := language.From(r.Context())
+	translated := make([]string, len(names))
+	for i, name := range names {
+		translated[i] = l.Text(name)
+	}
+	return l.List(translated)
 }
 
 // known returns the valid permissions among names.

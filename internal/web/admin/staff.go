@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/limits"
 	"postern/internal/text/folding"
+	"postern/internal/text/language"
 	"postern/internal/web/page"
 )
 
@@ -36,13 +36,13 @@ type staffRow struct {
 func (p *Pages) stateOf(s access.Staff) state {
 	switch p.Gate.StateOf(s) {
 	case access.StaffDisabled:
-		return state{"Disabled", "red"}
+		return state{language.Mark("Disabled"), "red"}
 	case access.StaffInvited:
-		return state{"Invited", "purple"}
+		return state{language.Mark("Invited"), "purple"}
 	case access.StaffInvitationExpired:
-		return state{"Invitation expired", "orange"}
+		return state{language.Mark("Invitation expired"), "orange"}
 	}
-	return state{"Active", "green"}
+	return state{language.Mark("Active"), "green"}
 }
 
 // staff lists all staff by name. They are few, so each page is a slice of the whole list.
@@ -96,16 +96,16 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	n := staffForm{Name: r.PostFormValue("name"), Email: r.PostFormValue("email")}
 	made, err := p.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), access.NewStaff{Email: n.Email, Name: n.Name, Invited: true})
 	if err != nil {
-		errs, err := wrongStaff(err)
+		errs, err := wrongStaff(r, err)
 		if err != nil {
 			return err
 		}
 		return p.renderNewStaff(w, r, n, errs)
 	}
-	notice := "The staff member was added, and an e-mail with a link to choose a password is on its way. Choose their permissions below."
+	notice := language.Mark("The staff member was added, and an e-mail with a link to choose a password is on its way. Choose their permissions below.")
 	switch err := p.Letters.InviteStaff(r.Context(), page.Subject(r), made.ID); {
 	case errors.Is(err, letter.ErrOff), errors.Is(err, letter.ErrNotSent):
-		notice = "The staff member was added, but the e-mail with the link could not be sent: see Signing in below."
+		notice = language.Mark("The staff member was added, but the e-mail with the link could not be sent: see Signing in below.")
 	case err != nil:
 		return err
 	}
@@ -122,9 +122,9 @@ func (p *Pages) inviteStaff(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, access.ErrNoStaff):
 		return p.NotFound(w, r)
 	case errors.Is(err, letter.ErrNotSent):
-		return p.refuseSignIn(w, r, id, "link", "The e-mail could not be sent, and earlier links no longer work. Try again in a minute")
+		return p.refuseSignIn(w, r, id, "link", language.Mark("The e-mail could not be sent, and earlier links no longer work. Try again in a minute"))
 	case errors.Is(err, letter.ErrOff), errors.Is(err, access.ErrOwnLink), errors.Is(err, access.ErrDisabled):
-		return p.refuseSignIn(w, r, id, "sign-in", sentence(err))
+		return p.refuseSignIn(w, r, id, "sign-in", sentence(r, err))
 	}
 	return err
 }
@@ -172,17 +172,17 @@ func (p *Pages) changeStaff(w http.ResponseWriter, r *http.Request) error {
 		return p.NotFound(w, r)
 	}
 	if err != nil {
-		errs, err := wrongStaff(err)
+		errs, err := wrongStaff(r, err)
 		if err != nil {
 			return err
 		}
 		return p.renderEditStaff(w, r, form, errs)
 	}
-	notice := "Saved. This is recorded with your name."
+	notice := language.Mark("Saved. This is recorded with your name.")
 	if former != "" {
-		notice = "Saved. They are signed out, and sign in with the new e-mail address. The former one was told. This is recorded with your name."
+		notice = language.Mark("Saved. They are signed out, and sign in with the new e-mail address. The former one was told. This is recorded with your name.")
 		if !p.Letters.TellFormerAddress(r.Context(), form.ID, former) {
-			notice = "Saved. They are signed out, and sign in with the new e-mail address. No e-mail could be sent to the former one: tell them yourself. This is recorded with your name."
+			notice = language.Mark("Saved. They are signed out, and sign in with the new e-mail address. No e-mail could be sent to the former one: tell them yourself. This is recorded with your name.")
 		}
 	}
 	return p.Redirect(w, r, "/administration/staff/"+form.ID, notice)
@@ -190,14 +190,14 @@ func (p *Pages) changeStaff(w http.ResponseWriter, r *http.Request) error {
 
 // wrongStaff converts the faults of a name and an e-mail address to errors of the form. It
 // returns any other error unchanged.
-func wrongStaff(err error) (errs page.Errors, other error) {
+func wrongStaff(r *http.Request, err error) (errs page.Errors, other error) {
 	known := []struct {
 		err            error
 		field, message string
 	}{
-		{access.ErrName, "name", fmt.Sprintf("Enter a name of 1 to %d visible characters", int(limits.StaffName))},
+		{access.ErrName, "name", page.T(r, "Enter a name of 1 to {n} visible characters", "n", int(limits.StaffName))},
 		{access.ErrEmail, "email", ""},
-		{access.ErrStaffExists, "email", "A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list"},
+		{access.ErrStaffExists, "email", language.Mark("A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list")},
 		{access.ErrOwnAddress, "email", ""},
 	}
 	for _, one := range page.Joined(err) {
@@ -210,13 +210,12 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 		if i < 0 {
 			return nil, err
 		}
-		errs = append(errs, page.Error{Field: known[i].field, Message: cmp.Or(known[i].message, sentence(one))})
+		errs = append(errs, page.Error{Field: known[i].field, Message: cmp.Or(known[i].message, sentence(r, one))})
 	}
 	return errs, nil
 }
 
-// sentence returns the text of an error for people with a capital letter, without a full stop.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
+// sentence returns the text of an error for people in the language of the reader, without a full stop.
+func sentence(r *http.Request, err error) string {
+	return strings.TrimSuffix(page.Say(r, err), ".")
 }

@@ -87,6 +87,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, d clinic.Details, version uint64, errs page.Errors) error {
 	data := form{Version: version, Logo: clinic.Face{HasLogo: d.Logo != nil, Version: version}.LogoURL()}
 	for _, f := range clinic.Fields {
+		f.Name, f.Hint = page.T(r, f.Name), page.T(r, f.Hint)
 		data.Fields = append(data.Fields, field{Field: f, Value: *f.Of(&d)})
 	}
 	return p.Render(w, r, set, page.View{Template: "clinic.html", Title: "Clinic Details", Section: "administration", Data: data, Errors: errs})
@@ -102,7 +103,7 @@ func (p *Pages) change(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, fault := range typed.Faults() {
-		errs = append(errs, page.Error{Field: fault.Location, Message: nameOf(fault.Location) + " " + fault.Message})
+		errs = append(errs, page.Error{Field: fault.Location, Message: page.T(r, nameOf(fault.Location)) + " " + page.T(r, fault.Message)})
 	}
 	if len(errs) > 0 {
 		typed.Logo = now.Logo
@@ -155,7 +156,7 @@ func readForm(r *http.Request, now clinic.Details) (typed clinic.Details, seen u
 		case name == "logo" && len(data) > 0:
 			logo, err := clinic.ReadLogo(data)
 			if err != nil {
-				errs = append(errs, page.Error{Field: "logo", Message: sentence(err)})
+				errs = append(errs, page.Error{Field: "logo", Message: strings.TrimSuffix(page.Say(r, err), ".")})
 				continue
 			}
 			typed.Logo = &logo
@@ -175,11 +176,6 @@ func readForm(r *http.Request, now clinic.Details) (typed clinic.Details, seen u
 	}
 	typed.Tidy()
 	return typed, seen, errs, nil
-}
-
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // logo serves the logo to the pages of the portal and to prints. It draws only, see

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"postern/internal/access/policy"
+	"postern/internal/process"
+	"postern/internal/text/language"
 	"postern/internal/web/webtest"
 )
 
@@ -150,4 +152,15 @@ func TestTheLogo(t *testing.T) {
 	body, kind = form(t, map[string]string{"version": seen, "remove-logo": "yes"}, nil)
 	maria.Send("/administration/clinic", body, kind).Is(http.StatusOK)
 	out.Get("/clinic/logo").Is(http.StatusNotFound)
+}
+
+// The page of the details is in Spanish, too.
+func TestDetailsInSpanish(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.Language = language.Spanish })
+	v := s.Staff(t, "Maria Manager", policy.ManageClinic)
+	v.Get("/administration/clinic").Is(http.StatusOK).
+		Says("Datos de la clínica", "Teléfono", "Un SVG o un PNG, de hasta 48 kB.", "Guardar los datos").HasHTML(`<html lang="es"`)
+	body, kind := form(t, map[string]string{"name": "Clínica del Lago", "version": "0"}, nil)
+	v.Send("/administration/clinic", body, kind).Is(http.StatusOK).Says("Los datos se cambiaron.")
 }
