@@ -29,8 +29,10 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%q: %s, want %s", accept, got, want)
 		}
 	}
-	if got := Match("es", Staff); got != English {
-		t.Errorf("staff get %s", got)
+	for accept, want := range map[string]Language{"es-MX,en;q=0.5": Spanish, "de,es;q=0.5": Spanish, "fr": Default} {
+		if got := Match(accept, Staff); got != want {
+			t.Errorf("staff who prefer %q get %s, want %s", accept, got, want)
+		}
 	}
 }
 

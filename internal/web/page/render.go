@@ -126,8 +126,10 @@ func (e Errors) Of(field string) string {
 type Frame struct {
 	View
 	Language language.Language
-	// Languages are those to choose from; none where there is one.
-	Languages []language.Language
+	// Languages are those to choose from, and LanguageAt is the address to which the choice is posted.
+	// There are none on a page without a session.
+	Languages  []language.Language
+	LanguageAt string
 	// Here is the address to which the choice of a language leads: of this page, or of the first page
 	// where this page answers a form.
 	Here  string
