@@ -90,7 +90,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/audience/matter directory/block directory/roster/cited events inbox/delivered problem recorder/state text/folding",
-	"messages/notice":  "access/policy messages problem store text/zone",
+	"messages/notice":  "access/policy messages problem store text/language text/zone",
 	"inbox/inboxstore": "clinic content/fields access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
@@ -125,8 +125,8 @@ var imports = map[string]string{
 	"access/groups":                "access/policy",
 	"access/factor":                "events",
 	"access/passkey":               "",
-	"labels/labelstore":            "eventlog/facts events labels store",
-	"labels":                       "limits problem",
+	"labels/labelstore":            "eventlog/facts events labels store text/language",
+	"labels":                       "limits problem text/language",
 	"clinic":                       "limits problem text/size",
 	"clinic/clinicstore":           "clinic eventlog/facts events problem store",
 

@@ -38,6 +38,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
+	{language.ForStaff, []string{"internal/labels/*.go"}, false},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.

@@ -81,7 +81,7 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	l := language.From(r.Context())
 	w.Header().Set("Content-Language", l.Tag())
 	w.WriteHeader(f.Status)
-	frame := &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()}
+	frame := &Frame{View: f.view(r), L: labels.Default().In(l), Path: r.URL.RequestURI()}
 	frame.speak(r)
 	frame.Languages = nil
 	_ = own.byName(l)["failure.html"].ExecuteTemplate(w, "layout", frame)
