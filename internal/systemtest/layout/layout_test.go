@@ -167,7 +167,7 @@ var imports = map[string]string{
 	"certificate/acme": "",
 	"problem":          "limits",
 	"problem/document": "inbound problem",
-	"navigation":       "access/policy labels",
+	"navigation":       "access/policy labels text/language",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation record/person record/query text/folding",
 	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages messages/notice notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding text/zone web/static",
 	"web":              "access/policy web/page web/static",

@@ -38,7 +38,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/labels/*.go"}, false},
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/access/policy/*.go"}, false},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.
@@ -58,10 +58,38 @@ var elsewhere = map[string][]string{
 	"internal/inbound/body.go": {"the request came too slowly: send it again", "too many large requests at a time: send it again in a moment", "the request stopped half-way: send it again"},
 }
 
-// errorsOf are the packages whose errors portal users can read on a form. The variables in onlyStaff
-// are read by staff alone.
+// A table is a declaration whose strings are texts that staff see, in a package that knows no language:
+// those in the fields, or without fields those that look like texts. Without a name it is the whole file.
+type table struct {
+	files, name string
+	fields      []string
+}
+
+var tables = []table{
+	{"internal/navigation/navigation.go", "sections", nil},
+	{"internal/navigation/navigation.go", "destinations", []string{"Text", "Title", "Keywords"}},
+	{"internal/navigation/navigation.go", "glass", nil},
+	{"internal/navigation/navigation.go", "erasing", nil},
+	{"internal/problem/kinds.go", "", nil},
+	{"internal/inbox/delivered/why.go", "words", nil},
+	{"internal/record/query/sent.go", "Words", nil},
+	{"internal/record/query/sent.go", "AlertWords", nil},
+	{"internal/record/bundle/bundle.go", "Bases", nil},
+	{"internal/events/[a-z]*.go", "", []string{"Label"}},
+}
+
+// errorsOf are the packages whose errors people can read on a form or a page of a failure. Of those that
+// portal users can read, the variables in onlyStaff are read by staff alone.
 var (
-	errorsOf  = []string{"internal/access/*.go", "internal/access/passwords/*.go"}
+	errorsOf = map[language.Audience][]string{
+		language.ForPortal: {"internal/access/*.go", "internal/access/passwords/*.go"},
+		language.ForStaff: {"internal/access/letter/*.go", "internal/access/oidc/*.go", "internal/access/policy/*.go", "internal/access/session/*.go",
+			"internal/clinic/clinicstore/*.go", "internal/compose/*.go", "internal/compose/draft/*.go", "internal/compose/wording/*.go",
+			"internal/content/clamd/*.go", "internal/content/message/*.go", "internal/directory/*.go", "internal/directory/upload/*.go",
+			"internal/eventlog/facts/*.go", "internal/eventlog/parked/*.go", "internal/inbox/delivered/*.go", "internal/messages/*.go", "internal/messages/notice/*.go",
+			"internal/notify/pause/*.go", "internal/notify/replay/*.go", "internal/proof/receipt/issuer/*.go", "internal/record/accounting/*.go",
+			"internal/record/bundle/*.go", "internal/record/emergency/*.go", "internal/record/query/*.go", "internal/record/retention/*.go"},
+	}
 	onlyStaff = []string{"ErrUnconfirmed", "ErrOtherAddress", "ErrNoToken", "ErrDisableSelf", "ErrDisabled", "ErrOwnFactor", "ErrNoGrant", "ErrGrantSettled",
 		"ErrOwnIdentity", "ErrNoAddress", "ErrDeadAddress", "ErrAskedElsewhere", "ErrNoRun", "ErrRunEnded", "ErrInvitation", "ErrLastAdministrator", "ErrPermissionsChanged",
 		"ErrHasAddress", "ErrLetterMade", "ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor"}
@@ -109,11 +137,20 @@ func extract(t *testing.T) *extraction {
 			x.add(text, "", name)
 		}
 	}
-	for _, pattern := range errorsOf {
-		for _, name := range x.glob(pattern) {
-			if !strings.HasSuffix(name, "_test.go") {
-				x.errors(name)
+	for audience, patterns := range errorsOf {
+		x.audio = audience
+		for _, pattern := range patterns {
+			for _, name := range x.glob(pattern) {
+				if !strings.HasSuffix(name, "_test.go") {
+					x.errors(name)
+				}
 			}
+		}
+	}
+	x.audio = language.ForStaff
+	for _, one := range tables {
+		for _, name := range x.glob(one.files) {
+			x.table(name, one)
 		}
 	}
 	for id := range x.of[language.ForPortal] {
@@ -361,7 +398,45 @@ func (x *extraction) composite(name string, n *ast.CompositeLit, pages bool) {
 	}
 }
 
-// errors collects the errors of a Go file that portal users can read, as the sentences that forms show.
+// table collects the texts of a table.
+func (x *extraction) table(file string, of table) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, 0)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	found := false
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if of.name != "" && n.Name.Name != of.name {
+				return false
+			}
+		case *ast.ValueSpec:
+			if of.name != "" && !slices.ContainsFunc(n.Names, func(i *ast.Ident) bool { return i.Name == of.name }) {
+				return false
+			}
+		case *ast.ImportSpec:
+			return false
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(of.fields, key.Name) && looksShown(lit(n.Value)) {
+				x.add(lit(n.Value), "", file)
+				found = true
+			}
+		case *ast.BasicLit:
+			if text := lit(n); of.fields == nil && looksShown(text) {
+				x.add(text, "", file)
+				found = true
+			}
+		}
+		return true
+	})
+	if !found && !strings.Contains(of.files, "*") {
+		x.t.Errorf("%s has no texts at %q: correct the list tables", file, of.name)
+	}
+}
+
+// errors collects the errors of a Go file that people can read, as the sentences that forms show: the
+// exported ones, and those of package problem.
 func (x *extraction) errors(name string) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, 0)
 	if err != nil {
@@ -376,15 +451,33 @@ func (x *extraction) errors(name string) {
 			v := s.(*ast.ValueSpec)
 			for i, value := range v.Values {
 				call, ok := value.(*ast.CallExpr)
-				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) || slices.Contains(onlyStaff, v.Names[i].Name) {
+				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) && !ofProblem(call.Fun) {
 					continue
 				}
 				if text := lit(call.Args[0]); text != "" {
-					x.add(strings.ToUpper(text[:1])+text[1:]+".", "", name)
+					audience := x.audio
+					if slices.Contains(onlyStaff, v.Names[i].Name) {
+						audience = language.ForStaff
+					}
+					x.addTo(audience, strings.ToUpper(text[:1])+text[1:]+".", "", name)
 				}
 			}
 		}
 	}
+}
+
+// ofProblem reports whether a function is New of a kind of package problem.
+func ofProblem(e ast.Expr) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	kind, ok := s.X.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	from, ok := kind.X.(*ast.Ident)
+	return ok && from.Name == "problem"
 }
 
 // called returns the last name of a function or type.

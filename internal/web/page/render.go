@@ -226,9 +226,6 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	if f.Nav, err = rd.nav(r, subject, f.L, f.Section); err != nil {
 		return nil, err
 	}
-	for i := range f.Nav {
-		f.Nav[i].Text = f.Language.Text(f.Nav[i].Text)
-	}
 	if f.May(policy.Replay) {
 		f.Pauses, err = rd.cfg.Pauses(r.Context())
 	}
