@@ -106,8 +106,8 @@ var (
 	// ErrStaffExists says that the address belongs to a staff member already.
 	ErrStaffExists = problem.StaffExists.New("a staff member with this e-mail address exists already")
 	// ErrEmail and ErrName say that a staff member's e-mail address or name is invalid.
-	ErrEmail = errors.New("the e-mail address can't be used")
-	ErrName  = fmt.Errorf("a name has 1 to %s, all of them visible", limits.StaffName)
+	ErrEmail       = errors.New("the e-mail address can't be used")
+	ErrName  error = language.NewError(language.Message{ID: "A name has 1 to {limit} characters, all of them visible.", Args: []any{"limit", int(limits.StaffName)}})
 )
 
 // ListStaff returns all staff by name.

@@ -42,7 +42,7 @@ var imports = map[string]string{
 	// From a message to its alerts. These packages exchange data only through the record.
 	"client":              "", // for programs of others
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
-	"compose/wording":     "access/policy content limits problem text/folding",
+	"compose/wording":     "access/policy content limits problem text/folding text/language",
 	"compose/draft":       "access/policy content directory/audience text/zone",
 	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
 	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid notify/unsubscribe pace proof/merkle recorder/position recorder/state store text/language",
@@ -141,7 +141,7 @@ var imports = map[string]string{
 
 	// Limits that a clinic may choose.
 	"giveup": "",
-	"limits": "text/number text/size",
+	"limits": "text/language text/number text/size",
 
 	// Handling of text.
 	"text/address":   "text/invisible",

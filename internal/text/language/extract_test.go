@@ -38,7 +38,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/labels/*.go", "internal/access/policy/*.go"}, false},
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/compose/wording/*.go"}, false},
 }
 
 // notYet are the definitions in these templates that only staff see and that are not translated yet.
@@ -76,6 +76,11 @@ var tables = []table{
 	{"internal/record/query/sent.go", "AlertWords", nil},
 	{"internal/record/bundle/bundle.go", "Bases", nil},
 	{"internal/events/[a-z]*.go", "", []string{"Label"}},
+	{"internal/access/oidc/oidc.go", "Error", nil},
+	{"internal/access/portal.go", "Error", nil},
+	{"internal/access/second_factor.go", "Error", nil},
+	{"internal/compose/draft/draft.go", "Error", nil},
+	{"internal/notify/replay/steer.go", "Error", nil},
 }
 
 // errorsOf are the packages whose errors people can read on a form or a page of a failure. Of those that
@@ -92,7 +97,8 @@ var (
 	}
 	onlyStaff = []string{"ErrUnconfirmed", "ErrOtherAddress", "ErrNoToken", "ErrDisableSelf", "ErrDisabled", "ErrOwnFactor", "ErrNoGrant", "ErrGrantSettled",
 		"ErrOwnIdentity", "ErrNoAddress", "ErrDeadAddress", "ErrAskedElsewhere", "ErrNoRun", "ErrRunEnded", "ErrInvitation", "ErrLastAdministrator", "ErrPermissionsChanged",
-		"ErrHasAddress", "ErrLetterMade", "ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor"}
+		"ErrHasAddress", "ErrLetterMade", "ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor",
+		"ErrName", "ErrTokenName", "ErrTokenPermissions", "ErrTokenExpiry", "ErrTooManyTokens"}
 )
 
 // found is a text in the code.
@@ -309,6 +315,9 @@ func (w *walk) command(c *parse.CommandNode) {
 	case "forms":
 		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
 	}
+	if function == "withLimits" && looksShown(str(c.Args[1])) {
+		w.addTo(language.ForStaff, str(c.Args[1]), "", w.name)
+	}
 	for i, arg := range c.Args {
 		switch a := arg.(type) {
 		case *parse.PipeNode:
@@ -343,6 +352,18 @@ func (x *extraction) code(name string, pages bool) {
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
+		case *ast.ValueSpec:
+			if before := x.audio; slices.Contains(onlyStaff, n.Names[0].Name) {
+				x.audio = language.ForStaff
+				ast.Inspect(n, func(m ast.Node) bool {
+					if c, ok := m.(*ast.CompositeLit); ok {
+						x.composite(name, c, pages)
+					}
+					return true
+				})
+				x.audio = before
+				return false
+			}
 		case *ast.CallExpr:
 			x.call(name, n, pages)
 		case *ast.CompositeLit:
@@ -424,6 +445,9 @@ func (x *extraction) table(file string, of table) {
 			}
 		case *ast.BasicLit:
 			if text := lit(n); of.fields == nil && looksShown(text) {
+				if of.name == "Error" {
+					text = sentence(text)
+				}
 				x.add(text, "", file)
 				found = true
 			}
@@ -450,6 +474,9 @@ func (x *extraction) errors(name string) {
 		for _, s := range general.Specs {
 			v := s.(*ast.ValueSpec)
 			for i, value := range v.Values {
+				if c, ok := value.(*ast.CompositeLit); ok && called(c.Type) == "OrganisationRefusal" {
+					x.addTo(language.ForStaff, sentence(lit(c.Elts[1])), "", name)
+				}
 				call, ok := value.(*ast.CallExpr)
 				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) && !ofProblem(call.Fun) {
 					continue
@@ -459,11 +486,19 @@ func (x *extraction) errors(name string) {
 					if slices.Contains(onlyStaff, v.Names[i].Name) {
 						audience = language.ForStaff
 					}
-					x.addTo(audience, strings.ToUpper(text[:1])+text[1:]+".", "", name)
+					x.addTo(audience, sentence(text), "", name)
 				}
 			}
 		}
 	}
+}
+
+// sentence returns the text of an error as forms show it.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // ofProblem reports whether a function is New of a kind of package problem.

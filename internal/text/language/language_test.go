@@ -133,6 +133,11 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %q, want %q", l, got, want)
 		}
 	}
+	for l, want := range map[Language]string{English: "61%", Spanish: "61\u00a0%", Chinese: "61%"} {
+		if got := l.Percent(61, 100); got != want {
+			t.Errorf("%s: %q, want %q", l, got, want)
+		}
+	}
 	if got := Spanish.Size(1); got != "1 byte" {
 		t.Errorf("a byte is %q", got)
 	}
