@@ -21,7 +21,7 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// The events, and the stream that keeps them.
-	"events":           "directory/block proof/salted text/number",
+	"events":           "directory/block proof/salted text/language",
 	"schemas":          "events",
 	"eventlog":         "backoff certificate events problem schemas",
 	"eventlog/consume": "backoff eventlog events",
@@ -73,7 +73,7 @@ var imports = map[string]string{
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "directory/audience/matter events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
-	"record/query":             "directory directory/audience/matter directory/block directory/roster/cited eventlog/facts events inbox/delivered messages problem proof/checkpoint proof/merkle proof/merkle/merklestore recorder/state",
+	"record/query":             "directory directory/audience/matter directory/block directory/roster/cited eventlog/facts events inbox/delivered messages problem proof/checkpoint proof/merkle proof/merkle/merklestore recorder/state text/language",
 	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
