@@ -116,7 +116,7 @@ var imports = map[string]string{
 	"access":                       "access/factor access/groups access/oidc access/passkey access/passwords access/policy access/session access/tally access/turn access/twopeople content eventlog/facts events inbound limits problem store text/address text/agent text/invisible text/language",
 	"access/policy":                "events problem text/language",
 	"access/passwords":             "limits text/folding text/language",
-	"access/twopeople":             "access/policy events problem proof/merkle text/number",
+	"access/twopeople":             "access/policy events problem proof/merkle text/language",
 	"access/session":               "access/policy problem",
 	"access/letter":                "access access/policy messages/notice problem store text/language",
 	"access/tally":                 "",
@@ -156,7 +156,7 @@ var imports = map[string]string{
 	"text/zone":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number text/zone",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/language text/number text/zone",
 	"telemetry": "events health",
 
 	// Pages, API and command line.
