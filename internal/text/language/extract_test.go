@@ -62,9 +62,21 @@ var elsewhere = map[string][]string{
 
 // elsewhereForStaff are such texts that only staff see: why an alert was not sent, as the database says it.
 var elsewhereForStaff = map[string][]string{
-	"internal/content/fields/fields.go": {"the name of the person who reads the message", "the name of the clinic", "the telephone number of the clinic"},
-	"internal/access/factor/factor.go":  {"passkeys"},
-	"internal/store/schema.sql":         {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
+	"internal/content/fields/fields.go":           {"the name of the person who reads the message", "the name of the clinic", "the telephone number of the clinic"},
+	"internal/access/factor/factor.go":            {"passkeys"},
+	"internal/directory/imports/folder.go":        {"is a link to a file that does not exist: it was not read", "is a folder inside the export folder: it was not read. If it is part of the export, import it separately", "is not a file: it was not read"},
+	"internal/directory/field/field.go":           {"is missing", "may hold only letters A to Z, digits, '.', '_' and '-'"},
+	"internal/directory/source/csvfile/decode.go": {"is missing, and so is given_name: a patient needs one of them", "is before from"},
+	"internal/directory/source/csvfile/field.go": {"is not UTF-8: save the file as UTF-8", "must be true or false, or yes or no",
+		"is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"},
+	"internal/directory/source/fhir/element.go": {"is empty", "does not have the form Patient/<id>"},
+	"internal/directory/source/fhir/resource.go": {"does not say whether the patient is deceased: taken as living", "is false beside a deceasedDateTime: the patient is taken as deceased",
+		"must be one of replaced-by, replaces, refer, seealso: the link was not read", "is before period.start", "must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error",
+		"holds a control character or a line break: it was replaced by a space", "holds a character that the source cut in two or could not read: it was replaced by U+FFFD",
+		"holds an element that FHIR does not allow here: the element was ignored"},
+	"internal/directory/upload/receive.go": {"Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export",
+		"CSV files and a FHIR export can't be imported together: upload one first, and then the other"},
+	"internal/store/schema.sql": {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
 }
 
 // A table is a declaration whose strings are texts that staff see, in a package that knows no language:
@@ -86,7 +98,7 @@ var tables = []table{
 	{"internal/record/query/sent.go", "Words", nil},
 	{"internal/record/query/sent.go", "AlertWords", nil},
 	{"internal/record/bundle/bundle.go", "Bases", nil},
-	{"internal/events/[a-z]*.go", "", []string{"Label"}},
+	{"internal/events/*.go", "", []string{"Label"}},
 	{"internal/access/factor/factor.go", "Names", nil},
 	{"internal/clinic/clinic.go", "Fields", nil},
 	{"internal/content/attachment/refused.go", "Reason", nil},
@@ -101,6 +113,9 @@ var tables = []table{
 	{"internal/notify/plan.go", "reason*", nil},
 	{"internal/notify/replay/plan.go", "Unnamed", nil},
 	{"internal/notify/replay/unknown.go", "whyRepeated", nil},
+	{"internal/directory/source/csvfile/*.go", "", []string{"Reason"}},
+	{"internal/directory/source/fhir/*.go", "", []string{"Reason"}},
+	{"internal/directory/imports/*.go", "", []string{"Reason"}},
 	{"internal/record/accounting/accounting.go", "to[PR]*", nil},
 	{"internal/record/accounting/accounting.go", "by[AS]*", nil},
 	{"internal/record/accounting/accounting.go", "forOperations", nil},
@@ -186,7 +201,9 @@ func extract(t *testing.T) *extraction {
 	x.audio = language.ForStaff
 	for _, one := range tables {
 		for _, name := range x.glob(one.files) {
-			x.table(name, one)
+			if !strings.HasSuffix(name, "_test.go") {
+				x.table(name, one)
+			}
 		}
 	}
 	for id := range x.of[language.ForPortal] {
