@@ -74,7 +74,7 @@ var imports = map[string]string{
 	"record/export":            "directory/audience/matter events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
 	"record/query":             "directory directory/audience/matter directory/block directory/roster/cited eventlog/facts events inbox/delivered messages problem proof/checkpoint proof/merkle proof/merkle/merklestore recorder/state text/language",
-	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store",
+	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store text/language",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
 	"proof/entrykey":           "content proof/salted",

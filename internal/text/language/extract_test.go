@@ -39,7 +39,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go",
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go", "internal/record/retention/*.go",
 		"internal/events/*.go", "internal/record/query/*.go"}, false},
 }
 
@@ -76,7 +76,8 @@ var elsewhereForStaff = map[string][]string{
 		"holds an element that FHIR does not allow here: the element was ignored"},
 	"internal/directory/upload/receive.go": {"Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export",
 		"CSV files and a FHIR export can't be imported together: upload one first, and then the other"},
-	"internal/store/schema.sql": {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
+	"internal/compose/withdraw.go": {"too late: the message is already being delivered. Recall it instead", "too late to recall, or too early: the message has not been released. Cancel it instead"},
+	"internal/store/schema.sql":    {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
 }
 
 // A table is a declaration whose strings are texts that staff see, in a package that knows no language:
