@@ -67,7 +67,7 @@ var imports = map[string]string{
 	"recorder/project":         "directory/block events proof/merkle proof/merkle/merklestore recorder/inboxrows recorder/position recorder/state store",
 	"recorder/rebuild":         "directory/block eventlog events inbox/authority proof/merkle recorder/inboxrows recorder/position recorder/project store",
 	"recorder/state":           "events",
-	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/number text/zone",
+	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/language text/zone",
 	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
 	"record/certificate":       "content/message content/reader directory directory/audience/matter directory/audience/rule events labels messages proof/receipt proof/receipt/issuer text/qr text/size text/zone",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",

@@ -39,7 +39,7 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go", "internal/record/retention/*.go",
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go", "internal/record/accounting/*.go", "internal/record/retention/*.go",
 		"internal/events/*.go", "internal/record/query/*.go"}, false},
 }
 
