@@ -76,8 +76,9 @@ var elsewhereForStaff = map[string][]string{
 		"holds an element that FHIR does not allow here: the element was ignored"},
 	"internal/directory/upload/receive.go": {"Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export",
 		"CSV files and a FHIR export can't be imported together: upload one first, and then the other"},
-	"internal/compose/withdraw.go": {"too late: the message is already being delivered. Recall it instead", "too late to recall, or too early: the message has not been released. Cancel it instead"},
-	"internal/store/schema.sql":    {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
+	"internal/compose/withdraw.go":         {"too late: the message is already being delivered. Recall it instead", "too late to recall, or too early: the message has not been released. Cancel it instead"},
+	"internal/content/attachment/types.go": {"OpenDocument text (.odt)", "OpenDocument spreadsheet (.ods)", "OpenDocument presentation (.odp)", "plain text"},
+	"internal/store/schema.sql":            {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
 }
 
 // A table is a declaration whose strings are texts that staff see, in a package that knows no language:
