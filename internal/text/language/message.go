@@ -88,9 +88,6 @@ func values(args []any) map[string]any {
 
 var placeholder = regexp.MustCompile(`\{/?[a-z]+\}`)
 
-// Placeholders returns the placeholders of a text in their order.
-func Placeholders(text string) []string { return placeholder.FindAllString(text, -1) }
-
 // fill replaces the placeholders of a text. One without a value stays.
 func fill(text string, with map[string]any, print func(any) string) string {
 	if len(with) == 0 || !strings.Contains(text, "{") {
