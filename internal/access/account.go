@@ -59,21 +59,27 @@ func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAc
 	return account, err
 }
 
-// ChooseLanguage stores the language in which a portal user gets pages and e-mails. It is a
-// preference, on which no evidence depends, so it is not recorded: see ADR 87.
+// ChooseLanguage stores the language in which a person gets pages and e-mails. It is a preference, on
+// which no evidence depends, so it is not recorded: see ADR 87.
 func (g *Gate) ChooseLanguage(ctx context.Context, who policy.Subject, l language.Language) error {
-	if _, err := g.pool.Exec(ctx, `UPDATE app.portal_accounts SET language = $2 WHERE portal_user_no = $1`, who.No, string(l)); err != nil {
-		return fmt.Errorf("storing the language of a portal user: %w", err)
+	sql, id := `UPDATE app.portal_accounts SET language = $2 WHERE portal_user_no = $1`, any(who.No)
+	if who.Realm == policy.RealmStaff {
+		sql, id = `UPDATE app.staff_accounts SET language = $2 WHERE staff_id = $1`, who.ID
+	}
+	if _, err := g.pool.Exec(ctx, sql, id, string(l)); err != nil {
+		return fmt.Errorf("storing the language of a person: %w", err)
 	}
 	return nil
 }
 
-// LanguageOf returns the language that a portal user chose; "" for none.
-func (g *Gate) LanguageOf(ctx context.Context, portalUserID string) (l language.Language, err error) {
-	err = g.pool.QueryRow(ctx, `SELECT coalesce((SELECT a.language FROM app.portal_accounts a JOIN app.portal_users u USING (portal_user_no)
-		WHERE u.portal_user_id = $1), '')`, portalUserID).Scan(&l)
-	if err != nil {
-		return "", fmt.Errorf("reading the language of a portal user: %w", err)
+// LanguageOf returns the language that a portal user or staff member chose; "" for none.
+func (g *Gate) LanguageOf(ctx context.Context, realm policy.Realm, id string) (l language.Language, err error) {
+	sql := `SELECT a.language FROM app.portal_accounts a JOIN app.portal_users u USING (portal_user_no) WHERE u.portal_user_id = $1`
+	if realm == policy.RealmStaff {
+		sql = `SELECT language FROM app.staff_accounts WHERE staff_id = $1`
+	}
+	if err := g.pool.QueryRow(ctx, `SELECT coalesce((`+sql+`), '')`, id).Scan(&l); err != nil {
+		return "", fmt.Errorf("reading the language of a person: %w", err)
 	}
 	return l, nil
 }

@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -40,12 +41,20 @@ var (
 	// ErrNoToken says that a staff member has no API token with that id.
 	ErrNoToken = problem.NotFound.New("no such API token: the list of tokens shows all of them")
 	// ErrTokenName, ErrTokenPermissions and ErrTokenExpiry say what is wrong with a new token.
-	ErrTokenName        error = problem.Field(problem.InvalidRequest, "body.name", fmt.Sprintf("the name of a token has 1 to %s, all of them visible", limits.TokenName))
-	ErrTokenPermissions error = problem.Field(problem.InvalidRequest, "body.permissions", "a token needs at least one permission, and only its owner's: choose from those, or leave the list out for all of them")
-	ErrTokenExpiry      error = problem.Field(problem.InvalidRequest, "body.expires_at", fmt.Sprintf("a token expires at a time from now on, within %s: choose such a time", limits.TokenLifetime))
+	ErrTokenName        = wrongToken("body.name", language.Message{ID: "The name of a token has 1 to {limit} characters, all of them visible.", Args: []any{"limit", int(limits.TokenName)}})
+	ErrTokenPermissions = wrongToken("body.permissions", language.Message{ID: "A token needs at least one permission, and only its owner's: choose from those, or leave the list out for all of them."})
+	ErrTokenExpiry      = wrongToken("body.expires_at", language.Message{ID: "A token expires at a time from now on, within {limit} days: choose such a time.", Args: []any{"limit", int(limits.TokenLifetime)}})
 	// ErrTooManyTokens says that a staff member has as many tokens that work as they can have.
-	ErrTooManyTokens = problem.TooManyTokens.New(fmt.Sprintf("a staff member can have %s tokens that work: revoke one first", limits.Tokens))
+	ErrTooManyTokens = problem.TooManyTokens.Says(language.NewError(language.Message{ID: "A staff member can have {limit} tokens that work: revoke one first.", Args: []any{"limit", int(limits.Tokens)}}))
 )
+
+// wrongToken makes the error of a field of a new token.
+func wrongToken(location string, m language.Message) error {
+	text := language.NewError(m)
+	wrong := problem.InvalidRequest.Wrap(text, text.Error())
+	wrong.Faults = []problem.Fault{{Location: location, Message: wrong.Detail}}
+	return wrong
+}
 
 // TokenState is whether an API token works.
 type TokenState string

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
+	"postern/internal/text/language"
 )
 
 // Organisation says what the clinic's own identity provider decides besides who a person is.
@@ -31,7 +32,14 @@ type OrganisationRefusal struct {
 	says   string
 }
 
-func (r OrganisationRefusal) Error() string { return r.says }
+func (r OrganisationRefusal) Error() string { return language.English.Text(r.says, r.hours()...) }
+
+// Message implements [language.Localized].
+func (r OrganisationRefusal) Message() language.Message {
+	return language.Message{ID: strings.ToUpper(r.says[:1]) + r.says[1:] + ".", Args: r.hours()}
+}
+
+func (OrganisationRefusal) hours() []any { return []any{"hours", int(firstLinkAfter.Hours())} }
 
 // The refusals.
 var (
@@ -47,7 +55,7 @@ var (
 	// identity.
 	ErrOtherIdentity = OrganisationRefusal{"other_identity", "the staff account with your e-mail address is linked to another sign-in at your organisation: ask an administrator to unlink it at Staff Info, and start again"}
 	// ErrAddressChanged says that the address of the account was changed a short time ago.
-	ErrAddressChanged = OrganisationRefusal{"address_changed", fmt.Sprintf("the e-mail address of your staff account was changed less than %d hours ago: sign in with your password until then, and try again after that", int(firstLinkAfter.Hours()))}
+	ErrAddressChanged = OrganisationRefusal{"address_changed", "the e-mail address of your staff account was changed less than {hours} hours ago: sign in with your password until then, and try again after that"}
 	// ErrNoGroup says that accounts are made by groups, and none of the person's groups is one
 	// of those.
 	ErrNoGroup = OrganisationRefusal{"no_group", "you have no staff account, and none of your groups at your organisation gives you one: ask an administrator to add you"}

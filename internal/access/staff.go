@@ -21,6 +21,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/text/address"
 	"postern/internal/text/invisible"
+	"postern/internal/text/language"
 )
 
 // Staff is a staff member, as recorded.
@@ -47,6 +48,8 @@ type Staff struct {
 	// is the issuer; nil and "": it is not linked.
 	LinkedAt *time.Time
 	LinkedTo string
+	// Language is the one that they chose for pages and e-mails; "" for none.
+	Language language.Language
 }
 
 // FactorNames returns the kinds of their second factors, in words.
@@ -82,7 +85,7 @@ func (s Staff) subject() policy.Subject {
 	if s.ID == "" || s.DisabledAt != nil {
 		return policy.Subject{}
 	}
-	return policy.Subject{Realm: policy.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
+	return policy.Subject{Realm: policy.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions, Language: s.Language}
 }
 
 // selectStaff applies the rule that a staff member has both a row in the record and an
@@ -94,7 +97,7 @@ var selectStaff = `
 	       a.password_hash IS NOT NULL, a.setup = 'invited',
 	       CASE WHEN a.setup = 'invited' THEN (SELECT l.expires_at FROM app.password_links l
 	           WHERE l.realm = 'staff' AND l.subject = s.staff_id AND l.used_at IS NULL AND l.address_version = a.email_version) END,
-	       a.email_version, a.email_changed_at, i.linked_at, coalesce(i.issuer, '')
+	       a.email_version, a.email_changed_at, i.linked_at, coalesce(i.issuer, ''), coalesce(a.language, '')
 	FROM record.staff s JOIN app.staff_accounts a USING (staff_id) LEFT JOIN record.identities i USING (staff_id)`
 
 var (
@@ -103,8 +106,8 @@ var (
 	// ErrStaffExists says that the address belongs to a staff member already.
 	ErrStaffExists = problem.StaffExists.New("a staff member with this e-mail address exists already")
 	// ErrEmail and ErrName say that a staff member's e-mail address or name is invalid.
-	ErrEmail = errors.New("the e-mail address can't be used")
-	ErrName  = fmt.Errorf("a name has 1 to %s, all of them visible", limits.StaffName)
+	ErrEmail       = errors.New("the e-mail address can't be used")
+	ErrName  error = language.NewError(language.Message{ID: "A name has 1 to {limit} characters, all of them visible.", Args: []any{"limit", int(limits.StaffName)}})
 )
 
 // ListStaff returns all staff by name.

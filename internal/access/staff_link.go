@@ -69,7 +69,7 @@ func (g *Gate) InviteStaffAddress(ctx context.Context, email string) ([]Invitati
 }
 
 func (s Staff) linkOwner() linkOwner {
-	return linkOwner{s.ID, s.Email, s.EmailVersion, s.HasPassword, ""}
+	return linkOwner{s.ID, s.Email, s.EmailVersion, s.HasPassword, s.Language}
 }
 
 func (g *Gate) acceptStaffLink(ctx context.Context, token, password string) error {

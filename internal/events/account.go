@@ -29,7 +29,9 @@ var accountTypes = []Descriptor{{
 	Type: TypeStaffCreated, Version: 1, Label: "Staff created",
 	When:       "a staff account is created",
 	Publishers: []string{API}, Rows: []string{"staff"},
-	About: AboutStaff, summary: summary(func(b StaffCreated, _ Names) string { return "created the staff account of " + b.Name }),
+	About: AboutStaff, summary: summary(func(b StaffCreated, s speaker) string {
+		return s.Text("created the staff account of {who}", "who", b.Name)
+	}),
 }, {
 	Type: TypeStaffDisabled, Version: 1, Label: "Staff disabled",
 	When:       "a staff account is disabled",
@@ -79,12 +81,23 @@ func (b SignIn) EventType() Type {
 	return TypeSignedIn
 }
 
-func (b SignIn) summary(names Names) string {
-	if !b.Failed {
-		return "signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor", ByPasswordAndPasskey: " with a passkey as second factor",
-			ByPasswordAndRecoveryCode: " with a recovery code", ByPasskey: " with a passkey", ByOrganisation: " at their organisation"}[b.Method]
+func (b SignIn) summary(s speaker) string {
+	if b.Failed {
+		return s.Text("refused a sign-in as {who}", "who", s.account(b.Account, b.ID)) + s.from(b.Source)
 	}
-	return "refused a sign-in as " + names.account(b.Account, b.ID) + from(b.Source)
+	switch b.Method {
+	case ByPasswordAndCode:
+		return s.Text("signed in with a second factor")
+	case ByPasswordAndPasskey:
+		return s.Text("signed in with a passkey as second factor")
+	case ByPasswordAndRecoveryCode:
+		return s.Text("signed in with a recovery code")
+	case ByPasskey:
+		return s.Text("signed in with a passkey")
+	case ByOrganisation:
+		return s.Text("signed in at their organisation")
+	}
+	return s.Text("signed in")
 }
 
 // SignInMethod is the method with which a person signed in, or tried to.
@@ -133,11 +146,11 @@ func (b StaffEnabledChanged) EventType() Type {
 	return TypeStaffEnabled
 }
 
-func (b StaffEnabledChanged) summary(names Names) string {
+func (b StaffEnabledChanged) summary(s speaker) string {
 	if b.Disabled {
-		return "disabled the staff account of " + names.staff(b.StaffID)
+		return s.Text("disabled the staff account of {who}", "who", s.staff(b.StaffID))
 	}
-	return "enabled the staff account of " + names.staff(b.StaffID)
+	return s.Text("enabled the staff account of {who}", "who", s.staff(b.StaffID))
 }
 
 // PermissionChanged is the body of permission.granted and permission.revoked. A granted
@@ -168,12 +181,12 @@ func (b PermissionChanged) EventType() Type {
 	return TypePermissionRevoked
 }
 
-func (b PermissionChanged) summary(names Names) string {
+func (b PermissionChanged) summary(s speaker) string {
 	if b.Request != nil {
-		return "approved the request of " + names.actor(b.RequestedBy) + " and gave " + names.staff(b.StaffID) + " the permission " + b.Permission
+		return s.Text("approved the request of {asker} and gave {who} the permission {permission}", "asker", s.actor(b.RequestedBy), "who", s.staff(b.StaffID), "permission", b.Permission)
 	}
 	if b.Granted {
-		return "gave " + names.staff(b.StaffID) + " the permission " + b.Permission
+		return s.Text("gave {who} the permission {permission}", "who", s.staff(b.StaffID), "permission", b.Permission)
 	}
-	return "removed the permission " + b.Permission + " from " + names.staff(b.StaffID)
+	return s.Text("removed the permission {permission} from {who}", "who", s.staff(b.StaffID), "permission", b.Permission)
 }

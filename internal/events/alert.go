@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
+
+	"postern/internal/text/language"
 )
 
 // The outcomes of one attempt at the alerts of a chunk.
@@ -20,10 +20,10 @@ const (
 )
 
 var alertTypes = []Descriptor{
-	outcome(TypeAlertsAccepted, "Alerts accepted", "SendGrid accepted the alerts of most of a chunk"),
-	outcome(TypeAlertsFailed, "Alerts failed", "SendGrid refused the alerts of most of a chunk"),
-	outcome(TypeAlertsSkipped, "Alerts skipped", "most of a chunk needed no alert"),
-	outcome(TypeAlertsUnknown, "Alerts unknown", "SendGrid gave no answer for most of a chunk"),
+	outcome(TypeAlertsAccepted, language.Mark("Alerts accepted"), "SendGrid accepted the alerts of most of a chunk"),
+	outcome(TypeAlertsFailed, language.Mark("Alerts failed"), "SendGrid refused the alerts of most of a chunk"),
+	outcome(TypeAlertsSkipped, language.Mark("Alerts skipped"), "most of a chunk needed no alert"),
+	outcome(TypeAlertsUnknown, language.Mark("Alerts unknown"), "SendGrid gave no answer for most of a chunk"),
 }
 
 func outcome(t Type, label, when string) Descriptor {
@@ -251,7 +251,7 @@ func (b AlertOutcome) Unknown() (n int) {
 	return n
 }
 
-func (b AlertOutcome) summary(Names) string {
+func (b AlertOutcome) summary(s speaker) string {
 	others := map[AlertState]int{}
 	for _, x := range b.Exceptions {
 		others[x.State]++
@@ -260,14 +260,27 @@ func (b AlertOutcome) summary(Names) string {
 	var parts []string
 	for _, state := range []AlertState{AlertAccepted, AlertFailed, AlertSkipped, AlertUnknown} {
 		if n := others[state]; n > 0 {
-			parts = append(parts, number.Text(n)+" "+string(state))
+			parts = append(parts, s.alerts(n, state))
 		}
 	}
-	text := "recorded alerts: " + strings.Join(parts, ", ") + placeOf(&ChunkRef{b.Chunk, b.Chunks})
+	text := s.Text("recorded alerts: {counts}", "counts", strings.Join(parts, ", ")) + s.placeOf(&ChunkRef{b.Chunk, b.Chunks})
 	if others[AlertSkipped] == b.Recipients { // no request was made
 		return text
 	}
-	return text + ", attempt " + strconv.Itoa(b.Attempt)
+	return text + s.Text(", attempt {attempt}", "attempt", strconv.Itoa(b.Attempt))
+}
+
+// alerts counts alerts of a state.
+func (s speaker) alerts(n int, state AlertState) string {
+	switch state {
+	case AlertAccepted:
+		return s.Count(n, "{n} accepted", "{n} accepted")
+	case AlertFailed:
+		return s.Count(n, "{n} failed", "{n} failed")
+	case AlertSkipped:
+		return s.Count(n, "{n} skipped", "{n} skipped")
+	}
+	return s.Count(n, "{n} unknown", "{n} unknown")
 }
 
 // AlertException is a recipient whose alert has another state than most of the chunk.

@@ -35,11 +35,14 @@ func (AlertingPaused) EventType() Type      { return TypeAlertingPaused }
 func (b AlertingPaused) Key() []string      { return []string{b.Change.String()} }
 func (b AlertingPaused) Message() uuid.UUID { return orNil(b.MessageID) }
 
-func (b AlertingPaused) summary(Names) string {
+func (b AlertingPaused) summary(s speaker) string {
 	if b.Automatic {
-		return "paused the alerts of the message, because too many failed"
+		return s.Text("paused the alerts of the message, because too many failed")
 	}
-	return "paused " + alertsOf(b.MessageID)
+	if b.MessageID == nil {
+		return s.Text("paused all alerts")
+	}
+	return s.Text("paused the alerts of the message")
 }
 
 // AlertingResumed ends a pause.
@@ -49,16 +52,14 @@ type AlertingResumed struct {
 	Reason    string     `json:"reason"`
 }
 
-func (AlertingResumed) EventType() Type        { return TypeAlertingResumed }
-func (b AlertingResumed) Key() []string        { return []string{b.Change.String()} }
-func (b AlertingResumed) Message() uuid.UUID   { return orNil(b.MessageID) }
-func (b AlertingResumed) summary(Names) string { return "resumed " + alertsOf(b.MessageID) }
-
-func alertsOf(message *uuid.UUID) string {
-	if message == nil {
-		return "all alerts"
+func (AlertingResumed) EventType() Type      { return TypeAlertingResumed }
+func (b AlertingResumed) Key() []string      { return []string{b.Change.String()} }
+func (b AlertingResumed) Message() uuid.UUID { return orNil(b.MessageID) }
+func (b AlertingResumed) summary(s speaker) string {
+	if b.MessageID == nil {
+		return s.Text("resumed all alerts")
 	}
-	return "the alerts of the message"
+	return s.Text("resumed the alerts of the message")
 }
 
 func orNil(id *uuid.UUID) uuid.UUID {

@@ -45,16 +45,17 @@ func (PasswordSet) EventType() Type    { return TypePasswordSet }
 func (b PasswordSet) Key() []string    { return []string{b.Change.String(), b.Account, b.ID} }
 func (PasswordSet) Message() uuid.UUID { return uuid.Nil }
 
-func (b PasswordSet) summary(names Names) string {
+func (b PasswordSet) summary(s speaker) string {
+	who := s.account(b.Account, b.ID)
 	switch b.How {
 	case ByLink:
-		return "set the password of " + names.account(b.Account, b.ID) + " with a link"
+		return s.Text("set the password of {who} with a link", "who", who)
 	case ByLetter:
-		return "set the password of " + names.account(b.Account, b.ID) + " with the code of a letter"
+		return s.Text("set the password of {who} with the code of a letter", "who", who)
 	case ByCurrentPassword:
-		return "changed the password of " + names.account(b.Account, b.ID)
+		return s.Text("changed the password of {who}", "who", who)
 	}
-	return "set the password of " + names.account(b.Account, b.ID) + " at the command line"
+	return s.Text("set the password of {who} at the command line", "who", who)
 }
 
 // PasswordHow is what allowed the change of a password.
@@ -88,19 +89,19 @@ func (LinkIssued) EventType() Type    { return TypeLinkIssued }
 func (b LinkIssued) Key() []string    { return []string{b.Link.String()} }
 func (LinkIssued) Message() uuid.UUID { return uuid.Nil }
 
-func (b LinkIssued) summary(names Names) string {
-	password := "a new password"
+func (b LinkIssued) summary(s speaker) string {
+	password := s.Text("a new password")
 	if b.Purpose == LinkFirst {
-		password = "a first password"
+		password = s.Text("a first password")
 	}
-	who := names.account(b.Account, b.ID)
+	who := s.account(b.Account, b.ID)
 	switch b.By {
 	case LinkByEmail:
-		return "sent " + who + " a link to set " + password
+		return s.Text("sent {who} a link to set {password}", "who", who, "password", password)
 	case LinkByLetter:
-		return "made a letter with a code with which " + who + " can set " + password
+		return s.Text("made a letter with a code with which {who} can set {password}", "who", who, "password", password)
 	}
-	return "made a link with which " + who + " can set " + password
+	return s.Text("made a link with which {who} can set {password}", "who", who, "password", password)
 }
 
 // LinkPurpose says whether the owner of a link had a password when it was made.
@@ -137,13 +138,13 @@ func (StaffChanged) EventType() Type    { return TypeStaffChanged }
 func (b StaffChanged) Key() []string    { return []string{b.Change.String(), b.StaffID} }
 func (StaffChanged) Message() uuid.UUID { return uuid.Nil }
 
-func (b StaffChanged) summary(names Names) string {
-	what := "name"
-	switch {
+func (b StaffChanged) summary(s speaker) string {
+	switch who := s.staff(b.StaffID); {
 	case b.NameChanged && b.AddressChanged:
-		what = "name and e-mail address"
+		return s.Text("changed the name and e-mail address of {who}", "who", who)
 	case b.AddressChanged:
-		what = "e-mail address"
+		return s.Text("changed the e-mail address of {who}", "who", who)
+	default:
+		return s.Text("changed the name of {who}", "who", who)
 	}
-	return "changed the " + what + " of " + names.staff(b.StaffID)
 }

@@ -3,7 +3,7 @@ package events
 import (
 	"github.com/google/uuid"
 
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 )
 
 // A message's audience, its deliveries, and their use by portal users.
@@ -34,12 +34,12 @@ var deliveryTypes = []Descriptor{{
 	Type: TypeDeliveryOpened, Version: 1, Label: "Message opened",
 	When:       "a portal user opens a message for the first time",
 	Publishers: []string{API}, Rows: []string{"messages", "opens", "inbox"},
-	About: AboutActor, OfMessage: OneMessage, summary: words("opened the message"),
+	About: AboutActor, OfMessage: OneMessage, summary: words(language.Mark("opened the message")),
 }, {
 	Type: TypeAttachmentDownloaded, Version: 1, Label: "Document downloaded",
 	When:       "a portal user downloads a document",
 	Publishers: []string{API}, Rows: []string{"downloads"},
-	About: AboutActor, OfMessage: OneMessage, summary: words("downloaded a document of the message"),
+	About: AboutActor, OfMessage: OneMessage, summary: words(language.Mark("downloaded a document of the message")),
 }}
 
 // AudienceResolved says that the audience is frozen. ManifestDigest is the SHA-256
@@ -73,8 +73,8 @@ func (b AudienceResolved) version() int {
 	return ofDirectory
 }
 
-func (b AudienceResolved) summary(Names) string {
-	return "froze the audience: " + number.Of(b.Count, "portal user", "portal users") + " in " + number.Of(b.Chunks, "chunk", "chunks")
+func (b AudienceResolved) summary(s speaker) string {
+	return s.Text("froze the audience: {people} in {chunks}", "people", s.people(b.Count), "chunks", s.chunks(b.Chunks))
 }
 
 // FanoutCompleted says that every chunk of a message is recorded. With Notice, from version 2 on,
@@ -101,9 +101,13 @@ func (FanoutCompleted) EventType() Type      { return TypeFanoutCompleted }
 func (b FanoutCompleted) Key() []string      { return []string{b.MessageID.String()} }
 func (b FanoutCompleted) Message() uuid.UUID { return b.MessageID }
 
-func (b FanoutCompleted) summary(Names) string {
-	return "recorded every delivery: " + number.Text(b.Deliveries) + " in " + number.Of(b.Chunks, "chunk", "chunks")
+func (b FanoutCompleted) summary(s speaker) string {
+	return s.Text("recorded every delivery: {count} in {chunks}", "count", b.Deliveries, "chunks", s.chunks(b.Chunks))
 }
+
+func (s speaker) chunks(n int) string { return s.Count(n, "{n} chunk", "{n} chunks") }
+
+func (s speaker) people(n int) string { return s.Count(n, "{n} portal user", "{n} portal users") }
 
 // DeliveryOpened says that a portal user opened a message for the first time. Later
 // openings are not recorded.

@@ -1,10 +1,6 @@
 package events
 
 import (
-	"fmt"
-
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
 )
 
@@ -41,10 +37,12 @@ type LabelChanged struct {
 	Many   string    `json:"many"`
 }
 
-func (LabelChanged) EventType() Type        { return TypeLabelChanged }
-func (b LabelChanged) Key() []string        { return []string{b.Change.String(), b.Label} }
-func (LabelChanged) Message() uuid.UUID     { return uuid.Nil }
-func (b LabelChanged) summary(Names) string { return "changed the label " + b.Label }
+func (LabelChanged) EventType() Type    { return TypeLabelChanged }
+func (b LabelChanged) Key() []string    { return []string{b.Change.String(), b.Label} }
+func (LabelChanged) Message() uuid.UUID { return uuid.Nil }
+func (b LabelChanged) summary(s speaker) string {
+	return s.Text("changed the label {label}", "label", b.Label)
+}
 
 // ClinicChanged says that the clinic changed its name, logo, address or other details. It has all
 // of them, as they are from now on.
@@ -65,10 +63,10 @@ type ClinicLogo struct {
 	Data      []byte `json:"data"`
 }
 
-func (ClinicChanged) EventType() Type      { return TypeClinicChanged }
-func (b ClinicChanged) Key() []string      { return []string{b.Change.String()} }
-func (ClinicChanged) Message() uuid.UUID   { return uuid.Nil }
-func (ClinicChanged) summary(Names) string { return "changed the clinic’s details" }
+func (ClinicChanged) EventType() Type          { return TypeClinicChanged }
+func (b ClinicChanged) Key() []string          { return []string{b.Change.String()} }
+func (ClinicChanged) Message() uuid.UUID       { return uuid.Nil }
+func (ClinicChanged) summary(s speaker) string { return s.Text("changed the clinic’s details") }
 
 // DirectoryImported says that an import changed the directory.
 type DirectoryImported struct {
@@ -83,12 +81,12 @@ func (DirectoryImported) EventType() Type    { return TypeDirectoryImported }
 func (b DirectoryImported) Key() []string    { return []string{b.ImportID.String()} }
 func (DirectoryImported) Message() uuid.UUID { return uuid.Nil }
 
-func (b DirectoryImported) summary(Names) string {
+func (b DirectoryImported) summary(s speaker) string {
 	tally := func(t ImportTally) string {
-		return number.Text(t.New) + " new and " + number.Text(t.Changed) + " changed"
+		return s.Text("{fresh} new and {changed} changed", "fresh", t.New, "changed", t.Changed)
 	}
-	return fmt.Sprintf("imported the directory: patients %s, portal users %s, links %s",
-		tally(b.Patients), tally(b.PortalUsers), tally(b.Links))
+	return s.Text("imported the directory: patients {patients}, portal users {users}, links {links}",
+		"patients", tally(b.Patients), "users", tally(b.PortalUsers), "links", tally(b.Links))
 }
 
 // ImportTally counts the rows of one kind in an import.

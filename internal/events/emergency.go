@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"postern/internal/text/language"
 )
 
 // Emergency access to the content of one message, or to the disclosures of one patient.
@@ -28,12 +30,12 @@ var emergencyTypes = []Descriptor{{
 	Type: TypeEmergencyEnded, Version: 1, Label: "Emergency access ended",
 	When:       "emergency access is ended before its time",
 	Publishers: []string{API}, Rows: []string{"emergencies"},
-	summary: words("ended emergency access before its time"),
+	summary: words(language.Mark("ended emergency access before its time")),
 }, {
 	Type: TypeEmergencyReviewed, Version: 1, Label: "Emergency access reviewed",
 	When:       "a reviewer has looked at emergency access that another person used",
 	Publishers: []string{API}, Rows: []string{"emergencies"},
-	summary: words("reviewed emergency access"),
+	summary: words(language.Mark("reviewed emergency access")),
 }}
 
 // EmergencyOpened says that a staff member, who is the actor, opened the content of one message
@@ -51,12 +53,12 @@ func (EmergencyOpened) EventType() Type      { return TypeEmergencyOpened }
 func (b EmergencyOpened) Key() []string      { return []string{b.Opening.String()} }
 func (b EmergencyOpened) Message() uuid.UUID { return orNil(b.MessageID) }
 
-func (b EmergencyOpened) summary(Names) string {
-	what := "the content of the message"
+func (b EmergencyOpened) summary(s speaker) string {
+	until := b.Until.UTC().Format("2006-01-02 15:04:05 UTC")
 	if b.PatientID != "" {
-		what = "the disclosures of patient " + b.PatientID
+		return s.Text("opened emergency access to the disclosures of patient {patient}, until {time}", "patient", b.PatientID, "time", until)
 	}
-	return "opened emergency access to " + what + ", until " + b.Until.UTC().Format("2006-01-02 15:04:05 UTC")
+	return s.Text("opened emergency access to the content of the message, until {time}", "time", until)
 }
 
 // EmergencyRead says that something is about to be shown by emergency access.
@@ -73,12 +75,14 @@ func (EmergencyRead) EventType() Type      { return TypeEmergencyRead }
 func (b EmergencyRead) Key() []string      { return []string{b.Reading.String()} }
 func (b EmergencyRead) Message() uuid.UUID { return orNil(b.MessageID) }
 
-func (b EmergencyRead) summary(Names) string {
-	what := map[EmergencyWhat]string{ReadContent: "the content of the message", ReadDocument: "a document of the message"}[b.What]
-	if b.PatientID != "" {
-		what = "the disclosures of patient " + b.PatientID
+func (b EmergencyRead) summary(s speaker) string {
+	switch {
+	case b.PatientID != "":
+		return s.Text("read the disclosures of patient {patient} by emergency access", "patient", b.PatientID)
+	case b.What == ReadDocument:
+		return s.Text("read a document of the message by emergency access")
 	}
-	return "read " + what + " by emergency access"
+	return s.Text("read the content of the message by emergency access")
 }
 
 // EmergencyWhat is what is shown by emergency access.

@@ -76,15 +76,23 @@ func (b SecondFactor) Owner() (account, id string) {
 	return b.Account, b.ID
 }
 
-func (b SecondFactor) summary(names Names) string {
-	whose := names.account(b.Owner())
-	switch b.What {
-	case FactorAdded:
-		return "set up " + map[FactorKind]string{"": "a second factor", FactorApp: "an authenticator app", FactorPasskey: "a passkey"}[b.Kind] + " for " + whose
-	case FactorRemoved:
-		return "removed " + map[FactorKind]string{"": "the second factor", FactorApp: "the authenticator app", FactorPasskey: "a passkey"}[b.Kind] + " of " + whose
+func (b SecondFactor) summary(s speaker) string {
+	whose := s.account(b.Owner())
+	switch {
+	case b.What == FactorAdded && b.Kind == FactorApp:
+		return s.Text("set up an authenticator app for {who}", "who", whose)
+	case b.What == FactorAdded && b.Kind == FactorPasskey:
+		return s.Text("set up a passkey for {who}", "who", whose)
+	case b.What == FactorAdded:
+		return s.Text("set up a second factor for {who}", "who", whose)
+	case b.What == FactorRemoved && b.Kind == FactorApp:
+		return s.Text("removed the authenticator app of {who}", "who", whose)
+	case b.What == FactorRemoved && b.Kind == FactorPasskey:
+		return s.Text("removed a passkey of {who}", "who", whose)
+	case b.What == FactorRemoved:
+		return s.Text("removed the second factor of {who}", "who", whose)
 	}
-	return "reset the second factor of " + whose
+	return s.Text("reset the second factor of {who}", "who", whose)
 }
 
 // SecondFactorChange is the kind of change of a second factor.
@@ -120,6 +128,6 @@ func (RecoveryCodesMade) EventType() Type    { return TypeRecoveryCodesMade }
 func (b RecoveryCodesMade) Key() []string    { return []string{b.Set.String(), b.Account, b.ID} }
 func (RecoveryCodesMade) Message() uuid.UUID { return uuid.Nil }
 
-func (b RecoveryCodesMade) summary(names Names) string {
-	return "made recovery codes for " + names.account(b.Account, b.ID)
+func (b RecoveryCodesMade) summary(s speaker) string {
+	return s.Text("made recovery codes for {who}", "who", s.account(b.Account, b.ID))
 }

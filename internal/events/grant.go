@@ -41,11 +41,17 @@ func (GrantRequested) EventType() Type    { return TypeGrantRequested }
 func (b GrantRequested) Key() []string    { return []string{b.Request.String()} }
 func (GrantRequested) Message() uuid.UUID { return uuid.Nil }
 
-func (b GrantRequested) summary(names Names) string {
-	return "requested the permission " + b.Permission + " for " + names.staff(b.StaffID) + map[GrantBecause]string{
-		BecauseNewStaff:       ", whose account was created",
-		BecauseAddressChanged: " again, because the e-mail address of the account was changed",
-		BecauseFactorReset:    " again, because their second factor was reset"}[b.Because]
+func (b GrantRequested) summary(s speaker) string {
+	args := []any{"permission", b.Permission, "who", s.staff(b.StaffID)}
+	switch b.Because {
+	case BecauseNewStaff:
+		return s.Text("requested the permission {permission} for {who}, whose account was created", args...)
+	case BecauseAddressChanged:
+		return s.Text("requested the permission {permission} for {who} again, because the e-mail address of the account was changed", args...)
+	case BecauseFactorReset:
+		return s.Text("requested the permission {permission} for {who} again, because their second factor was reset", args...)
+	}
+	return s.Text("requested the permission {permission} for {who}", args...)
 }
 
 // GrantBecause is what a permission was requested for.
@@ -73,6 +79,6 @@ func (GrantWithdrawn) EventType() Type    { return TypeGrantWithdrawn }
 func (b GrantWithdrawn) Key() []string    { return []string{b.Request.String()} }
 func (GrantWithdrawn) Message() uuid.UUID { return uuid.Nil }
 
-func (b GrantWithdrawn) summary(names Names) string {
-	return "withdrew or rejected the request of the permission " + b.Permission + " for " + names.staff(b.StaffID)
+func (b GrantWithdrawn) summary(s speaker) string {
+	return s.Text("withdrew or rejected the request of the permission {permission} for {who}", "permission", b.Permission, "who", s.staff(b.StaffID))
 }

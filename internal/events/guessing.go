@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
 )
 
@@ -46,20 +44,20 @@ func (SignInsFailed) EventType() Type    { return TypeSignInsFailed }
 func (b SignInsFailed) Key() []string    { return []string{b.Tally.String()} }
 func (SignInsFailed) Message() uuid.UUID { return uuid.Nil }
 
-func (b SignInsFailed) summary(Names) string {
-	of := "staff"
+func (b SignInsFailed) summary(s speaker) string {
+	from := s.from(b.Source)
 	if b.Account == "portal_user" {
-		of = "portal users"
+		return s.Count(b.Count, "refused {n} more sign-in of portal users{from} within a minute", "refused {n} more sign-ins of portal users{from} within a minute", "from", from)
 	}
-	return "refused " + number.Of(b.Count, "more sign-in", "more sign-ins") + " of " + of + from(b.Source) + " within a minute"
+	return s.Count(b.Count, "refused {n} more sign-in of staff{from} within a minute", "refused {n} more sign-ins of staff{from} within a minute", "from", from)
 }
 
 // from gives the source of a sign-in, where there is one.
-func from(source string) string {
+func (s speaker) from(source string) string {
 	if source == "" {
 		return ""
 	}
-	return " from " + source
+	return " " + s.Text("from {source}", "source", source)
 }
 
 // ActionsRefused says that a person, its actor, was refused many actions within a minute, because
@@ -77,6 +75,6 @@ func (ActionsRefused) EventType() Type    { return TypeActionsRefused }
 func (b ActionsRefused) Key() []string    { return []string{b.Tally.String()} }
 func (ActionsRefused) Message() uuid.UUID { return uuid.Nil }
 
-func (b ActionsRefused) summary(Names) string {
-	return "was refused " + number.Of(b.Count, "action", "actions") + " within a minute: " + strings.Join(b.Actions, ", ")
+func (b ActionsRefused) summary(s speaker) string {
+	return s.Count(b.Count, "was refused {n} action within a minute: {actions}", "was refused {n} actions within a minute: {actions}", "actions", strings.Join(b.Actions, ", "))
 }

@@ -37,8 +37,8 @@ func (IdentityLinked) EventType() Type    { return TypeIdentityLinked }
 func (b IdentityLinked) Key() []string    { return []string{b.Identity.String(), b.StaffID} }
 func (IdentityLinked) Message() uuid.UUID { return uuid.Nil }
 
-func (b IdentityLinked) summary(names Names) string {
-	return "linked the staff account of " + names.staff(b.StaffID) + " to their sign-in at the organisation"
+func (b IdentityLinked) summary(s speaker) string {
+	return s.Text("linked the staff account of {who} to their sign-in at the organisation", "who", s.staff(b.StaffID))
 }
 
 // IdentityUnlinked says that a link is ended. Identity is that of the [IdentityLinked], so
@@ -52,6 +52,6 @@ func (IdentityUnlinked) EventType() Type    { return TypeIdentityUnlinked }
 func (b IdentityUnlinked) Key() []string    { return []string{b.Identity.String(), b.StaffID} }
 func (IdentityUnlinked) Message() uuid.UUID { return uuid.Nil }
 
-func (b IdentityUnlinked) summary(names Names) string {
-	return "unlinked the staff account of " + names.staff(b.StaffID) + " from their sign-in at the organisation"
+func (b IdentityUnlinked) summary(s speaker) string {
+	return s.Text("unlinked the staff account of {who} from their sign-in at the organisation", "who", s.staff(b.StaffID))
 }

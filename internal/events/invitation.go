@@ -3,8 +3,6 @@ package events
 import (
 	"strings"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
 )
 
@@ -25,7 +23,9 @@ var invitationTypes = []Descriptor{{
 	Type: TypeInvitationsCancelled, Version: 1, Label: "Invitations cancelled",
 	When:       "a run of invitations is cancelled",
 	Publishers: []string{API}, Rows: []string{"invitation_runs"},
-	summary: summary(func(b InvitationsCancelled, _ Names) string { return "cancelled the invitations " + b.Run.String() }),
+	summary: summary(func(b InvitationsCancelled, s speaker) string {
+		return s.Text("cancelled the invitations {run}", "run", b.Run.String())
+	}),
 }, {
 	Type: TypeInvitationsFinished, Version: 1, Label: "Invitations finished",
 	When:       "everyone in a run of invitations had their turn",
@@ -45,12 +45,11 @@ func (InvitationsStarted) EventType() Type    { return TypeInvitationsStarted }
 func (b InvitationsStarted) Key() []string    { return []string{b.Run.String()} }
 func (InvitationsStarted) Message() uuid.UUID { return uuid.Nil }
 
-func (b InvitationsStarted) summary(Names) string {
-	whom := number.Of(b.People, "portal user", "portal users")
+func (b InvitationsStarted) summary(s speaker) string {
 	if b.Everyone {
-		whom += " without an account"
+		return s.Text("started the invitations {run} of {people} without an account", "run", b.Run.String(), "people", s.people(b.People))
 	}
-	return "started the invitations " + b.Run.String() + " of " + whom
+	return s.Text("started the invitations {run} of {people}", "run", b.Run.String(), "people", s.people(b.People))
 }
 
 // InvitationsCancelled says that a run of invitations was cancelled. Links that were sent work.
@@ -84,15 +83,16 @@ func (b InvitationsFinished) SkippedInAll() (n int) {
 	return n
 }
 
-func (b InvitationsFinished) summary(Names) string {
-	counts := []string{number.Text(b.Sent) + " sent"}
-	for _, c := range []struct {
-		n    int
-		what string
-	}{{b.SkippedInAll(), "skipped"}, {b.Failed, "failed"}, {b.Unknown, "unknown"}} {
-		if c.n > 0 {
-			counts = append(counts, number.Text(c.n)+" "+c.what)
-		}
+func (b InvitationsFinished) summary(s speaker) string {
+	counts := []string{s.Count(b.Sent, "{n} sent", "{n} sent")}
+	if n := b.SkippedInAll(); n > 0 {
+		counts = append(counts, s.alerts(n, AlertSkipped))
 	}
-	return "finished the invitations " + b.Run.String() + ": " + strings.Join(counts, ", ")
+	if b.Failed > 0 {
+		counts = append(counts, s.alerts(b.Failed, AlertFailed))
+	}
+	if b.Unknown > 0 {
+		counts = append(counts, s.alerts(b.Unknown, AlertUnknown))
+	}
+	return s.Text("finished the invitations {run}: {counts}", "run", b.Run.String(), "counts", strings.Join(counts, ", "))
 }

@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
+
+	"postern/internal/text/language"
 )
 
 // A message is sent, released, cancelled or recalled.
@@ -31,12 +30,12 @@ var messageTypes = []Descriptor{{
 	Type: TypeMessageReleased, Version: 1, Label: "Message released",
 	When:       "a held or scheduled message is due",
 	Publishers: []string{Recorder}, Consumers: []string{FanoutWorker}, Rows: []string{"messages"},
-	OfMessage: OneMessage, summary: words("released the message, which was due"),
+	OfMessage: OneMessage, summary: words(language.Mark("released the message, which was due")),
 }, {
 	Type: TypeMessageCancelled, Version: 1, Label: "Message cancelled",
 	When:       "a staff member cancels a held or scheduled message",
 	Publishers: []string{API}, Rows: []string{"messages"},
-	OfMessage: OneMessage, summary: words("cancelled the message before it went out"),
+	OfMessage: OneMessage, summary: words(language.Mark("cancelled the message before it went out")),
 }, {
 	Type: TypeMessageRecalled, Version: 1, Label: "Message recalled",
 	When:       "a staff member recalls a message",
@@ -260,23 +259,23 @@ func (b MessageSent) SelectionDigest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (b MessageSent) summary(Names) string {
+func (b MessageSent) summary(s speaker) string {
 	var to []string
 	if n := b.Chosen(); n > 0 {
-		to = append(to, number.Of(n, "portal user", "portal users"))
+		to = append(to, s.people(n))
 	}
 	if n := len(b.Recipients.Groups); n > 0 {
-		to = append(to, number.Of(n, "group", "groups"))
+		to = append(to, s.Count(n, "{n} group", "{n} groups"))
 	}
-	text := "sent a message to " + strings.Join(to, " and ")
+	text := s.Text("sent a message to {whom}", "whom", s.List(to))
 	if n := len(b.Attachments); n > 0 {
-		text += ", with " + number.Of(n, "document", "documents")
+		text += s.Count(n, ", with {n} document", ", with {n} documents")
 	}
 	switch b.Hold {
 	case HoldUndo:
-		text += ", held for undo"
+		text += s.Text(", held for undo")
 	case HoldScheduled:
-		text += ", scheduled for " + b.ReleaseAt.UTC().Format("2006-01-02 15:04:05") + " UTC"
+		text += s.Text(", scheduled for {time}", "time", b.ReleaseAt.UTC().Format("2006-01-02 15:04:05")+" UTC")
 	}
 	return text
 }
@@ -351,6 +350,6 @@ func (MessageRecalled) EventType() Type      { return TypeMessageRecalled }
 func (b MessageRecalled) Key() []string      { return []string{b.MessageID.String()} }
 func (b MessageRecalled) Message() uuid.UUID { return b.MessageID }
 
-func (b MessageRecalled) summary(Names) string {
-	return "recalled the message after " + number.Of(b.Opened, "portal user", "portal users") + " had opened it"
+func (b MessageRecalled) summary(s speaker) string {
+	return s.Count(b.Opened, "recalled the message after {n} portal user had opened it", "recalled the message after {n} portal users had opened it")
 }

@@ -57,10 +57,10 @@ func (b ParkedDecision) Key() []string { return []string{b.ParkedID.String(), st
 // Message is the message that the parked event refers to.
 func (b ParkedDecision) Message() uuid.UUID { return orNil(b.MessageID) }
 
-func (b ParkedDecision) summary(Names) string {
-	what := "event " + strconv.FormatUint(b.Seq, 10) + ", which " + b.Consumer + " had parked"
+func (b ParkedDecision) summary(s speaker) string {
+	args := []any{"seq", strconv.FormatUint(b.Seq, 10), "worker", b.Consumer}
 	if b.Retried {
-		return "retried " + what
+		return s.Text("retried event {seq}, which {worker} had parked", args...)
 	}
-	return "discarded " + what
+	return s.Text("discarded event {seq}, which {worker} had parked", args...)
 }

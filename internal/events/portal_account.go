@@ -77,8 +77,8 @@ func (AddressChanged) EventType() Type    { return TypeAddressChanged }
 func (b AddressChanged) Key() []string    { return []string{b.Change.String()} }
 func (AddressChanged) Message() uuid.UUID { return uuid.Nil }
 
-func (b AddressChanged) summary(Names) string {
-	return "changed the e-mail address of portal user " + b.PortalUserID + ", who has an account, and ended their sessions"
+func (b AddressChanged) summary(s speaker) string {
+	return s.Text("changed the e-mail address of portal user {id}, who has an account, and ended their sessions", "id", b.PortalUserID)
 }
 
 // AddressConfirmed says that a version of the e-mail address of a portal user was confirmed:
@@ -94,8 +94,8 @@ func (AddressConfirmed) EventType() Type    { return TypeAddressConfirmed }
 func (b AddressConfirmed) Key() []string    { return []string{b.Change.String()} }
 func (AddressConfirmed) Message() uuid.UUID { return uuid.Nil }
 
-func (b AddressConfirmed) summary(Names) string {
-	return "confirmed with portal user " + b.PortalUserID + " that their new e-mail address is theirs"
+func (b AddressConfirmed) summary(s speaker) string {
+	return s.Text("confirmed with portal user {id} that their new e-mail address is theirs", "id", b.PortalUserID)
 }
 
 // OptOut is the body of alerts.opted_out and alerts.opted_in: whether a portal user wants e-mails
@@ -130,13 +130,13 @@ func (b OptOut) EventType() Type {
 	return TypeAlertsOptedIn
 }
 
-func (b OptOut) summary(Names) string {
-	what := "turned on e-mails about new messages for portal user " + b.PortalUserID
+func (b OptOut) summary(s speaker) string {
+	what := s.Text("turned on e-mails about new messages for portal user {id}", "id", b.PortalUserID)
 	if b.Out {
-		what = "turned off e-mails about new messages for portal user " + b.PortalUserID
+		what = s.Text("turned off e-mails about new messages for portal user {id}", "id", b.PortalUserID)
 	}
 	if b.How == OptOutOneClick {
-		return what + ", with the link of an e-mail"
+		return what + s.Text(", with the link of an e-mail")
 	}
 	return what
 }

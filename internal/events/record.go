@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
 )
 
@@ -33,8 +31,8 @@ var recordTypes = []Descriptor{{
 	When:       "a receipt for a delivery is issued",
 	Publishers: []string{API},
 	About:      AboutNamed, OfMessage: OneMessage,
-	summary: summary(func(b ReceiptIssued, _ Names) string {
-		return "issued a receipt for the delivery of the message to portal user " + b.PortalUserID
+	summary: summary(func(b ReceiptIssued, s speaker) string {
+		return s.Text("issued a receipt for the delivery of the message to portal user {id}", "id", b.PortalUserID)
 	}),
 }, {
 	Type: TypeDeliveryDisclosed, Version: 1, Label: "Delivery disclosed",
@@ -75,12 +73,12 @@ func (b DeliveryDisclosed) Key() []string { return []string{b.Disclosure.String(
 // Message implements [Body].
 func (b DeliveryDisclosed) Message() uuid.UUID { return b.MessageID }
 
-func (b DeliveryDisclosed) summary(Names) string {
-	with := "without its content"
+func (b DeliveryDisclosed) summary(s speaker) string {
+	with := s.Text("without its content")
 	if b.Content {
-		with = "with its text and " + number.Of(b.Documents, "document", "documents")
+		with = s.Count(b.Documents, "with its text and {n} document", "with its text and {n} documents")
 	}
-	return "disclosed the delivery of the message to portal user " + b.PortalUserID + ", " + with + ", to " + b.To
+	return s.Text("disclosed the delivery of the message to portal user {id}, {with}, to {whom}", "id", b.PortalUserID, "with", with, "whom", b.To)
 }
 
 // DisclosureBasis says on what ground a disclosure is made, which decides whether the accounting
@@ -135,18 +133,18 @@ func (RecordRead) EventType() Type    { return TypeRecordRead }
 func (b RecordRead) Key() []string    { return []string{b.Reading.String()} }
 func (RecordRead) Message() uuid.UUID { return uuid.Nil }
 
-func (b RecordRead) summary(Names) string {
+func (b RecordRead) summary(s speaker) string {
 	switch b.What {
 	case ReadEvent:
-		return "read event " + strconv.FormatUint(b.Seq, 10) + " of the record"
+		return s.Text("read event {seq} of the record", "seq", strconv.FormatUint(b.Seq, 10))
 	case ReadExport:
-		return "began an export of the record"
+		return s.Text("began an export of the record")
 	case ReadTail:
-		return "followed new events of the record"
+		return s.Text("followed new events of the record")
 	case ReadPeople:
-		return "found " + number.Of(b.Count, "person", "people") + " by name"
+		return s.Count(b.Count, "found {n} person by name", "found {n} people by name")
 	}
-	return "read a list of " + number.Of(b.Count, "event", "events") + " of the record"
+	return s.Count(b.Count, "read a list of {n} event of the record", "read a list of {n} events of the record")
 }
 
 // ReadKind is the kind of access to the record.
@@ -194,6 +192,6 @@ func (RecordExported) EventType() Type    { return TypeRecordExported }
 func (b RecordExported) Key() []string    { return []string{b.Export.String()} }
 func (RecordExported) Message() uuid.UUID { return uuid.Nil }
 
-func (b RecordExported) summary(Names) string {
-	return "exported " + number.Of(b.Events, "event", "events") + " of the record as " + b.Format
+func (b RecordExported) summary(s speaker) string {
+	return s.Count(b.Events, "exported {n} event of the record as {format}", "exported {n} events of the record as {format}", "format", b.Format)
 }

@@ -40,7 +40,7 @@ type Descriptor struct {
 	OfMessage Belonging
 	// summary gives the action as the predicate of a sentence whose subject is the
 	// actor. It ignores the version.
-	summary func(Event, Names) (string, error)
+	summary func(Event, speaker) (string, error)
 }
 
 // About says which people an event refers to, and so where to find their ids.

@@ -1,10 +1,8 @@
 package events
 
 import (
-	"fmt"
+	"strings"
 	"time"
-
-	"postern/internal/text/number"
 
 	"github.com/google/uuid"
 )
@@ -28,22 +26,30 @@ var replayTypes = []Descriptor{{
 	Type: TypeReplayStarted, Version: 1, Label: "Replay started",
 	When:       "a planned replay is started",
 	Publishers: []string{API, NotifyWorker}, Rows: []string{"replays"},
-	summary: summary(func(b ReplayStarted, _ Names) string { return "started the replay " + b.ReplayID.String() }),
+	summary: summary(func(b ReplayStarted, s speaker) string {
+		return s.Text("started the replay {id}", "id", b.ReplayID.String())
+	}),
 }, {
 	Type: TypeReplayPaused, Version: 1, Label: "Replay paused",
 	When:       "a replay is paused",
 	Publishers: []string{API}, Rows: []string{"replays"},
-	summary: summary(func(b ReplayPaused, _ Names) string { return "paused the replay " + b.ReplayID.String() }),
+	summary: summary(func(b ReplayPaused, s speaker) string {
+		return s.Text("paused the replay {id}", "id", b.ReplayID.String())
+	}),
 }, {
 	Type: TypeReplayResumed, Version: 1, Label: "Replay resumed",
 	When:       "a paused replay is resumed",
 	Publishers: []string{API}, Rows: []string{"replays"},
-	summary: summary(func(b ReplayResumed, _ Names) string { return "resumed the replay " + b.ReplayID.String() }),
+	summary: summary(func(b ReplayResumed, s speaker) string {
+		return s.Text("resumed the replay {id}", "id", b.ReplayID.String())
+	}),
 }, {
 	Type: TypeReplayCancelled, Version: 1, Label: "Replay cancelled",
 	When:       "a replay is cancelled",
 	Publishers: []string{API}, Rows: []string{"replays", "notices"},
-	summary: summary(func(b ReplayCancelled, _ Names) string { return "cancelled the replay " + b.ReplayID.String() }),
+	summary: summary(func(b ReplayCancelled, s speaker) string {
+		return s.Text("cancelled the replay {id}", "id", b.ReplayID.String())
+	}),
 }, {
 	Type: TypeReplayCompleted, Version: 1, Label: "Replay completed",
 	When:       "every alert of a replay has an outcome or was left out",
@@ -93,8 +99,8 @@ func (ReplayPlanned) EventType() Type    { return TypeReplayPlanned }
 func (b ReplayPlanned) Key() []string    { return []string{b.ReplayID.String()} }
 func (ReplayPlanned) Message() uuid.UUID { return uuid.Nil }
 
-func (b ReplayPlanned) summary(Names) string {
-	return "planned the replay " + b.ReplayID.String() + " of " + number.Of(b.Count, "alert", "alerts")
+func (b ReplayPlanned) summary(s speaker) string {
+	return s.Count(b.Count, "planned the replay {id} of {n} alert", "planned the replay {id} of {n} alerts", "id", b.ReplayID.String())
 }
 
 // ReplayStarted says that a planned replay was started. Rate is in alerts per minute; 0
@@ -168,7 +174,7 @@ func (ReplayCompleted) EventType() Type    { return TypeReplayCompleted }
 func (b ReplayCompleted) Key() []string    { return []string{b.ReplayID.String()} }
 func (ReplayCompleted) Message() uuid.UUID { return uuid.Nil }
 
-func (b ReplayCompleted) summary(Names) string {
-	return fmt.Sprintf("completed the replay %s: %s accepted, %s failed, %s skipped, %s unknown", b.ReplayID,
-		number.Text(b.Accepted), number.Text(b.Failed), number.Text(b.Skipped), number.Text(b.Unknown))
+func (b ReplayCompleted) summary(s speaker) string {
+	return s.Text("completed the replay {id}: {counts}", "id", b.ReplayID.String(), "counts", strings.Join([]string{
+		s.alerts(b.Accepted, AlertAccepted), s.alerts(b.Failed, AlertFailed), s.alerts(b.Skipped, AlertSkipped), s.alerts(b.Unknown, AlertUnknown)}, ", "))
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
 )
 
@@ -315,18 +313,18 @@ func (b AlertsReported) Key() []string {
 func (AlertsReported) EventType() Type      { return TypeAlertsReported }
 func (b AlertsReported) Message() uuid.UUID { return b.MessageID }
 
-func (b AlertsReported) summary(Names) string {
+func (b AlertsReported) summary(s speaker) string {
 	n := 0
 	for _, r := range b.Requests {
 		n += len(r.Reports)
 	}
-	return "reported on alerts of the message: " + number.Of(n, "report", "reports")
+	return s.Count(n, "reported on alerts of the message: {n} report", "reported on alerts of the message: {n} reports")
 }
 
 func (AddressReported) EventType() Type    { return TypeAddressReported }
 func (b AddressReported) Key() []string    { return []string{b.ID} }
 func (AddressReported) Message() uuid.UUID { return uuid.Nil }
 
-func (b AddressReported) summary(Names) string {
-	return "reported that the e-mail address of " + number.Of(len(b.Dead), "portal user", "portal users") + " does not work"
+func (b AddressReported) summary(s speaker) string {
+	return s.Count(len(b.Dead), "reported that the e-mail address of {n} portal user does not work", "reported that the e-mail address of {n} portal users does not work")
 }

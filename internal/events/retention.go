@@ -3,9 +3,9 @@ package events
 import (
 	"strconv"
 
-	"postern/internal/text/number"
-
 	"github.com/google/uuid"
+
+	"postern/internal/text/language"
 )
 
 // The retention of content, and its erasure.
@@ -20,12 +20,12 @@ var retentionTypes = []Descriptor{{
 	Type: TypeErasureRequested, Version: 1, Label: "Erasure requested",
 	When:       "a staff member requests the erasure of a message's content",
 	Publishers: []string{API}, Rows: []string{"erasures"},
-	OfMessage: OneMessage, summary: words("requested the erasure of the content of the message"),
+	OfMessage: OneMessage, summary: words(language.Mark("requested the erasure of the content of the message")),
 }, {
 	Type: TypeErasureWithdrawn, Version: 1, Label: "Erasure withdrawn",
 	When:       "a request for erasure is withdrawn or rejected",
 	Publishers: []string{API}, Rows: []string{"erasures"},
-	OfMessage: OneMessage, summary: words("withdrew the request to erase the content of the message"),
+	OfMessage: OneMessage, summary: words(language.Mark("withdrew the request to erase the content of the message")),
 }, {
 	Type: TypeContentErased, Version: 1, Label: "Content erased",
 	When:       "a second person approves the erasure, and the keys are destroyed",
@@ -76,11 +76,11 @@ func (ContentErased) EventType() Type      { return TypeContentErased }
 func (b ContentErased) Key() []string      { return []string{b.ErasureID.String(), b.ApprovedBy} }
 func (b ContentErased) Message() uuid.UUID { return b.MessageID }
 
-func (b ContentErased) summary(Names) string {
+func (b ContentErased) summary(s speaker) string {
 	if b.Early {
-		return "approved the erasure of the content of the message, before its retention had ended"
+		return s.Text("approved the erasure of the content of the message, before its retention had ended")
 	}
-	return "approved the erasure of the content of the message"
+	return s.Text("approved the erasure of the content of the message")
 }
 
 // RetentionChanged says for how many years content is kept from now on. After is the
@@ -98,6 +98,6 @@ func (b RetentionChanged) Key() []string {
 	return []string{strconv.FormatUint(b.After, 10), strconv.Itoa(b.Years)}
 }
 
-func (b RetentionChanged) summary(Names) string {
-	return "changed the retention of content from " + strconv.Itoa(b.Before) + " to " + number.Of(b.Years, "year", "years")
+func (b RetentionChanged) summary(s speaker) string {
+	return s.Count(b.Years, "changed the retention of content from {before} to {n} year", "changed the retention of content from {before} to {n} years", "before", strconv.Itoa(b.Before))
 }

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/events/eventstest"
+	"postern/internal/text/language"
 )
 
 // The summary of each type of event names the actor and the object by name or by id, and
@@ -82,7 +83,7 @@ func TestSummaries(t *testing.T) {
 			}
 		}
 	}
-	if got := events.ChunkSummary("process:fanout-worker", nil, 1000, &events.ChunkRef{Index: 2, Of: 12}); got != "The process fanout-worker recorded 1,000 deliveries (chunk 3 of 12)" {
+	if got := events.ChunkSummary(language.English, "process:fanout-worker", nil, 1000, &events.ChunkRef{Index: 2, Of: 12}); got != "The process fanout-worker recorded 1,000 deliveries (chunk 3 of 12)" {
 		t.Errorf("the summary of a chunk is %q", got)
 	}
 	// An event of a newer binary, or one that can't be read, is described by its type.
@@ -93,5 +94,17 @@ func TestSummaries(t *testing.T) {
 		if got := events.Summary(events.Event{Type: d.Type}, nil); strings.Contains(got, "_") || got == "" {
 			t.Errorf("the summary of %s is %q", d.Type, got)
 		}
+	}
+}
+
+// A summary in another language is a sentence of that language.
+func TestSummaryInSpanish(t *testing.T) {
+	t.Parallel()
+	e, err := events.New("/api", "staff:s1", time.Now(), events.MessageSent{Recipients: events.Selection{PortalUserIDs: []string{"x", "y"}, Groups: []string{"g"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := events.SummaryIn(language.Spanish, e, eventstest.Names), "Ada Admin envió un mensaje a 2 usuarios del portal y 1 grupo"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

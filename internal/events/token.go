@@ -57,12 +57,12 @@ func (TokenCreated) EventType() Type    { return TypeTokenCreated }
 func (b TokenCreated) Key() []string    { return []string{b.Token.String()} }
 func (TokenCreated) Message() uuid.UUID { return uuid.Nil }
 
-func (b TokenCreated) summary(names Names) string {
-	permits := "for everything that they may do"
+func (b TokenCreated) summary(s speaker) string {
+	args := []any{"who", s.staff(b.StaffID), "permissions", strings.Join(b.Permissions, ", "), "time", b.ExpiresAt.UTC().Format("2006-01-02 15:04:05 UTC")}
 	if b.Scope == ScopeListed {
-		permits = "for " + strings.Join(b.Permissions, ", ")
+		return s.Text("created an API token of {who} for {permissions}, until {time}", args...)
 	}
-	return "created an API token of " + names.staff(b.StaffID) + " " + permits + ", until " + b.ExpiresAt.UTC().Format("2006-01-02 15:04:05 UTC")
+	return s.Text("created an API token of {who} for everything that they may do, until {time}", args...)
 }
 
 // TokenRevoked says that an API token no longer works. A token is revoked once: all
@@ -77,12 +77,11 @@ func (TokenRevoked) EventType() Type    { return TypeTokenRevoked }
 func (b TokenRevoked) Key() []string    { return []string{b.Token.String()} }
 func (TokenRevoked) Message() uuid.UUID { return uuid.Nil }
 
-func (b TokenRevoked) summary(names Names) string {
-	text := "revoked an API token of " + names.staff(b.StaffID)
+func (b TokenRevoked) summary(s speaker) string {
 	if b.Why == RevokedWithAccount {
-		text += ", whose account is disabled"
+		return s.Text("revoked an API token of {who}, whose account is disabled", "who", s.staff(b.StaffID))
 	}
-	return text
+	return s.Text("revoked an API token of {who}", "who", s.staff(b.StaffID))
 }
 
 // TokenRevoke is the reason for which a token was revoked.
@@ -108,6 +107,6 @@ func (SessionsEnded) EventType() Type    { return TypeSessionsEnded }
 func (b SessionsEnded) Key() []string    { return []string{b.Change.String()} }
 func (SessionsEnded) Message() uuid.UUID { return uuid.Nil }
 
-func (b SessionsEnded) summary(names Names) string {
-	return "ended all sessions of " + names.account(b.Account, b.ID)
+func (b SessionsEnded) summary(s speaker) string {
+	return s.Text("ended all sessions of {who}", "who", s.account(b.Account, b.ID))
 }

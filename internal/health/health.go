@@ -29,6 +29,7 @@ import (
 	"postern/internal/notify/pause"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 // Config holds the dependencies of a [Status].
@@ -174,7 +175,7 @@ func (h *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	}
 	all.Wait()
 	if slices.Contains(parts, PartStuck) {
-		s.addStuck()
+		s.addStuck(language.From(ctx))
 	}
 	return s, errors.Join(slices.Collect(maps.Values(s.Unread))...)
 }

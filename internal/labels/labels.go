@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/limits"
 	"postern/internal/problem"
+	"postern/internal/text/language"
 )
 
 // Label is the clinic's word for one person of a kind, and for several.
@@ -24,6 +25,10 @@ type Label struct {
 // Labels are the words that a clinic can choose. In a change, a nil label stays as it is.
 // Labels from labelstore.Store are never nil.
 type Labels struct {
+	// Language is the language of the texts with these labels: see [Labels.In]. A word that a clinic
+	// chose has no other language.
+	Language language.Language `json:"-"`
+
 	Patient                  *Label `json:"patient,omitempty"`
 	PortalUser               *Label `json:"portal_user,omitempty"`
 	AuthorizedRepresentative *Label `json:"authorized_representative,omitempty"`
@@ -41,30 +46,52 @@ func (l *Labels) Each(f func(key string, label **Label)) {
 // Default returns the labels that apply unless the clinic has chosen others.
 func Default() Labels {
 	return Labels{
-		Patient:                  &Label{"Patient", "Patients"},
-		PortalUser:               &Label{"Portal User", "Portal Users"},
-		AuthorizedRepresentative: &Label{"Authorized Representative", "Authorized Representatives"},
-		Discharged:               &Label{"Discharged", "Discharged"},
+		Patient:                  &Label{language.Mark("Patient"), language.Mark("Patients")},
+		PortalUser:               &Label{language.Mark("Portal User"), language.Mark("Portal Users")},
+		AuthorizedRepresentative: &Label{language.Mark("Authorized Representative"), language.Mark("Authorized Representatives")},
+		Discharged:               &Label{language.Mark("Discharged"), language.Mark("Discharged")},
 	}
+}
+
+// In returns the labels as pages in a language show them: a default is translated, and a word that
+// the clinic chose stays.
+func (l Labels) In(to language.Language) Labels {
+	usual := map[string]Label{}
+	standard := Default()
+	standard.Each(func(key string, label **Label) { usual[key] = **label })
+	l.Language = to
+	l.Each(func(key string, label **Label) {
+		if *label != nil && **label == usual[key] {
+			*label = &Label{to.Text(usual[key].One), to.Text(usual[key].Many)}
+		}
+	})
+	return l
 }
 
 // Group is the label of a group of recipients, such as "Portal Users - Active Patients".
 // The name is that of a request: active_patients, discharged_patients, all_portal_users.
 func (l Labels) Group(name string) string {
+	fill := func(english string) string {
+		return l.Language.Text(english, "who", l.PortalUser.Many, "patients", l.Patient.Many, "former", l.Discharged.One)
+	}
 	switch name {
 	case "active_patients":
-		return l.PortalUser.Many + " - Active " + l.Patient.Many
+		return fill(language.Mark("{who} - Active {patients}"))
 	case "discharged_patients":
-		return l.PortalUser.Many + " - " + l.Discharged.One + " " + l.Patient.Many
+		if *l.Discharged == *Default().In(l.Language).Discharged { // an adjective, which other languages inflect
+			return fill(language.Mark("{who} - Discharged {patients}"))
+		}
+		return fill(language.Mark("{who} - {former} {patients}"))
 	default:
-		return "All " + l.PortalUser.Many
+		return fill(language.Mark("All {who}"))
 	}
 }
 
-// Fill puts the clinic's labels into a text. In the text, a label is its default in braces:
-// {Portal Users}, or {portal users} within a sentence. A group is its name in a request:
+// Fill translates a text, and puts the clinic's labels into it. In the text, a label is its default
+// in braces: {Portal Users}, or {portal users} within a sentence. A group is its name in a request:
 // {active_patients}.
 func (l Labels) Fill(text string) string {
+	text = l.Language.Text(text)
 	if !strings.Contains(text, "{") {
 		return text
 	}

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/text/language"
 )
 
 // A Section is an item of the main menu. Its value is the Section of a page's view.
@@ -113,8 +114,9 @@ const glass = "break glass emergency review worklist read content disclosures"
 
 const erasing = "erase delete destroy content retention administration"
 
-// Allowed lists the destinations that a subject may open, with the clinic's labels
-// filled in and every Title set. A destination in two menus is listed twice.
+// Allowed lists the destinations that a subject may open, in the language of the clinic's labels, with
+// the labels filled in and every Title set. In another language than English, the keywords are those of
+// both. A destination in two menus is listed twice.
 func Allowed(subject policy.Subject, l labels.Labels) (allowed []Destination) {
 	for _, d := range destinations {
 		if !slices.ContainsFunc(d.Actions, func(a policy.Action) bool { return policy.Allow(subject, a) == nil }) {
@@ -122,6 +124,9 @@ func Allowed(subject policy.Subject, l labels.Labels) (allowed []Destination) {
 		}
 		if d.Title == "" {
 			d.Title = d.Text
+		}
+		if l.Language != "" && l.Language != language.English {
+			d.Keywords = l.Fill(d.Keywords) + " " + labels.Default().Fill(d.Title+" "+d.Keywords)
 		}
 		d.Text, d.Title, d.Keywords = l.Fill(d.Text), l.Fill(d.Title), l.Fill(d.Keywords)
 		allowed = append(allowed, d)
@@ -149,7 +154,7 @@ func Main(subject policy.Subject, l labels.Labels, current string) (items []Item
 		if len(menu) == 0 {
 			continue
 		}
-		item := Item{Text: s.text, Current: string(s.section) == current}
+		item := Item{Text: l.Language.Text(s.text), Current: string(s.section) == current}
 		if s.opens {
 			item.Menu = menu
 		} else {

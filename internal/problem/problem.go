@@ -57,6 +57,10 @@ func (k Kind) Wrap(cause error, detail string) *Error {
 	return &Error{Kind: k, Detail: detail, cause: cause}
 }
 
+// Says makes a sentinel error of the kind with the text of another, which may have a message in other
+// languages.
+func (k Kind) Says(text error) error { return k.Wrap(text, text.Error()) }
+
 // Invalid makes an [InvalidRequest] with one fault, at the location of a field.
 func Invalid(location, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)

@@ -232,7 +232,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.receipts = issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher,
 		Rosters: rosterstore.New(rosterstore.Config{Pool: cfg.Pool, Content: cfg.Content}), Entries: entrykey.Opens(cfg.Pool, cfg.Content)})
 	w.certificates = certificate.New(certificate.Config{Pool: cfg.Pool, Receipts: w.receipts, Reader: w.Reader, Clinic: w.Clinic.Name})
-	w.bundles = bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: w.certificates, Reader: w.Reader, Labels: w.Labels.Current, Facts: publisher})
+	w.bundles = bundle.New(bundle.Config{Pool: cfg.Pool, Certificates: w.certificates, Reader: w.Reader, Labels: w.Labels.Chosen, Facts: publisher})
 	w.record = query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	w.accounts = accounting.New(accounting.Config{Pool: cfg.Pool, Record: w.record, Now: cfg.Now})
 	w.Emergencies = emergency.New(emergency.Config{Pool: cfg.Pool, Facts: publisher, Reader: w.Reader, Record: w.record, TwoPeople: gate.TwoPeople()})
@@ -346,7 +346,7 @@ func certificateOf(certificates *certificate.Maker, words *labelstore.Store) fun
 		if err != nil {
 			return "", err
 		}
-		l, err := words.Current(ctx)
+		l, err := words.Chosen(ctx)
 		if err != nil {
 			return "", err
 		}

@@ -1671,9 +1671,11 @@ CREATE TABLE app.staff_accounts (
     setup text NOT NULL DEFAULT 'complete'::text,
     next_change uuid NOT NULL DEFAULT gen_random_uuid(),
     email_changed_at timestamp with time zone,
+    language text,
     CONSTRAINT staff_accounts_pkey PRIMARY KEY (staff_id),
     CONSTRAINT staff_accounts_check CHECK (((setup = 'complete'::text) OR (password_hash IS NULL))),
     CONSTRAINT staff_accounts_email_check CHECK ((email <> ''::text)),
+    CONSTRAINT staff_accounts_language_check CHECK ((language = ANY (ARRAY['en'::text, 'es'::text]))),
     CONSTRAINT staff_accounts_setup_check CHECK ((setup = ANY (ARRAY['invited'::text, 'complete'::text])))
 );
 CREATE UNIQUE INDEX staff_accounts_email ON app.staff_accounts USING btree (lower(email));

@@ -98,10 +98,12 @@ func TestTheStatesAreThoseOfTheTables(t *testing.T) {
 	same(t, pool, "record.chunks", "alert_state", statesOf(state.AlertMoves))
 }
 
-// The CHECK of a language names those that portal users can choose.
-func TestTheLanguagesAreThoseOfThePortal(t *testing.T) {
+// The CHECKs of a language name those that portal users and staff can choose.
+func TestTheLanguagesAreThoseOfThePages(t *testing.T) {
 	t.Parallel()
-	same(t, storetest.Pool(t, store.RoleAdmin), "app.portal_accounts", "language", language.Portal)
+	pool := storetest.Pool(t, store.RoleAdmin)
+	same(t, pool, "app.portal_accounts", "language", language.Portal)
+	same(t, pool, "app.staff_accounts", "language", language.Staff)
 }
 
 func statesOf[S ~string, By comparable](moves state.Moves[S, By]) (all []S) {

@@ -45,7 +45,7 @@ var open = []string{
 	"POST /portal/invitation",
 	"POST /portal/sign-in",
 	"POST /portal/sign-out",
-	"POST /portal/language",
+	"POST /portal/language", "POST /language",
 	"POST /sign-in",
 	"POST /sign-in/code",
 	"POST /sign-in/link",

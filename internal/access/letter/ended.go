@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/messages/notice"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 // endedPoll is how often messages that have ended are looked for.
@@ -63,7 +64,7 @@ func (ls *Letters) tellEnded(ctx context.Context, l *notice.Letter) error {
 	if !l.Due {
 		return ls.cfg.Notices.EndLetter(ctx, l, notice.Skipped)
 	}
-	failed := ls.cfg.SendMessageEnded(ctx, l.Email)
+	failed := ls.cfg.SendMessageEnded(language.With(ctx, l.Language), l.Email)
 	var maybe interface{ MaybeSent() bool }
 	var later interface{ RetryAfter() time.Duration }
 	switch {

@@ -158,8 +158,8 @@ func (ls *Letters) InviteStaff(ctx context.Context, administrator policy.Subject
 	return ls.handOverOnce(ctx, made, "staff_id", staffID)
 }
 
-// handOverOnce hands a letter over without a retry. It is not in the language of the staff member of
-// ctx.
+// handOverOnce hands a letter over without a retry. Without a language of the reader it is in English,
+// and not in that of the staff member of ctx.
 func (ls *Letters) handOverOnce(ctx context.Context, made access.Invitation, whose, id string) error {
 	ctx = language.With(ctx, language.Default)
 	if err := ls.handOver(ctx, made); err != nil {
@@ -178,7 +178,11 @@ func (ls *Letters) TellFormerAddress(ctx context.Context, staffID, former string
 	if !ls.Enabled() {
 		return false
 	}
-	if err := ls.cfg.SendAddressChanged(language.With(ctx, language.Default), former); err != nil {
+	l, err := ls.cfg.Gate.LanguageOf(ctx, policy.RealmStaff, staffID)
+	if err == nil {
+		err = ls.cfg.SendAddressChanged(language.With(ctx, l), former)
+	}
+	if err != nil {
 		ls.sent.WithLabelValues("failed").Inc()
 		ls.cfg.Logger.WarnContext(ctx, "the former address of a staff account could not be told of the change", "staff_id", staffID, "error", err)
 		return false
@@ -283,8 +287,7 @@ func (ls *Letters) retry(ctx context.Context, doing string, do func() error) {
 	}
 }
 
-// handOver hands a letter over: to a portal user who chose a language, in that language, else in that
-// of ctx.
+// handOver hands a letter over, in the language that the reader chose, else in that of ctx.
 func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
 	send := ls.cfg.SendReset
 	switch {
@@ -295,7 +298,7 @@ func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
 	case made.First:
 		send = ls.cfg.SendInvitation
 	}
-	if made.Realm == policy.RealmPortalUser && made.Language != "" {
+	if made.Language != "" {
 		ctx = language.With(ctx, made.Language)
 	}
 	if err := send(ctx, made.Email, Link(ls.cfg.PublicURL, made)); err != nil {

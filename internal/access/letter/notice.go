@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/store"
 	"postern/internal/text/language"
 )
@@ -78,7 +79,7 @@ func (ls *Letters) TellFormerAddresses(ctx context.Context) error {
 
 // tellFormer sends one notice and stores the outcome.
 func (ls *Letters) tellFormer(ctx context.Context, n access.Notice) error {
-	l, err := ls.cfg.Gate.LanguageOf(ctx, n.PortalUserID)
+	l, err := ls.cfg.Gate.LanguageOf(ctx, policy.RealmPortalUser, n.PortalUserID)
 	if err != nil {
 		return err
 	}

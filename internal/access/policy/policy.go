@@ -45,7 +45,7 @@ type Subject struct {
 	// FactorDue is set if the clinic requires a second factor and they have none. Until
 	// they have set one up, they may do nothing else.
 	FactorDue bool
-	// Language is the one that a portal user chose for pages and e-mails; "" for none.
+	// Language is the one that they chose for pages and e-mails; "" for none.
 	Language language.Language
 }
 

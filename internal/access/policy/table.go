@@ -1,5 +1,7 @@
 package policy
 
+import "postern/internal/text/language"
+
 // A Permission is a right that an administrator gives to a staff member. Its value is
 // what events, the API and the command line carry.
 type Permission string
@@ -111,39 +113,39 @@ type Grant struct {
 // allow the same action, the lower comes first: [Forbidden] names that one.
 var Grants = []Grant{
 	{SendPortalMessage, "Send Portal Message",
-		"Send messages to chosen {portal users}, follow their progress, cancel or recall them, and see when anyone sent a {portal user} a message and whether it was opened, without its content.", "", false,
+		language.Mark("Send messages to chosen {portal users}, follow their progress, cancel or recall them, and see when anyone sent a {portal user} a message and whether it was opened, without its content."), "", false,
 		[]Action{SendMessage, SeeMessages}},
 	{SendBulkPortalMessage, "Send Bulk Portal Message",
-		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "", false,
+		language.Mark("Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”."), "", false,
 		[]Action{SendMessage, SeeMessages, SendToGroup}},
 	{PublishSavedWordings, "Publish Saved Wordings",
-		"Make saved wordings the clinic’s, so that all staff who send can use them, and change those that are.", "", false,
+		language.Mark("Make saved wordings the clinic’s, so that all staff who send can use them, and change those that are."), "", false,
 		[]Action{PublishWordings}},
 	{ReplayDeliveries, "Replay Failed Deliveries",
-		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "", false,
+		language.Mark("Plan, run and follow replays of failed alerts, and retry or discard parked events."), "", false,
 		[]Action{Replay, SettleParked}},
 	{ReadRecord, "Read the Record",
-		"Read all events about sent and received messages and about changes, find people by name, and issue receipts. It does not show the text of messages.", "", true,
+		language.Mark("Read all events about sent and received messages and about changes, find people by name, and issue receipts. It does not show the text of messages."), "", true,
 		[]Action{ReadTheRecord, SeeEmergencies, ReviewEmergency}},
 	{ManageStaff, "Manage Staff",
-		"Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts.", "", false,
+		language.Mark("Add staff, change their names and e-mail addresses, send them links to set a password, set their permissions, and disable accounts."), "", false,
 		[]Action{ChangeStaff, ApproveGrant}},
 	{EraseMessageContent, "Erase Content",
-		"Request that the content of a message be erased, and approve what another staff member requested.",
-		"Erased content can’t be restored. Two staff members with this permission are needed for each erasure.", true,
+		language.Mark("Request that the content of a message be erased, and approve what another staff member requested."),
+		language.Mark("Erased content can’t be restored. Two staff members with this permission are needed for each erasure."), true,
 		[]Action{EraseContent, ApproveErasure}},
 	{ManageLabels, "Manage Custom Labels",
-		"Rename {patients}, {portal users} and other people on all pages, for all users.", "", false,
+		language.Mark("Rename {patients}, {portal users} and other people on all pages, for all users."), "", false,
 		[]Action{ChangeLabels}},
 	{ManageClinic, "Manage Clinic Details",
-		"Change the clinic’s name, logo, address, opening hours, colour and page of help, as {portal users} see them.", "", false,
+		language.Mark("Change the clinic’s name, logo, address, opening hours, colour and page of help, as {portal users} see them."), "", false,
 		[]Action{ChangeClinic}},
 	{ImportDirectory, "Import the Directory",
-		"See {patients}, {portal users} and the links between them, and import them from files. Invite {portal users}, and make letters with a code for those without an e-mail address.", "", false,
+		language.Mark("See {patients}, {portal users} and the links between them, and import them from files. Invite {portal users}, and make letters with a code for those without an e-mail address."), "", false,
 		[]Action{SeeDirectory, Import, Invite, MakeLetters}},
 	{EmergencyAccess, "Emergency Access",
-		"In an emergency, read the content of one message or the disclosures of one {patient} for an hour, with a typed reason.",
-		"Each use is recorded before anything is shown, and another staff member reviews it.", true,
+		language.Mark("In an emergency, read the content of one message or the disclosures of one {patient} for an hour, with a typed reason."),
+		language.Mark("Each use is recorded before anything is shown, and another staff member reviews it."), true,
 		[]Action{SeeEmergencies, OpenEmergency}},
 }
 

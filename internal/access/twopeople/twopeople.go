@@ -33,7 +33,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/proof/merkle"
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 )
 
 // A Rule has the settings of a clinic.
@@ -66,25 +66,27 @@ type Act struct {
 
 // NotTwo says why two people don't count as two for an act.
 type NotTwo struct {
-	Reasons []string  // what is missing, for the second person to read
-	Until   time.Time // when waiting alone helps; zero: it does not
-	Others  []string  // the names of staff who could approve instead, at most three
+	Reasons []language.Message // what is missing, for the second person to read
+	Until   time.Time          // when waiting alone helps; zero: it does not
+	Others  []string           // the names of staff who could approve instead, at most three
 }
 
-func (e NotTwo) Error() string {
-	text := "this takes two people: " + strings.Join(e.Reasons, "; ") + "."
-	if !e.Until.IsZero() {
-		text += " Wait until " + e.Until.UTC().Format("2 January 2006, 15:04 UTC")
-		if len(e.Others) == 0 {
-			return text
-		}
-		text += ", or ask another person: "
-	} else if len(e.Others) > 0 {
-		text += " Ask another person: "
-	} else {
-		return text + " No other staff member can approve this now. An administrator can add one, or withdraw the request"
+func (e NotTwo) Error() string { return language.NewError(e.Message()).Error() }
+
+// Message implements [language.Localized].
+func (e NotTwo) Message() language.Message {
+	m := language.Message{Args: []any{"reasons", e.Reasons, "day", e.Until.UTC(), "time", e.Until.UTC().Format("15:04 UTC"), "others", strings.Join(e.Others, ", ")}}
+	switch waits, others := !e.Until.IsZero(), len(e.Others) > 0; {
+	case waits && others:
+		m.ID = language.Mark("This takes two people: {reasons}. Wait until {day}, {time}, or ask another person: {others}.")
+	case waits:
+		m.ID = language.Mark("This takes two people: {reasons}. Wait until {day}, {time}.")
+	case others:
+		m.ID = language.Mark("This takes two people: {reasons}. Ask another person: {others}.")
+	default:
+		m.ID = language.Mark("This takes two people: {reasons}. No other staff member can approve this now. An administrator can add one, or withdraw the request.")
 	}
-	return text + strings.Join(e.Others, ", ")
+	return m
 }
 
 // Problem is the API's answer.
@@ -236,7 +238,7 @@ func (k known) check(act Act) error {
 // A fault is one reason why two people don't count as two. until is when it ends by itself;
 // zero: never.
 type fault struct {
-	reason string
+	reason language.Message
 	until  time.Time
 }
 
@@ -246,55 +248,68 @@ func (k known) faults(act Act, second string) (faults []fault) {
 	first, isStaff := staffID(act.First)
 	switch {
 	case isStaff && first == second:
-		return []fault{{"this is your own", time.Time{}}}
+		return []fault{never(language.Message{ID: "this is your own"})}
 	case act.For != "" && act.For == second:
-		return []fault{{"it is for your own account", time.Time{}}}
+		return []fault{never(language.Message{ID: "it is for your own account"})}
 	}
-	faults = k.ofOne(act, second, "your", "you", "have")
+	faults = k.ofOne(act, second, nil)
 	if !isStaff || act.Done {
-		return append(faults, k.given(act, first, second, "the person who used it gave you")...)
+		return append(faults, k.given(act, first, second, "the person who used it gave you the permission {permission} less than {age} ago", nil)...)
 	}
-	name := "the person who requested this"
+	var name any = language.Message{ID: "the person who requested this"}
 	if i := slices.IndexFunc(k.members, func(m member) bool { return m.id == first }); i >= 0 {
 		name = k.members[i].name
 	}
-	faults = append(faults, k.ofOne(act, first, name+"’s", name, "has")...)
-	return append(append(faults, k.given(act, first, second, name+" gave you")...), k.given(act, second, first, "you gave "+name)...)
+	faults = append(faults, k.ofOne(act, first, name)...)
+	return slices.Concat(faults, k.given(act, first, second, "{name} gave you the permission {permission} less than {age} ago", name),
+		k.given(act, second, first, "you gave {name} the permission {permission} less than {age} ago", name))
 }
 
-// given returns a fault if by gave on the permission of an act. gave is how its sentence begins.
-func (k known) given(act Act, by, on, gave string) (faults []fault) {
+func never(reason language.Message) fault { return fault{reason, time.Time{}} }
+
+// given returns a fault if by gave on the permission of an act; said is the text for it, with the name
+// of the other person.
+func (k known) given(act Act, by, on, said string, name any) (faults []fault) {
 	for _, f := range k.influences {
 		if f.by == by && f.on == on && f.permission == string(act.Permission) {
-			faults = append(faults, fault{gave + " the permission " + act.Permission.Name() + " less than " + k.age() + " ago", f.at.Add(k.Age)})
+			faults = append(faults, fault{language.Message{ID: said, Args: k.args(act, name)}, f.at.Add(k.Age)})
 		}
 	}
 	return faults
 }
 
-// ofOne returns what is missing of one of the two: whose account it is, and who has it, are words
-// of the sentences.
-func (k known) ofOne(act Act, id, whose, who, has string) (faults []fault) {
+// ofOne returns what is missing of one of the two; name is nil for the reader.
+func (k known) ofOne(act Act, id string, name any) (faults []fault) {
+	say := func(own, others string) language.Message {
+		if name == nil {
+			return language.Message{ID: own, Args: k.args(act, nil)}
+		}
+		return language.Message{ID: others, Args: k.args(act, name)}
+	}
 	i := slices.IndexFunc(k.members, func(m member) bool { return m.id == id })
 	if i < 0 {
-		return []fault{{whose + " account is disabled", time.Time{}}}
+		return []fault{never(say("your account is disabled", "{name}’s account is disabled"))}
 	}
 	m := k.members[i]
 	if !slices.Contains(m.permissions, string(act.Permission)) {
-		faults = append(faults, fault{who + " no longer " + has + " the permission " + act.Permission.Name(), time.Time{}})
+		faults = append(faults, never(say("you no longer have the permission {permission}", "{name} no longer has the permission {permission}")))
 	}
 	if k.Factor && !m.factor {
-		faults = append(faults, fault{who + " " + has + " no second factor, which is set up at Account", time.Time{}})
+		faults = append(faults, never(say("you have no second factor, which is set up at Account", "{name} has no second factor, which is set up at Account")))
 	}
 	if old := m.createdAt.Add(k.Age); k.Age > 0 && k.now.Before(old) {
-		faults = append(faults, fault{whose + " account is not " + k.age() + " old yet", old})
+		faults = append(faults, fault{say("your account is not {age} old yet", "{name}’s account is not {age} old yet"), old})
 	}
 	for _, f := range k.influences {
 		if f.on == id && f.permission == "" {
-			faults = append(faults, fault{"another staff member changed " + whose + " e-mail address or reset " + whose + " second factor less than " + k.age() + " ago", f.at.Add(k.Age)})
+			faults = append(faults, fault{say("another staff member changed your e-mail address or reset your second factor less than {age} ago",
+				"another staff member changed {name}’s e-mail address or reset {name}’s second factor less than {age} ago"), f.at.Add(k.Age)})
 		}
 	}
 	return faults
 }
 
-func (k known) age() string { return number.Of(int(k.Age/(24*time.Hour)), "day", "days") }
+// args are the values of the texts.
+func (k known) args(act Act, name any) []any {
+	return []any{"name", name, "permission", act.Permission.Name(), "age", language.Message{One: "{n} day", ID: "{n} days", N: int(k.Age / (24 * time.Hour))}}
+}

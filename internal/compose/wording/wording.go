@@ -27,13 +27,14 @@ import (
 	"postern/internal/limits"
 	"postern/internal/problem"
 	"postern/internal/text/folding"
+	"postern/internal/text/language"
 )
 
 var (
 	// ErrNotFound is the error if there is no such wording, or it is another staff member's own.
 	ErrNotFound = problem.NotFound.New("there is no such wording. It may have been deleted")
 	// ErrTooMany is the error if a staff member has as many wordings as they may.
-	ErrTooMany = problem.TooManyWordings.New(limits.Fill("you have {Wordings} wordings already: delete one that you don’t need"))
+	ErrTooMany = problem.TooManyWordings.Says(language.NewError(language.Message{ID: "You have {limit} wordings already: delete one that you don’t need.", Args: []any{"limit", int(limits.Wordings)}}))
 	// ErrChanged is the error if a wording has changed since it was read.
 	ErrChanged = problem.WordingChanged.New("the wording has changed in the meantime: read it again, and then change it")
 )

@@ -37,7 +37,7 @@ func (e *TypeError) Reason() string {
 	case e.Found == unknown:
 		return "holds characters that a text file can’t have: save it as UTF-8"
 	}
-	return "is " + inWords(e.Found) + ", which can’t be sent"
+	return inWords(e.Found)
 }
 
 // namedText reports whether the name has an extension of a text file.
@@ -45,52 +45,52 @@ func (e *TypeError) namedText() bool {
 	return hasExtension(e.Name, csv.extensions) || hasExtension(e.Name, plainText.extensions)
 }
 
-// kindsInWords holds plain words for media types by their prefix. The first match counts.
+// kindsInWords says of media types, by their prefix, in plain words why they are refused. The first match counts.
 var kindsInWords = []struct{ begins, words string }{
-	{"text/html", "a web page (HTML)"},
-	{"application/xhtml", "a web page (HTML)"},
-	{"image/svg", "a drawing that can contain programs (SVG)"},
-	{"text/xml", "data in XML"},
-	{"application/xml", "data in XML"},
-	{"application/json", "data in JSON"},
-	{"application/dicom", "a DICOM picture"},
-	{"application/x-ole-storage", "an Office file in the old format (.doc, .xls or .ppt), or one with a password"},
-	{"application/msword", "an Office file in the old format (.doc)"},
-	{"application/vnd.ms-", "an Office file of a type that can contain macros"},
-	{"application/vnd.openxmlformats", "an Office file of another type"},
-	{"application/vnd.oasis", "an OpenDocument file of another type"},
-	{zipType, "a ZIP archive or a similar file"},
-	{"application/gzip", "an archive"},
-	{"application/x-7z", "an archive"},
-	{"application/x-rar", "an archive"},
-	{"application/x-tar", "an archive"},
-	{"application/x-bzip", "an archive"},
-	{"application/x-xz", "an archive"},
-	{"application/zstd", "an archive"},
-	{"application/vnd.microsoft.portable-executable", "a program"},
-	{"application/x-elf", "a program"},
-	{"application/x-executable", "a program"},
-	{"application/x-sharedlib", "a program"},
-	{"application/x-object", "a program"},
-	{"application/x-mach", "a program"},
-	{"application/java", "a program"},
-	{"text/x-", "a program"},
-	{"text/javascript", "a program"},
-	{"image/", "a picture of another type"},
-	{"audio/", "a sound recording"},
-	{"video/", "a video"},
-	{"font/", "a font"},
+	{"text/html", "is a web page (HTML), which can’t be sent"},
+	{"application/xhtml", "is a web page (HTML), which can’t be sent"},
+	{"image/svg", "is a drawing that can contain programs (SVG), which can’t be sent"},
+	{"text/xml", "is data in XML, which can’t be sent"},
+	{"application/xml", "is data in XML, which can’t be sent"},
+	{"application/json", "is data in JSON, which can’t be sent"},
+	{"application/dicom", "is a DICOM picture, which can’t be sent"},
+	{"application/x-ole-storage", "is an Office file in the old format (.doc, .xls or .ppt), or one with a password, which can’t be sent"},
+	{"application/msword", "is an Office file in the old format (.doc), which can’t be sent"},
+	{"application/vnd.ms-", "is an Office file of a type that can contain macros, which can’t be sent"},
+	{"application/vnd.openxmlformats", "is an Office file of another type, which can’t be sent"},
+	{"application/vnd.oasis", "is an OpenDocument file of another type, which can’t be sent"},
+	{zipType, "is a ZIP archive or a similar file, which can’t be sent"},
+	{"application/gzip", "is an archive, which can’t be sent"},
+	{"application/x-7z", "is an archive, which can’t be sent"},
+	{"application/x-rar", "is an archive, which can’t be sent"},
+	{"application/x-tar", "is an archive, which can’t be sent"},
+	{"application/x-bzip", "is an archive, which can’t be sent"},
+	{"application/x-xz", "is an archive, which can’t be sent"},
+	{"application/zstd", "is an archive, which can’t be sent"},
+	{"application/vnd.microsoft.portable-executable", "is a program, which can’t be sent"},
+	{"application/x-elf", "is a program, which can’t be sent"},
+	{"application/x-executable", "is a program, which can’t be sent"},
+	{"application/x-sharedlib", "is a program, which can’t be sent"},
+	{"application/x-object", "is a program, which can’t be sent"},
+	{"application/x-mach", "is a program, which can’t be sent"},
+	{"application/java", "is a program, which can’t be sent"},
+	{"text/x-", "is a program, which can’t be sent"},
+	{"text/javascript", "is a program, which can’t be sent"},
+	{"image/", "is a picture of another type, which can’t be sent"},
+	{"audio/", "is a sound recording, which can’t be sent"},
+	{"video/", "is a video, which can’t be sent"},
+	{"font/", "is a font, which can’t be sent"},
 }
 
-// inWords returns the plain words for a media type.
+// inWords says in plain words why a media type is refused.
 func inWords(mediaType string) string {
 	if strings.HasSuffix(mediaType, withMacros) {
-		return "an Office file with macros"
+		return "is an Office file with macros, which can’t be sent"
 	}
 	for _, k := range kindsInWords {
 		if strings.HasPrefix(mediaType, k.begins) {
 			return k.words
 		}
 	}
-	return "of another type"
+	return "is of another type, which can’t be sent"
 }

@@ -19,6 +19,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/labels"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 // Config has the dependencies of a [Store].
@@ -37,8 +38,16 @@ type Store struct {
 // New makes a Store. It does no I/O.
 func New(cfg Config) *Store { return &Store{cfg: cfg} }
 
-// Current returns the current labels: the defaults, replaced by those that are recorded.
+// Current returns the current labels: the defaults, in the language of ctx, replaced by those that
+// are recorded.
 func (s *Store) Current(ctx context.Context) (labels.Labels, error) {
+	l, err := s.Chosen(ctx)
+	return l.In(language.From(ctx)), err
+}
+
+// Chosen is [Store.Current] with the defaults as they are: for a change, and for evidence, which is in
+// English.
+func (s *Store) Chosen(ctx context.Context) (labels.Labels, error) {
 	return current(ctx, s.cfg.Pool)
 }
 

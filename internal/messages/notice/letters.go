@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 // Mails reports whether a staff member wants an e-mail when a message of theirs to a group has
@@ -64,6 +65,8 @@ type Letter struct {
 	// is disabled or they may not see messages any more.
 	Email string
 	Due   bool
+	// Language is the one that the sender chose; "" for none.
+	Language language.Language
 	// Tries counts the earlier ones. Since is when the message ended.
 	Tries int
 	Since time.Time
@@ -119,13 +122,14 @@ func (ns *Notices) NextLetter(ctx context.Context) (*Letter, error) {
 		WHERE l.message_id = next.message_id
 		RETURNING l.message_id, l.staff_id, l.tries, coalesce((SELECT ended_at FROM record.notices n WHERE n.message_id = l.message_id), $1),
 		    coalesce((SELECT email FROM app.staff_accounts a WHERE a.staff_id = l.staff_id), ''),
+		    coalesce((SELECT language FROM app.staff_accounts a WHERE a.staff_id = l.staff_id), ''),
 		    EXISTS (SELECT FROM record.staff s WHERE s.staff_id = l.staff_id AND s.disabled_at IS NULL)
 		    AND EXISTS (SELECT FROM record.staff_permissions p WHERE p.staff_id = l.staff_id AND p.permission = ANY($2))`, ns.cfg.Now(), needed)
 	if err != nil {
 		return nil, fmt.Errorf("taking the next e-mail about a notice: %w", err)
 	}
 	l, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (l Letter, err error) {
-		return l, row.Scan(&l.MessageID, &l.StaffID, &l.Tries, &l.Since, &l.Email, &l.Due)
+		return l, row.Scan(&l.MessageID, &l.StaffID, &l.Tries, &l.Since, &l.Email, &l.Language, &l.Due)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil

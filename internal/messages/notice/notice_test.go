@@ -16,6 +16,7 @@ import (
 	"postern/internal/messages/notice"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/text/language"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -185,6 +186,9 @@ func (c *clinic) letters(t *testing.T, end func(*notice.Letter) error) string {
 			if !l.Due {
 				l.Email = "-"
 			}
+			if l.Language != language.Spanish {
+				t.Errorf("the language of %s is %q", l.StaffID, l.Language)
+			}
 			all = append(all, l.Email)
 			if err := end(l); err != nil {
 				return err
@@ -211,6 +215,7 @@ func TestOneEMailAMessage(t *testing.T) {
 			t.Errorf("e-mails are on: %t, %v", got, err)
 		}
 	}
+	c.exec(t, `UPDATE app.staff_accounts SET language = 'es' WHERE staff_id = 'sam'`)
 	first := c.ends(t, "sam", 10, true)
 	for _, step := range []struct {
 		what string

@@ -28,8 +28,10 @@ func (e WrongStatus) Error() string {
 		return "the replay is complete: it has no alerts left to send"
 	case Cancelled:
 		return "the replay was cancelled: plan a new one"
+	case Paused:
+		return "the replay is paused"
 	}
-	return "the replay is " + string(e.Status)
+	return "the replay is running"
 }
 
 // Problem is the API's answer to the action.

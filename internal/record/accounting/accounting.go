@@ -34,7 +34,7 @@ import (
 	"postern/internal/problem"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
-	"postern/internal/text/number"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 )
 
@@ -138,7 +138,7 @@ const (
 	byStaff          = "Used by the clinic’s own staff: 45 CFR 164.528(a)(1)(i)"
 )
 
-// Of makes the accounting. It records that who read it, before it returns.
+// Of makes the accounting, in the language of ctx. It records that who read it, before it returns.
 func (a *Accounts) Of(ctx context.Context, who query.Actor, patient string, p Period) (Statement, error) {
 	found, err := directory.PatientByID(ctx, a.cfg.Pool, patient)
 	if errors.Is(err, directory.ErrNotFound) {
@@ -156,7 +156,7 @@ func (a *Accounts) Of(ctx context.Context, who query.Actor, patient string, p Pe
 		return Statement{}, err
 	}
 	for _, d := range all.Disclosed {
-		s.Rows = append(s.Rows, disclosed(d))
+		s.Rows = append(s.Rows, disclosed(language.From(ctx), d))
 	}
 	if err := a.uses(ctx, &s, all); err != nil {
 		return Statement{}, err
@@ -167,6 +167,7 @@ func (a *Accounts) Of(ctx context.Context, who query.Actor, patient string, p Pe
 
 // deliveries adds the messages in the portal. The purpose of each is that of the portal.
 func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Disclosure) error {
+	l := language.From(ctx)
 	documents, err := a.documents(ctx, all)
 	if err != nil {
 		return err
@@ -181,26 +182,30 @@ func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Dis
 			names[d.PortalUserID] = cmp.Or(u.Name, d.PortalUserID)
 		}
 		row := Row{Seq: d.Seq, Time: d.DeliveredAt, To: names[d.PortalUserID], ID: d.PortalUserID, MessageID: d.MessageID, PortalUserID: d.PortalUserID,
-			Address: "Through the portal", What: "A message" + documents[d.MessageID], Purpose: "Message from the clinic to the recipient", Exempt: toRepresentative}
+			Address: l.Text("Through the portal"), What: l.Text("A message"), Purpose: l.Text("Message from the clinic to the recipient"), Exempt: toRepresentative}
+		if n := documents[d.MessageID]; n > 0 {
+			row.What = l.Count(n, "A message with {n} document", "A message with {n} documents")
+		}
 		if slices.ContainsFunc(d.Authority, func(l events.Link) bool { return l.Relationship == directory.Self }) {
 			row.Exempt = toPatient
 		}
+		row.Exempt = l.Text(row.Exempt)
 		switch {
 		case d.ReadableAt == nil:
-			row.What += ", which can't be read yet: no e-mail address, and no password"
+			row.What += l.Text(", which can't be read yet: no e-mail address, and no password")
 		case d.ReadableAt.After(d.DeliveredAt):
-			row.What += ", which could be read since " + stamp(*d.ReadableAt)
+			row.What += l.Text(", which could be read since {time}", "time", stamp(*d.ReadableAt))
 		}
 		switch {
 		case d.OpenedAt != nil:
-			row.What += ", opened " + stamp(*d.OpenedAt)
+			row.What += l.Text(", opened {time}", "time", stamp(*d.OpenedAt))
 		case d.RecalledAt != nil:
-			row.What += ", recalled unopened " + stamp(*d.RecalledAt)
+			row.What += l.Text(", recalled unopened {time}", "time", stamp(*d.RecalledAt))
 		default:
-			row.What += ", not opened"
+			row.What += l.Text(", not opened")
 		}
 		if d.Matter.Basis == matter.NotStated && len(d.Matter.IDs()) > 1 {
-			row.What += ". It does not state which patient of the recipient it concerns"
+			row.What += l.Text(". It does not state which patient of the recipient it concerns")
 		}
 		s.Rows = append(s.Rows, row)
 	}
@@ -209,19 +214,19 @@ func (a *Accounts) deliveries(ctx context.Context, s *Statement, all []query.Dis
 
 func stamp(t time.Time) string { return zone.In(t).Format("2006-01-02 15:04:05 UTC-07:00") }
 
-// documents says of each message how many documents it has.
-func (a *Accounts) documents(ctx context.Context, all []query.Disclosure) (map[uuid.UUID]string, error) {
+// documents counts the documents of each message that has some.
+func (a *Accounts) documents(ctx context.Context, all []query.Disclosure) (map[uuid.UUID]int, error) {
 	var ids []uuid.UUID
 	for _, d := range all {
 		ids = append(ids, d.MessageID)
 	}
 	rows, err := a.cfg.Pool.Query(ctx, `SELECT message_id, jsonb_array_length(attachments) FROM record.messages
 		WHERE message_id = ANY($1) AND jsonb_array_length(attachments) > 0`, ids)
-	with := map[uuid.UUID]string{}
+	with := map[uuid.UUID]int{}
 	if err == nil {
 		var id uuid.UUID
 		var n int
-		_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error { with[id] = " with " + number.Of(n, "document", "documents"); return nil })
+		_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error { with[id] = n; return nil })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the messages: %w", err)
@@ -230,21 +235,23 @@ func (a *Accounts) documents(ctx context.Context, all []query.Disclosure) (map[u
 }
 
 // disclosed describes a bundle for a person outside.
-func disclosed(d query.Recorded[events.DeliveryDisclosed]) Row {
-	what := "The evidence of the delivery of a message, without its content"
-	if d.Body.Content {
-		what = "The evidence of the delivery of a message, with its text"
-		if d.Body.Documents > 0 {
-			what += " and " + number.Of(d.Body.Documents, "document", "documents")
-		}
+func disclosed(l language.Language, d query.Recorded[events.DeliveryDisclosed]) Row {
+	what := l.Text("The evidence of the delivery of a message, without its content")
+	switch {
+	case d.Body.Content && d.Body.Documents > 0:
+		what = l.Count(d.Body.Documents, "The evidence of the delivery of a message, with its text and {n} document", "The evidence of the delivery of a message, with its text and {n} documents")
+	case d.Body.Content:
+		what = l.Text("The evidence of the delivery of a message, with its text")
 	}
 	return Row{Seq: d.Seq, Time: d.Time, To: d.Body.To, Address: d.Body.Address, What: what, Purpose: d.Body.Purpose,
 		MessageID: d.Body.MessageID, PortalUserID: d.Body.PortalUserID,
-		Exempt: map[events.DisclosureBasis]string{events.ToPatient: toPatient, events.ByAuthorization: byAuthorization, events.ForOperations: forOperations}[d.Body.Basis]}
+		Exempt: l.Text(map[events.DisclosureBasis]string{events.ToPatient: toPatient, events.ByAuthorization: byAuthorization, events.ForOperations: forOperations}[d.Body.Basis])}
 }
 
 // uses adds what the clinic's own staff exported, and read by emergency access.
 func (a *Accounts) uses(ctx context.Context, s *Statement, all query.Accounting) error {
+	l := language.From(ctx)
+	clinic, exempt := l.Text("At the clinic"), l.Text(byStaff)
 	var ids []string
 	for _, x := range all.Exported {
 		ids = append(ids, strings.TrimPrefix(x.Actor, "staff:"))
@@ -263,18 +270,19 @@ func (a *Accounts) uses(ctx context.Context, s *Statement, all query.Accounting)
 	}
 	for _, x := range all.Exported {
 		id := strings.TrimPrefix(x.Actor, "staff:")
-		row := Row{Seq: x.Seq, Time: x.Time, To: cmp.Or(names[id], x.Actor), ID: id, Address: "At the clinic",
-			What:    "An export of " + number.Of(x.Body.Events, "event", "events") + " of the record (" + x.Body.Format + "), without the content of messages",
-			Purpose: "Work with the record", Exempt: byStaff}
+		row := Row{Seq: x.Seq, Time: x.Time, To: cmp.Or(names[id], x.Actor), ID: id, Address: clinic,
+			What: l.Count(x.Body.Events, "An export of {n} event of the record ({format}), without the content of messages",
+				"An export of {n} events of the record ({format}), without the content of messages", "format", x.Body.Format),
+			Purpose: l.Text("Work with the record"), Exempt: exempt}
 		if x.Body.Filter.MessageID != nil {
 			row.MessageID = *x.Body.Filter.MessageID
 		}
 		s.Rows = append(s.Rows, row)
 	}
 	for _, u := range all.Emergencies {
-		row := Row{Seq: u.Seq, Time: u.Time, To: cmp.Or(names[u.StaffID], u.StaffID), ID: u.StaffID, Address: "At the clinic", Purpose: "Emergency access: " + u.Reason, Exempt: byStaff,
-			What: map[events.EmergencyWhat]string{events.ReadContent: "The content of a message", events.ReadDocument: "A document of a message",
-				events.ReadDisclosures: "The list of messages about the individual"}[u.What]}
+		row := Row{Seq: u.Seq, Time: u.Time, To: cmp.Or(names[u.StaffID], u.StaffID), ID: u.StaffID, Address: clinic, Purpose: l.Text("Emergency access: {reason}", "reason", u.Reason), Exempt: exempt,
+			What: map[events.EmergencyWhat]string{events.ReadContent: l.Text("The content of a message"), events.ReadDocument: l.Text("A document of a message"),
+				events.ReadDisclosures: l.Text("The list of messages about the individual")}[u.What]}
 		if u.MessageID != nil {
 			row.MessageID = *u.MessageID
 		}

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/text/language"
 )
 
 // FullEvent is an event with all its stored data.
@@ -53,7 +54,7 @@ func (r *Reader) event(ctx context.Context, seq uint64) (w FullEvent, err error)
 	}
 	rows, err := r.cfg.Pool.Query(ctx, selectEntries, []int64{at})
 	if err == nil {
-		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry(names))
+		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry(language.From(ctx), names))
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w, ErrNotFound

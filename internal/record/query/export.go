@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/text/language"
 )
 
 // An Export has all events that match a filter, in the order of the record, up to the last
@@ -226,7 +227,7 @@ func (c copied) whole(names events.Names) (*FullEvent, error) {
 		return w, nil
 	}
 	w.ID, w.Type, w.Time, w.Actor, w.MessageID = e.ID, e.Type, e.Time, e.Actor, e.MessageID
-	w.Summary = summaryOf(e, names, w.Repeats)
+	w.Summary = summaryOf(language.English, e, names, w.Repeats) // an export is evidence, in one language
 	return w, nil
 }
 

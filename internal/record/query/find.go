@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/text/language"
 )
 
 // Entry is an event in a list.
@@ -90,7 +92,7 @@ func (r *Reader) find(ctx context.Context, f Filter, from Cursor, limit int) (pa
 		if err != nil {
 			return err
 		}
-		page, err = pgx.CollectRows(rows, scanEntry(names))
+		page, err = pgx.CollectRows(rows, scanEntry(language.From(ctx), names))
 		return err
 	})
 	return page, err
@@ -174,11 +176,11 @@ const selectEntries = `
 	LEFT JOIN record.chunks c ON e.type = 'deliveries.created' AND c.message_id = k.message_id AND c.chunk = k.chunk
 	ORDER BY wanted.place`
 
-func scanEntry(names events.Names) pgx.RowToFunc[Entry] {
-	return func(row pgx.CollectableRow) (Entry, error) { return readEntry(row, names) }
+func scanEntry(l language.Language, names events.Names) pgx.RowToFunc[Entry] {
+	return func(row pgx.CollectableRow) (Entry, error) { return readEntry(row, l, names) }
 }
 
-func readEntry(row pgx.CollectableRow, names events.Names) (Entry, error) {
+func readEntry(row pgx.CollectableRow, l language.Language, names events.Names) (Entry, error) {
 	var (
 		e                  Entry
 		seq                int64
@@ -202,7 +204,7 @@ func readEntry(row pgx.CollectableRow, names events.Names) (Entry, error) {
 		e.Repeats = uint64(*repeats) // #nosec G115 -- a sequence
 	}
 	if deliveries != nil {
-		e.Summary = events.ChunkSummary(e.Actor, names, int(*deliveries), &events.ChunkRef{Index: int(*index), Of: int(*of)}) + repeating(e.Repeats)
+		e.Summary = events.ChunkSummary(l, e.Actor, names, int(*deliveries), &events.ChunkRef{Index: int(*index), Of: int(*of)}) + repeating(l, e.Repeats)
 		return e, nil
 	}
 	s, err := merkle.Unpack(e.Seq, stored)
@@ -211,18 +213,18 @@ func readEntry(row pgx.CollectableRow, names events.Names) (Entry, error) {
 	}
 	parsed, err := events.Parse(s.Header, s.Data)
 	if err != nil {
-		e.Summary = notAnEvent
+		e.Summary = l.Text(notAnEvent)
 		return e, nil
 	}
-	e.Summary = summaryOf(parsed, names, e.Repeats)
+	e.Summary = summaryOf(l, parsed, names, e.Repeats)
 	return e, nil
 }
 
 // notAnEvent is the summary of stored data that is not one of our events.
-const notAnEvent = "what stands here is not an event"
+var notAnEvent = language.Mark("what stands here is not an event")
 
-func summaryOf(e events.Event, names events.Names, repeats uint64) string {
-	return events.Summary(e, names) + repeating(repeats)
+func summaryOf(l language.Language, e events.Event, names events.Names, repeats uint64) string {
+	return events.SummaryIn(l, e, names) + repeating(l, repeats)
 }
 
 // staffNames reads the names of all staff members; there are few.
@@ -239,9 +241,9 @@ func staffNames(ctx context.Context, q querier) (events.Names, error) {
 	return func(id string) string { return names[id] }, nil
 }
 
-func repeating(first uint64) string {
+func repeating(l language.Language, first uint64) string {
 	if first == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (a repeat of event %d)", first)
+	return " " + l.Text("(a repeat of event {seq})", "seq", strconv.FormatUint(first, 10))
 }

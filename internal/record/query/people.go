@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/text/language"
 )
 
 // People are portal users and patients who were found by name.
@@ -104,5 +105,5 @@ func (r *Reader) accountEvents(ctx context.Context, portalUser string, limit int
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, scanEntry(names))
+	return pgx.CollectRows(rows, scanEntry(language.From(ctx), names))
 }

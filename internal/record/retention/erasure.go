@@ -18,6 +18,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/store"
+	"postern/internal/text/language"
 )
 
 var (
@@ -28,9 +29,11 @@ var (
 	// ErrAsked is the error if an erasure of the message was requested before.
 	ErrAsked = problem.ErasureRequested.New("the erasure of this message was asked for before")
 	// ErrOwn is the error if the requester approves their own request.
-	ErrOwn = problem.OwnErasure.New("you requested this erasure: another staff member with the permission " + policy.EraseMessageContent.Name() + " has to approve it")
+	ErrOwn = problem.OwnErasure.Says(language.NewError(language.Message{ID: "You requested this erasure: another staff member with the permission {permission} has to approve it.",
+		Args: []any{"permission", policy.EraseMessageContent.Name()}}))
 	// ErrTooNew is the error if the approver got the permission after the request.
-	ErrTooNew = problem.NewAdministrator.New("you got the permission " + policy.EraseMessageContent.Name() + " after this erasure was requested: a staff member who had it before has to approve it")
+	ErrTooNew = problem.NewAdministrator.Says(language.NewError(language.Message{ID: "You got the permission {permission} after this erasure was requested: a staff member who had it before has to approve it.",
+		Args: []any{"permission", policy.EraseMessageContent.Name()}}))
 	// ErrKeysLeft is the error if an erasure is recorded but keys still exist. No reader uses
 	// them, and [Retention.Sweep] destroys them.
 	ErrKeysLeft = problem.ErasureUnfinished.New("the erasure is on the record and no one can read the content any more, " +

@@ -21,7 +21,7 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// The events, and the stream that keeps them.
-	"events":           "directory/block proof/salted text/number",
+	"events":           "directory/block proof/salted text/language",
 	"schemas":          "events",
 	"eventlog":         "backoff certificate events problem schemas",
 	"eventlog/consume": "backoff eventlog events",
@@ -42,7 +42,7 @@ var imports = map[string]string{
 	// From a message to its alerts. These packages exchange data only through the record.
 	"client":              "", // for programs of others
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory directory/audience eventlog/facts events limits problem recorder/state",
-	"compose/wording":     "access/policy content limits problem text/folding",
+	"compose/wording":     "access/policy content limits problem text/folding text/language",
 	"compose/draft":       "access/policy content directory/audience text/zone",
 	"fanout":              "content directory/audience directory/field directory/roster directory/roster/rosterstore eventlog/facts events pace proof/merkle proof/salted recorder/position recorder/state",
 	"notify":              "directory/block eventlog/facts events inbox/delivered notify/pause notify/recipients notify/replay notify/sendgrid notify/unsubscribe pace proof/merkle recorder/position recorder/state store text/language",
@@ -67,14 +67,14 @@ var imports = map[string]string{
 	"recorder/project":         "directory/block events proof/merkle proof/merkle/merklestore recorder/inboxrows recorder/position recorder/state store",
 	"recorder/rebuild":         "directory/block eventlog events inbox/authority proof/merkle recorder/inboxrows recorder/position recorder/project store",
 	"recorder/state":           "events",
-	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/number text/zone",
+	"record/accounting":        "directory directory/audience/matter events problem record/export record/query text/language text/zone",
 	"record/bundle":            "content/fields content/message content/reader eventlog/facts events labels limits problem proof/merkle/merklestore proof/receipt/issuer record/certificate",
 	"record/certificate":       "content/message content/reader directory directory/audience/matter directory/audience/rule events labels messages proof/receipt proof/receipt/issuer text/qr text/size text/zone",
 	"record/emergency":         "access/policy access/twopeople compose content/message content/reader eventlog/facts events problem record/query store",
 	"record/export":            "directory/audience/matter events inbox/delivered record/query",
 	"record/person":            "access/policy content/message content/reader messages record/query",
-	"record/query":             "directory directory/audience/matter directory/block directory/roster/cited eventlog/facts events inbox/delivered messages problem proof/checkpoint proof/merkle proof/merkle/merklestore recorder/state",
-	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store",
+	"record/query":             "directory directory/audience/matter directory/block directory/roster/cited eventlog/facts events inbox/delivered messages problem proof/checkpoint proof/merkle proof/merkle/merklestore recorder/state text/language",
+	"record/retention":         "access/policy access/twopeople compose content content/message eventlog/facts events problem store text/language",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
 	"proof/entrykey":           "content proof/salted",
@@ -90,7 +90,7 @@ var imports = map[string]string{
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy directory/audience/matter directory/block directory/roster/cited events inbox/delivered problem recorder/state text/folding",
-	"messages/notice":  "access/policy messages problem store text/zone",
+	"messages/notice":  "access/policy messages problem store text/language text/zone",
 	"inbox/inboxstore": "clinic content/fields access/policy content/message content/reader directory/block directory/roster/cited eventlog/facts events inbox inbox/delivered text/folding",
 	"inbox":            "content/message problem",
 
@@ -116,7 +116,7 @@ var imports = map[string]string{
 	"access":                       "access/factor access/groups access/oidc access/passkey access/passwords access/policy access/session access/tally access/turn access/twopeople content eventlog/facts events inbound limits problem store text/address text/agent text/invisible text/language",
 	"access/policy":                "events problem text/language",
 	"access/passwords":             "limits text/folding text/language",
-	"access/twopeople":             "access/policy events problem proof/merkle text/number",
+	"access/twopeople":             "access/policy events problem proof/merkle text/language",
 	"access/session":               "access/policy problem",
 	"access/letter":                "access access/policy messages/notice problem store text/language",
 	"access/tally":                 "",
@@ -125,8 +125,8 @@ var imports = map[string]string{
 	"access/groups":                "access/policy",
 	"access/factor":                "events",
 	"access/passkey":               "",
-	"labels/labelstore":            "eventlog/facts events labels store",
-	"labels":                       "limits problem",
+	"labels/labelstore":            "eventlog/facts events labels store text/language",
+	"labels":                       "limits problem text/language",
 	"clinic":                       "limits problem text/size",
 	"clinic/clinicstore":           "clinic eventlog/facts events problem store",
 
@@ -141,7 +141,7 @@ var imports = map[string]string{
 
 	// Limits that a clinic may choose.
 	"giveup": "",
-	"limits": "text/number text/size",
+	"limits": "text/language text/number text/size",
 
 	// Handling of text.
 	"text/address":   "text/invisible",
@@ -156,7 +156,7 @@ var imports = map[string]string{
 	"text/zone":      "",
 
 	// The state of the system.
-	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/number text/zone",
+	"health":    "eventlog eventlog/parked events notify/pause recorder/position store text/language text/number text/zone",
 	"telemetry": "events health",
 
 	// Pages, API and command line.
@@ -167,7 +167,7 @@ var imports = map[string]string{
 	"certificate/acme": "",
 	"problem":          "limits",
 	"problem/document": "inbound problem",
-	"navigation":       "access/policy labels",
+	"navigation":       "access/policy labels text/language",
 	"search":           "access/policy content/message content/reader directory labels/labelstore messages navigation record/person record/query text/folding",
 	"api":              "access access/factor access/letter access/passwords access/policy access/session clinic clinic/clinicstore compose compose/wording content/attachment content/message content/reader directory directory/audience eventlog eventlog/parked events health inbound inbox inbox/delivered inbox/inboxstore labels labels/labelstore limits messages messages/notice notify/pause notify/replay notify/reports problem problem/document proof/checkpoint proof/merkle/merklestore proof/receipt/issuer record/accounting record/bundle record/emergency record/export record/person record/query record/retention search telemetry text/folding text/zone web/static",
 	"web":              "access/policy web/page web/static",

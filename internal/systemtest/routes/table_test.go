@@ -83,6 +83,7 @@ var pages = []rule{
 	{route: "POST /sign-in/passkey/confirm", needs: everyone, body: "credential={}"},
 	{route: "GET /sign-in/organisation", needs: absent}, // this clinic has no identity provider
 	{route: "GET /sign-in/organisation/back", needs: absent},
+	{route: "POST /language", needs: everyone, body: "language=en"},
 	{route: "POST /sign-out", needs: everyone, body: emptyForm, last: true},
 	{route: "GET /forgotten", needs: everyone},
 	{route: "POST /forgotten", needs: everyone, body: emptyForm},

@@ -21,14 +21,14 @@ const (
 	// ForPortal are the texts of pages that portal users see, and of e-mails: in the languages
 	// [Portal]. Some of these pages are those of staff, too.
 	ForPortal Audience = "portal"
-	// ForStaff are the texts that only staff see: in Spanish.
+	// ForStaff are the texts that only staff see: in the languages [Staff].
 	ForStaff Audience = "staff"
 )
 
 // Languages returns the languages into which the texts of an audience are translated.
 func (a Audience) Languages() []Language {
 	if a == ForStaff {
-		return []Language{Spanish}
+		return Staff[1:]
 	}
 	return Portal[1:]
 }

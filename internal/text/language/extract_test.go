@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -37,17 +38,10 @@ var sources = []source{
 	{language.ForPortal, []string{"internal/web/portal/*", "internal/web/signin/*", "internal/web/factors/*", "internal/web/unsubscribe/*", "internal/web/page/templates/*", "internal/web/page/*"}, true},
 	{language.ForPortal, []string{"internal/web/clinic/help.html", "internal/web/letters/letter.html", "internal/web/clinic/*.go", "internal/text/language/*.go", "internal/notify/sendgrid/*.go",
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
-	{language.ForStaff, []string{"internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/web/account/*"}, true},
-	{language.ForStaff, []string{"internal/web/operations/*"}, true},
-	{language.ForStaff, []string{"internal/web/compose/*"}, true},
-	{language.ForStaff, []string{"internal/web/messages/*"}, true},
-	{language.ForStaff, []string{"internal/web/replay/*"}, true},
-	{language.ForStaff, []string{"internal/web/record/*"}, true},
-	{language.ForStaff, []string{"internal/web/receipt/*"}, true},
-	{language.ForStaff, []string{"internal/web/letters/ask.html", "internal/web/letters/print.html", "internal/web/letters/*.go"}, true},
-	{language.ForStaff, []string{"internal/web/admin/*"}, true},
-	{language.ForStaff, []string{"internal/web/clinic/clinic.html", "internal/web/clinic/clinic.go"}, true},
+	{language.ForStaff, []string{"internal/web/account/*", "internal/web/admin/*", "internal/web/clinic/clinic.html", "internal/web/clinic/clinic.go", "internal/web/compose/*", "internal/web/letters/ask.html",
+		"internal/web/letters/print.html", "internal/web/letters/*.go", "internal/web/messages/*", "internal/web/operations/*", "internal/web/receipt/*", "internal/web/record/*", "internal/web/replay/*", "internal/web/search/*"}, true},
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go", "internal/record/accounting/*.go",
+		"internal/record/retention/*.go", "internal/events/*.go", "internal/record/query/*.go"}, false},
 }
 
 // argument says which argument of a function is a text of a page: see source.pages.
@@ -64,13 +58,90 @@ var elsewhere = map[string][]string{
 	"internal/inbound/body.go": {"the request came too slowly: send it again", "too many large requests at a time: send it again in a moment", "the request stopped half-way: send it again"},
 }
 
-// errorsOf are the packages whose errors portal users can read on a form. The variables in onlyStaff
-// are read by staff alone.
+// elsewhereForStaff are such texts that only staff see: why an alert was not sent, as the database says it.
+var elsewhereForStaff = map[string][]string{
+	"internal/content/fields/fields.go":           {"the name of the person who reads the message", "the name of the clinic", "the telephone number of the clinic"},
+	"internal/access/factor/factor.go":            {"passkeys"},
+	"internal/directory/imports/folder.go":        {"is a link to a file that does not exist: it was not read", "is a folder inside the export folder: it was not read. If it is part of the export, import it separately", "is not a file: it was not read"},
+	"internal/directory/field/field.go":           {"is missing", "may hold only letters A to Z, digits, '.', '_' and '-'"},
+	"internal/directory/source/csvfile/decode.go": {"is missing, and so is given_name: a patient needs one of them", "is before from"},
+	"internal/directory/source/csvfile/field.go": {"is not UTF-8: save the file as UTF-8", "must be true or false, or yes or no",
+		"is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"},
+	"internal/directory/source/fhir/element.go": {"is empty", "does not have the form Patient/<id>"},
+	"internal/directory/source/fhir/resource.go": {"does not say whether the patient is deceased: taken as living", "is false beside a deceasedDateTime: the patient is taken as deceased",
+		"must be one of replaced-by, replaces, refer, seealso: the link was not read", "is before period.start", "must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error",
+		"holds a control character or a line break: it was replaced by a space", "holds a character that the source cut in two or could not read: it was replaced by U+FFFD",
+		"holds an element that FHIR does not allow here: the element was ignored"},
+	"internal/directory/upload/receive.go": {"Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export",
+		"CSV files and a FHIR export can't be imported together: upload one first, and then the other"},
+	"internal/compose/withdraw.go":         {"too late: the message is already being delivered. Recall it instead", "too late to recall, or too early: the message has not been released. Cancel it instead"},
+	"internal/content/attachment/types.go": {"OpenDocument text (.odt)", "OpenDocument spreadsheet (.ods)", "OpenDocument presentation (.odp)", "plain text"},
+	"internal/store/schema.sql":            {"the message was recalled", "the directory has lost this portal user", "the account is inactive", "opted out of e-mails", "the e-mail address does not work"},
+}
+
+// A table is a declaration whose strings are texts that staff see, in a package that knows no language:
+// those in the fields, or without fields those that look like texts. Without a name it is the whole file.
+//
+// The name is a pattern of names. The fields one and many are a text for a number.
+type table struct {
+	files, name string
+	fields      []string
+}
+
+var tables = []table{
+	{"internal/navigation/navigation.go", "sections", nil},
+	{"internal/navigation/navigation.go", "destinations", []string{"Text", "Title", "Keywords"}},
+	{"internal/navigation/navigation.go", "glass", nil},
+	{"internal/navigation/navigation.go", "erasing", nil},
+	{"internal/problem/kinds.go", "", nil},
+	{"internal/inbox/delivered/why.go", "words", nil},
+	{"internal/record/query/sent.go", "Words", nil},
+	{"internal/record/query/sent.go", "AlertWords", nil},
+	{"internal/record/bundle/bundle.go", "Bases", nil},
+	{"internal/events/*.go", "", []string{"Label"}},
+	{"internal/access/factor/factor.go", "Names", nil},
+	{"internal/clinic/clinic.go", "Fields", nil},
+	{"internal/content/attachment/refused.go", "Reason", nil},
+	{"internal/content/attachment/refused.go", "kindsInWords", nil},
+	{"internal/content/attachment/refused.go", "inWords", nil},
+	{"internal/access/twopeople/twopeople.go", "faults", nil},
+	{"internal/access/twopeople/twopeople.go", "ofOne", nil},
+	{"internal/events/replay.go", "LeftOut*", nil},
+	{"internal/health/stuck.go", "stuckKinds", []string{"do"}},
+	{"internal/health/stuck.go", "unsettled", nil},
+	{"internal/notify/pause/pause.go", "ReasonPaused", nil},
+	{"internal/notify/plan.go", "reason*", nil},
+	{"internal/notify/replay/plan.go", "Unnamed", nil},
+	{"internal/notify/replay/unknown.go", "whyRepeated", nil},
+	{"internal/directory/source/csvfile/*.go", "", []string{"Reason"}},
+	{"internal/directory/source/fhir/*.go", "", []string{"Reason"}},
+	{"internal/directory/imports/*.go", "", []string{"Reason"}},
+	{"internal/record/accounting/accounting.go", "to[PR]*", nil},
+	{"internal/record/accounting/accounting.go", "by[AS]*", nil},
+	{"internal/record/accounting/accounting.go", "forOperations", nil},
+	{"internal/access/oidc/oidc.go", "Error", nil},
+	{"internal/access/portal.go", "Error", nil},
+	{"internal/access/second_factor.go", "Error", nil},
+	{"internal/compose/draft/draft.go", "Error", nil},
+	{"internal/notify/replay/steer.go", "Error", nil},
+}
+
+// errorsOf are the packages whose errors people can read on a form or a page of a failure. Of those that
+// portal users can read, the variables in onlyStaff are read by staff alone.
 var (
-	errorsOf  = []string{"internal/access/*.go", "internal/access/passwords/*.go"}
+	errorsOf = map[language.Audience][]string{
+		language.ForPortal: {"internal/access/*.go", "internal/access/passwords/*.go"},
+		language.ForStaff: {"internal/access/letter/*.go", "internal/access/oidc/*.go", "internal/access/policy/*.go", "internal/access/session/*.go",
+			"internal/clinic/clinicstore/*.go", "internal/compose/*.go", "internal/compose/draft/*.go", "internal/compose/wording/*.go",
+			"internal/content/clamd/*.go", "internal/content/message/*.go", "internal/directory/*.go", "internal/directory/upload/*.go",
+			"internal/eventlog/facts/*.go", "internal/eventlog/parked/*.go", "internal/inbox/delivered/*.go", "internal/messages/*.go", "internal/messages/notice/*.go",
+			"internal/notify/pause/*.go", "internal/notify/replay/*.go", "internal/proof/receipt/issuer/*.go", "internal/record/accounting/*.go",
+			"internal/record/bundle/*.go", "internal/record/emergency/*.go", "internal/record/query/*.go", "internal/record/retention/*.go"},
+	}
 	onlyStaff = []string{"ErrUnconfirmed", "ErrOtherAddress", "ErrNoToken", "ErrDisableSelf", "ErrDisabled", "ErrOwnFactor", "ErrNoGrant", "ErrGrantSettled",
 		"ErrOwnIdentity", "ErrNoAddress", "ErrDeadAddress", "ErrAskedElsewhere", "ErrNoRun", "ErrRunEnded", "ErrInvitation", "ErrLastAdministrator", "ErrPermissionsChanged",
-		"ErrHasAddress", "ErrLetterMade", "ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor"}
+		"ErrHasAddress", "ErrLetterMade", "ErrNoPortalUser", "ErrNoStaff", "ErrStaffExists", "ErrEmail", "ErrOwnAddress", "ErrOwnLink", "ErrRefused", "ErrNoSuchFactor",
+		"ErrName", "ErrTokenName", "ErrTokenPermissions", "ErrTokenExpiry", "ErrTooManyTokens"}
 )
 
 // found is a text in the code.
@@ -105,20 +176,33 @@ func extract(t *testing.T) *extraction {
 			}
 		}
 	}
-	x.audio = language.ForPortal
-	for name, all := range elsewhere {
-		content := x.read(name)
-		for _, text := range all {
-			if !strings.Contains(content, strconv.Quote(text)) {
-				t.Errorf("%s no longer has the text %q: correct the list elsewhere", name, text)
+	for audience, files := range map[language.Audience]map[string][]string{language.ForPortal: elsewhere, language.ForStaff: elsewhereForStaff} {
+		x.audio = audience
+		for name, all := range files {
+			content := x.read(name)
+			for _, text := range all {
+				if !strings.Contains(content, strconv.Quote(text)) && !strings.Contains(content, "'"+text+"'") {
+					t.Errorf("%s no longer has the text %q: correct the list elsewhere", name, text)
+				}
+				x.add(text, "", name)
 			}
-			x.add(text, "", name)
 		}
 	}
-	for _, pattern := range errorsOf {
-		for _, name := range x.glob(pattern) {
+	for audience, patterns := range errorsOf {
+		x.audio = audience
+		for _, pattern := range patterns {
+			for _, name := range x.glob(pattern) {
+				if !strings.HasSuffix(name, "_test.go") {
+					x.errors(name)
+				}
+			}
+		}
+	}
+	x.audio = language.ForStaff
+	for _, one := range tables {
+		for _, name := range x.glob(one.files) {
 			if !strings.HasSuffix(name, "_test.go") {
-				x.errors(name)
+				x.table(name, one)
 			}
 		}
 	}
@@ -278,6 +362,9 @@ func (w *walk) command(c *parse.CommandNode) {
 	case "forms", "tsforms":
 		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
 	}
+	if function == "withLimits" && looksShown(str(c.Args[1])) {
+		w.addTo(language.ForStaff, str(c.Args[1]), "", w.name)
+	}
 	for i, arg := range c.Args {
 		switch a := arg.(type) {
 		case *parse.PipeNode:
@@ -312,6 +399,18 @@ func (x *extraction) code(name string, pages bool) {
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
+		case *ast.ValueSpec:
+			if before := x.audio; slices.Contains(onlyStaff, n.Names[0].Name) {
+				x.audio = language.ForStaff
+				ast.Inspect(n, func(m ast.Node) bool {
+					if c, ok := m.(*ast.CompositeLit); ok {
+						x.composite(name, c, pages)
+					}
+					return true
+				})
+				x.audio = before
+				return false
+			}
 		case *ast.CallExpr:
 			x.call(name, n, pages)
 		case *ast.CompositeLit:
@@ -345,14 +444,7 @@ func (x *extraction) call(name string, n *ast.CallExpr, pages bool) {
 }
 
 func (x *extraction) composite(name string, n *ast.CompositeLit, pages bool) {
-	fields := map[string]string{}
-	for _, e := range n.Elts {
-		if kv, ok := e.(*ast.KeyValueExpr); ok {
-			if key, ok := kv.Key.(*ast.Ident); ok {
-				fields[key.Name] = lit(kv.Value)
-			}
-		}
-	}
+	fields := fieldsOf(n)
 	typed := ""
 	if n.Type != nil {
 		typed = called(n.Type)
@@ -367,7 +459,66 @@ func (x *extraction) composite(name string, n *ast.CompositeLit, pages bool) {
 	}
 }
 
-// errors collects the errors of a Go file that portal users can read, as the sentences that forms show.
+// has reports whether a declaration is one of the table.
+func (of table) has(name *ast.Ident) bool {
+	matches, _ := path.Match(of.name, name.Name)
+	return matches || of.name == ""
+}
+
+// fieldsOf returns the texts of the fields of a literal.
+func fieldsOf(n *ast.CompositeLit) map[string]string {
+	fields := map[string]string{}
+	for _, e := range n.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if key, ok := kv.Key.(*ast.Ident); ok {
+				fields[key.Name] = lit(kv.Value)
+			}
+		}
+	}
+	return fields
+}
+
+// table collects the texts of a table.
+func (x *extraction) table(file string, of table) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, 0)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	found := false
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			return of.has(n.Name)
+		case *ast.ValueSpec:
+			return slices.ContainsFunc(n.Names, of.has)
+		case *ast.ImportSpec, *ast.TypeSpec:
+			return false
+		case *ast.CompositeLit: // a text for a number has two wordings
+			fields := fieldsOf(n)
+			x.add(fields["many"], fields["one"], file)
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(of.fields, key.Name) && looksShown(lit(n.Value)) {
+				x.add(lit(n.Value), "", file)
+				found = true
+			}
+		case *ast.BasicLit:
+			if text := lit(n); of.fields == nil && looksShown(text) {
+				if of.name == "Error" {
+					text = sentence(text)
+				}
+				x.add(text, "", file)
+				found = true
+			}
+		}
+		return true
+	})
+	if !found && !strings.Contains(of.files, "*") {
+		x.t.Errorf("%s has no texts at %q: correct the list tables", file, of.name)
+	}
+}
+
+// errors collects the errors of a Go file that people can read, as the sentences that forms show: the
+// exported ones, and those of package problem.
 func (x *extraction) errors(name string) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, 0)
 	if err != nil {
@@ -381,16 +532,45 @@ func (x *extraction) errors(name string) {
 		for _, s := range general.Specs {
 			v := s.(*ast.ValueSpec)
 			for i, value := range v.Values {
+				if c, ok := value.(*ast.CompositeLit); ok && called(c.Type) == "OrganisationRefusal" {
+					x.addTo(language.ForStaff, sentence(lit(c.Elts[1])), "", name)
+				}
 				call, ok := value.(*ast.CallExpr)
-				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) || slices.Contains(onlyStaff, v.Names[i].Name) {
+				if !ok || called(call.Fun) != "New" || len(call.Args) != 1 || !ast.IsExported(v.Names[i].Name) && !ofProblem(call.Fun) {
 					continue
 				}
 				if text := lit(call.Args[0]); text != "" {
-					x.add(strings.ToUpper(text[:1])+text[1:]+".", "", name)
+					audience := x.audio
+					if slices.Contains(onlyStaff, v.Names[i].Name) {
+						audience = language.ForStaff
+					}
+					x.addTo(audience, sentence(text), "", name)
 				}
 			}
 		}
 	}
+}
+
+// sentence returns the text of an error as forms show it.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// ofProblem reports whether a function is New of a kind of package problem.
+func ofProblem(e ast.Expr) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	kind, ok := s.X.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	from, ok := kind.X.(*ast.Ident)
+	return ok && from.Name == "problem"
 }
 
 // called returns the last name of a function or type.

@@ -45,6 +45,16 @@ func (l Language) Number(n int) string {
 	return strings.ReplaceAll(number.Text(n), ",", s.group)
 }
 
+// Percent writes how much of the whole a part is: "61%", "61 %". It is 100% only of all, and 0% only of
+// nothing.
+func (l Language) Percent(part, whole int) string {
+	text := number.Percent(part, whole)
+	if l == Spanish || l == French || l == German {
+		return strings.Replace(text, "%", "\u00a0%", 1)
+	}
+	return text
+}
+
 // Size writes a size in bytes: "1.2 MB", "1,2 MB".
 func (l Language) Size(bytes int64) string {
 	s, ok := shapes[l]

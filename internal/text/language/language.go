@@ -41,9 +41,8 @@ const Default = English
 // Portal are the languages of pages of portal users and of e-mails, in the order of the menu.
 var Portal = []Language{English, Spanish, French, German, Arabic, Chinese}
 
-// Staff are the languages that staff can choose. Spanish follows once all pages of staff have it:
-// until then a page would be half in one language and half in the other.
-var Staff = []Language{English}
+// Staff are the languages of pages of staff, in the order of the menu.
+var Staff = []Language{English, Spanish}
 
 // names are what the languages are called in themselves.
 var names = map[Language]string{English: "English", Spanish: "Español", French: "Français", German: "Deutsch", Arabic: "العربية", Chinese: "中文"}

@@ -29,8 +29,10 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%q: %s, want %s", accept, got, want)
 		}
 	}
-	if got := Match("es", Staff); got != English {
-		t.Errorf("staff get %s", got)
+	for accept, want := range map[string]Language{"es-MX,en;q=0.5": Spanish, "de,es;q=0.5": Spanish, "fr": Default} {
+		if got := Match(accept, Staff); got != want {
+			t.Errorf("staff who prefer %q get %s, want %s", accept, got, want)
+		}
 	}
 }
 
@@ -128,6 +130,11 @@ func TestFormats(t *testing.T) {
 	}
 	for l, want := range map[Language]string{English: "1.2 MB", German: "1,2 MB", Arabic: "1.2 MB"} {
 		if got := l.Size(1258291); got != want {
+			t.Errorf("%s: %q, want %q", l, got, want)
+		}
+	}
+	for l, want := range map[Language]string{English: "61%", Spanish: "61\u00a0%", Chinese: "61%"} {
+		if got := l.Percent(61, 100); got != want {
 			t.Errorf("%s: %q, want %q", l, got, want)
 		}
 	}

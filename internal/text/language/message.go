@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Around is a value that stands around words of a text: {a}sign in{/a}.
@@ -16,7 +17,7 @@ type Message struct {
 	// One is the English wording for one, of a text for the number N; "" for a text without a number.
 	One  string
 	N    int
-	Args []any // names and values, by turns
+	Args []any // names and values, by turns; a value can be a Message, or several: reasons
 }
 
 // Localized is an error whose text has values. Its Error is the text in English; a page shows
@@ -87,9 +88,6 @@ func values(args []any) map[string]any {
 
 var placeholder = regexp.MustCompile(`\{/?[a-z]+\}`)
 
-// Placeholders returns the placeholders of a text in their order.
-func Placeholders(text string) []string { return placeholder.FindAllString(text, -1) }
-
 // fill replaces the placeholders of a text. One without a value stays.
 func fill(text string, with map[string]any, print func(any) string) string {
 	if len(with) == 0 || !strings.Contains(text, "{") {
@@ -120,6 +118,16 @@ func (l Language) plain(v any) string {
 		return string(v)
 	case int:
 		return l.Number(v)
+	case time.Time:
+		return l.Date(v)
+	case Message:
+		return l.Say(v)
+	case []Message:
+		said := make([]string, len(v))
+		for i, m := range v {
+			said[i] = l.Say(m)
+		}
+		return strings.Join(said, "; ")
 	}
 	return fmt.Sprint(v)
 }

@@ -59,7 +59,7 @@ var about = map[string][2]string{
 }
 
 func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
-	current, err := p.Labels.Current(r.Context())
+	current, err := p.Labels.Chosen(r.Context())
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ type failure struct {
 
 func (f failure) view(r *http.Request) View {
 	if f.Missing == "" {
-		f.Detail = language.From(r.Context()).Text(f.Document.Detail)
+		f.Detail = detail(language.From(r.Context()), f.Document.Detail)
 	}
 	if f.Status >= http.StatusInternalServerError {
 		f.Sent = r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -73,6 +73,18 @@ func (f failure) view(r *http.Request) View {
 	return View{Template: "failure.html", Title: f.Title, Status: f.Status, Data: f}
 }
 
+// detail returns what is wrong in a language. The catalogs have the errors of packages as sentences.
+func detail(l language.Language, english string) string {
+	if english == "" {
+		return ""
+	}
+	sentence := Sentence(errors.New(english))
+	if text := l.Text(sentence); text != sentence {
+		return text
+	}
+	return l.Text(english)
+}
+
 // bare answers with a failure page that needs no database: it shows no signed-in reader
 // and uses the default labels.
 func (f failure) bare(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +93,7 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	l := language.From(r.Context())
 	w.Header().Set("Content-Language", l.Tag())
 	w.WriteHeader(f.Status)
-	frame := &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()}
+	frame := &Frame{View: f.view(r), L: labels.Default().In(l), Path: r.URL.RequestURI()}
 	frame.speak(r)
 	frame.Languages = nil
 	_ = own.byName(l)["failure.html"].ExecuteTemplate(w, "layout", frame)

@@ -12,7 +12,6 @@ import (
 	"postern/internal/labels"
 	"postern/internal/limits"
 	"postern/internal/text/language"
-	"postern/internal/text/number"
 	"postern/internal/text/zone"
 	"postern/internal/web/static"
 )
@@ -28,8 +27,9 @@ func funcsIn(l language.Language) template.FuncMap {
 		"count":     l.Number,
 		"count64":   func(n uint64) string { return l.Number(int(n)) }, // #nosec G115 -- a count of existing things
 		"bytes64":   func(n uint64) string { return l.Size(int64(n)) }, // #nosec G115 -- bytes of a disk
-		"plural":    number.Of,
-		"of":        of,
+		// In another language than English, plural needs the texts "{n} device" and "{n} devices".
+		"plural":    func(n int, one, many string) string { return l.Count(n, "{n} "+one, "{n} "+many) },
+		"of":        func(n int, label *labels.Label) string { return of(l, n, label) },
 		"bytes":     l.Size,
 		"time":      m.clock,
 		"zoned":     m.zoned,
@@ -41,14 +41,14 @@ func funcsIn(l language.Language) template.FuncMap {
 		"lower":     Lower,
 		"dict":      dict,
 		"linked":    linked,
-		"percent":   number.Percent,
+		"percent":   l.Percent,
 		"hasPrefix": strings.HasPrefix,
 		"join":      strings.Join,
 		"json":      asJSON,
 		"isolate":   func(v any) any { return isolate(l, v) },
 		// The number of a limit, and a text in which numbers replace the names of limits.
 		"limit":      limits.Number,
-		"withLimits": limits.Fill,
+		"withLimits": func(text string) string { return limits.FillIn(l, text) },
 		// Texts: t and tn those that portal users see, and ts and tsn those of staff. A test finds
 		// them by these names. tr is for a text that Go code marks.
 		"t":   l.HTML,
@@ -113,7 +113,12 @@ func dialled(telephone string) string {
 }
 
 // of returns "1 portal user" or "3 portal users", with the clinic's label.
-func of(n int, l *labels.Label) string { return number.Of(n, Lower(l.One), Lower(l.Many)) }
+func of(l language.Language, n int, label *labels.Label) string {
+	if n == 1 {
+		return "1 " + Lower(label.One)
+	}
+	return l.Number(n) + " " + Lower(label.Many)
+}
 
 // moments writes times in a language, in the clinic's time zone.
 type moments struct{ language.Language }

@@ -16,12 +16,20 @@ import (
 // page has it, too.
 const languageCookie = "postern_language"
 
-// languagesOf returns the languages of the pages of a realm.
-func languagesOf(realm policy.Realm) []language.Language {
+// Languages returns the languages of the pages of a realm.
+func Languages(realm policy.Realm) []language.Language {
 	if realm == policy.RealmPortalUser {
 		return language.Portal
 	}
 	return language.Staff
+}
+
+// LanguageAt is the address to which the menu of languages of a realm posts.
+func LanguageAt(realm policy.Realm) string {
+	if realm == policy.RealmPortalUser {
+		return "/portal/language"
+	}
+	return "/language"
 }
 
 // languageOf returns the language of the page that answers a request.
@@ -29,7 +37,7 @@ func (rd *Renderer) languageOf(r *http.Request, realm policy.Realm) language.Lan
 	if rd.cfg.Language != "" {
 		return rd.cfg.Language
 	}
-	among := languagesOf(realm)
+	among := Languages(realm)
 	if subject, err := policy.SubjectFrom(r.Context()); realm != NoSession && err == nil && slices.Contains(among, subject.Language) {
 		return subject.Language
 	}
@@ -67,10 +75,13 @@ func (f *Frame) speak(r *http.Request) {
 	for i := range f.Errors {
 		f.Errors[i].Message = f.Language.Text(f.Errors[i].Message)
 	}
-	if among := languagesOf(f.Realm); len(among) > 1 && f.Realm != NoSession {
-		f.Languages = among
+	if f.Realm != NoSession {
+		f.Languages, f.LanguageAt = Languages(f.Realm), LanguageAt(f.Realm)
 	}
-	f.Here = "/portal"
+	f.Here = "/"
+	if f.Realm == policy.RealmPortalUser {
+		f.Here = "/portal"
+	}
 	if r.Method == http.MethodGet {
 		f.Here = f.Path
 	}

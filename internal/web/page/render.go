@@ -126,8 +126,10 @@ func (e Errors) Of(field string) string {
 type Frame struct {
 	View
 	Language language.Language
-	// Languages are those to choose from; none where there is one.
-	Languages []language.Language
+	// Languages are those to choose from, and LanguageAt is the address to which the choice is posted.
+	// There are none on a page without a session.
+	Languages  []language.Language
+	LanguageAt string
 	// Here is the address to which the choice of a language leads: of this page, or of the first page
 	// where this page answers a form.
 	Here  string
@@ -223,9 +225,6 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
 	if f.Nav, err = rd.nav(r, subject, f.L, f.Section); err != nil {
 		return nil, err
-	}
-	for i := range f.Nav {
-		f.Nav[i].Text = f.Language.Text(f.Nav[i].Text)
 	}
 	if f.May(policy.Replay) {
 		f.Pauses, err = rd.cfg.Pauses(r.Context())

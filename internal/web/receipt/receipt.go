@@ -81,7 +81,7 @@ func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.Labels.Current(r.Context())
+	l, err := p.Labels.Chosen(r.Context())
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,8 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "POST /portal/sign-out", Realm: policy.RealmPortalUser, Handle: p.leave(portal)},
-		{Pattern: "POST " + languageAt, Realm: policy.RealmPortalUser, Handle: p.chooseLanguage},
+		{Pattern: "POST " + page.LanguageAt(policy.RealmStaff), Realm: policy.RealmStaff, Handle: p.chooseLanguage(staff)},
+		{Pattern: "POST " + page.LanguageAt(policy.RealmPortalUser), Realm: policy.RealmPortalUser, Handle: p.chooseLanguage(portal)},
 		{Pattern: "POST /portal/session/keep", Realm: policy.RealmPortalUser, Actions: page.May(policy.ReadInbox), Handle: p.keep(portal)},
 	}
 	return slices.Concat(routes, p.letterRoutes(), p.routesOf(staff, p.Gate.SignInStaff), p.routesOf(portal, p.Gate.SignInPortal))
