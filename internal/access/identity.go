@@ -69,6 +69,14 @@ func (g *Gate) linkByAddress(ctx context.Context, who oidc.Identity) (staff Staf
 		if staff, err = readStaff(ctx, q, selectStaff+` WHERE `+hasAddress("a.email"), stored(who.Email)); err != nil {
 			return err
 		}
+		if staff.LinkedAt != nil {
+			// Between both reads, another sign-in may have created the account for this identity:
+			// that needs no lease.
+			if linked, err := linkedTo(ctx, q, who); !errors.Is(err, ErrNoStaff) {
+				staff = linked
+				return err
+			}
+		}
 		if err := staff.mayLink(g.cfg.Facts.Now()); err != nil {
 			return err
 		}
