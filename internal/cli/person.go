@@ -17,6 +17,7 @@ import (
 	"postern/internal/inbox/delivered"
 	"postern/internal/messages"
 	"postern/internal/record/query"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 )
 
@@ -214,7 +215,7 @@ func (env *environment) printPerson(u directory.PortalUser, why string, sent []q
 	}
 	_, _ = fmt.Fprintf(env.out, "%s (%s)\naccount: %s\ne-mail about a new message now: %s\n", u.Name, u.ID, state, alerts)
 	for _, l := range u.Patients {
-		term, _ := directory.Term(l.From, l.Until, zone.Now().Format(time.DateOnly))
+		term, _ := directory.Term(language.English, l.From, l.Until, zone.Now().Format(time.DateOnly))
 		_, _ = fmt.Fprintln(env.out, strings.TrimSuffix(fmt.Sprintf("patient: %s (%s), %s, %s", l.Name, l.ID, l.Relationship, term), ", "))
 	}
 	_, _ = fmt.Fprintln(env.out)

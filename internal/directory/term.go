@@ -1,34 +1,39 @@
 package directory
 
-import "time"
+import (
+	"time"
+
+	"postern/internal/text/language"
+)
 
 // Term says in words when a link is in force, as of a day, and whether it has ended; "" is always.
 // The days are written YYYY-MM-DD, "" for no bound, and both belong to the term.
-func Term(from, until, today string) (words string, ended bool) {
-	switch {
-	case until != "" && until < today && from != "":
-		return "began on " + DayText(from) + ", ended on " + DayText(until), true
-	case until != "" && until < today:
-		return "ended on " + DayText(until), true
+func Term(l language.Language, from, until, today string) (words string, ended bool) {
+	text := ""
+	switch ended = until != "" && until < today; {
+	case ended && from != "":
+		text = language.Mark("began on {from}, ended on {until}")
+	case ended:
+		text = language.Mark("ended on {until}")
 	case from > today && until != "":
-		return "begins on " + DayText(from) + ", until " + DayText(until), false
+		text = language.Mark("begins on {from}, until {until}")
 	case from > today:
-		return "begins on " + DayText(from), false
+		text = language.Mark("begins on {from}")
 	case from != "" && until != "":
-		return "from " + DayText(from) + " until " + DayText(until), false
+		text = language.Mark("from {from} until {until}")
 	case from != "":
-		return "since " + DayText(from), false
+		text = language.Mark("since {from}")
 	case until != "":
-		return "until " + DayText(until), false
+		text = language.Mark("until {until}")
 	}
-	return "", false
+	return l.Text(text, "from", DayText(l, from), "until", DayText(l, until)), ended
 }
 
-// DayText writes a day, YYYY-MM-DD, as people do: 29 February 1980.
-func DayText(day string) string {
+// DayText writes a day, YYYY-MM-DD, as people do: 29 February 1980. It returns other text as it is.
+func DayText(l language.Language, day string) string {
 	t, err := time.Parse(time.DateOnly, day)
 	if err != nil {
 		return day
 	}
-	return t.Format("2 January 2006")
+	return l.Date(t)
 }

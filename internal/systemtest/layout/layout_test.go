@@ -95,7 +95,7 @@ var imports = map[string]string{
 	"inbox":            "content/message problem",
 
 	// People, permissions, and the clinic's own labels.
-	"directory":                    "directory/field text/folding text/invisible",
+	"directory":                    "directory/field text/folding text/invisible text/language",
 	"directory/audience":           "directory directory/audience/matter directory/audience/rule directory/block directory/field directory/people directory/roster directory/roster/rosterstore",
 	"directory/audience/matter":    "directory/audience/rule directory/roster",
 	"directory/audience/rule":      "directory/field directory/roster",
@@ -187,7 +187,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search text/language web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address text/language web/page",
 	"web/static":       "",
-	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/audience/matter directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number text/zone",
+	"cli":              "access access/factor access/letter access/policy certificate clinic/clinicstore config content content/reader content/rotation directory directory/audience/matter directory/imports directory/roster/rosterstore eventlog eventlog/facts eventlog/outbox eventlog/parked events health inbox/delivered labels labels/labelstore messages notify/pause notify/replay problem process process/up proof/archive proof/checkpoint proof/entrykey proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/accounting record/bundle record/certificate record/emergency record/export record/query record/retention recorder recorder/damage recorder/migrate recorder/position recorder/rebuild store text/number text/language text/zone",
 
 	// Configuration and processes.
 	"config":            "access/groups inbound notify/sendgrid proof/checkpoint serving/loopback text/address text/zone",

@@ -40,7 +40,7 @@ var sources = []source{
 		"internal/access/*.go", "internal/access/passwords/*.go"}, false},
 	{language.ForStaff, []string{"internal/web/account/*", "internal/web/admin/*", "internal/web/clinic/clinic.html", "internal/web/clinic/clinic.go", "internal/web/compose/*", "internal/web/letters/ask.html",
 		"internal/web/letters/print.html", "internal/web/letters/*.go", "internal/web/messages/*", "internal/web/operations/*", "internal/web/receipt/*", "internal/web/record/*", "internal/web/replay/*", "internal/web/search/*"}, true},
-	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/compose/wording/*.go", "internal/record/accounting/*.go",
+	{language.ForStaff, []string{"internal/labels/*.go", "internal/limits/*.go", "internal/access/policy/*.go", "internal/access/twopeople/*.go", "internal/directory/term.go", "internal/compose/wording/*.go", "internal/record/accounting/*.go",
 		"internal/record/retention/*.go", "internal/events/*.go", "internal/record/query/*.go"}, false},
 }
 

@@ -114,6 +114,11 @@ func (l Language) plain(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
+	case *string:
+		if v == nil {
+			return ""
+		}
+		return *v
 	case template.HTML:
 		return string(v)
 	case int:

@@ -232,7 +232,7 @@ var columns = map[string]string{
 	"email":        language.Mark("E-mail address"),
 	"active":       language.Mark("Active"),
 	"relationship": language.Mark("Relationship"),
-	"from":         language.Mark("From"),
+	"from":         language.Mark("Starting"),
 	"until":        language.Mark("Until"),
 }
 

@@ -81,7 +81,7 @@ func TestImport(t *testing.T) {
 	page := ended(t, v, uploaded(t, v, files...).Is(http.StatusOK)).
 		Says("What the files would change", "Nothing has changed yet.", "Patients 1 1 0", "Portal Users 0 0 1", "Links 1 0 0",
 			"pt-1 Born 29 February 1980 Nothing", "pt-1 Status Active Discharged", "pt-2 Given name: Huck Family name: Finn",
-			"polly → pt-2 Relationship: Authorized Representative From: 1 January 2020")
+			"polly → pt-2 Relationship: Authorized Representative Starting: 1 January 2020")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Fatalf("the dry run changed something (-before +after):\n%s", diff)
 	}

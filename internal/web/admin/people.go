@@ -138,36 +138,10 @@ func (s speaker) as(relationship string) string {
 	return s.AuthorizedRepresentative.One
 }
 
-// day writes a day, YYYY-MM-DD, as people do: 29 February 1980.
-func (s speaker) day(day string) string {
-	t, err := time.Parse(time.DateOnly, day)
-	if err != nil {
-		return day
-	}
-	return s.language.Date(t)
-}
+func (s speaker) day(day string) string { return directory.DayText(s.language, day) }
 
-// term says in words when a link is in force, as [directory.Term] does in English, and whether it has
-// ended; "" is always.
 func (s speaker) term(from, until string) (words string, ended bool) {
-	english := ""
-	switch ended = until != "" && until < s.today; {
-	case ended && from != "":
-		english = language.Mark("began on {from}, ended on {until}")
-	case ended:
-		english = language.Mark("ended on {until}")
-	case from > s.today && until != "":
-		english = language.Mark("begins on {from}, until {until}")
-	case from > s.today:
-		english = language.Mark("begins on {from}")
-	case from != "" && until != "":
-		english = language.Mark("from {from} until {until}")
-	case from != "":
-		english = language.Mark("since {from}")
-	case until != "":
-		english = language.Mark("until {until}")
-	}
-	return s.language.Text(english, "from", s.day(from), "until", s.day(until)), ended
+	return directory.Term(s.language, from, until, s.today)
 }
 
 // portalUsers lists portal users.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"postern/internal/access/policy"
 	"postern/internal/process"
 	"postern/internal/text/language"
 	"postern/internal/web/webtest"
@@ -26,4 +27,28 @@ func TestComposeInSpanish(t *testing.T) {
 	page.Is(http.StatusOK).Says("Revisar antes de enviar", "Tiene una cuenta 1", "CCO del personal Ninguno", "Durante 10 segundos después de pulsar Enviar, puede deshacerlo.")
 	w.Post(w.at+"/check", confirmation(page, "2")).Says("Escriba el número de destinatarios que se muestra arriba.")
 	w.Post(w.at+"/check", confirmation(page, "1")).Is(http.StatusOK).HasHTML("Aftercare")
+}
+
+// The script speaks the language of the page.
+func TestStoryComposeInSpanish(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *process.WebConfig) { c.Language = language.Spanish })
+	people(t, s)
+	rita := s.NewStaff(t, "Rita Reception", policy.SendPortalMessage, policy.SendBulkPortalMessage)
+	b := webtest.OpenBrowser(t, s)
+	b.SignInIn(rita, language.Spanish)
+	b.Open("/messages/compose")
+	b.Type("Asunto", "Aftercare")
+	b.Sees("Quedan 191 caracteres")
+	b.Click("Añadir destinatario(s)")
+	b.Sees("ahora. Contado en el último minuto.")
+	b.Type("Añadir usuario", "ann")
+	b.Click("Añadir Ann Adams")
+	b.Sees("Quitar Ann Adams", "Añadido: Ann Adams", "Guardado a las")
+	b.Upload("Añadir un archivo adjunto", webtest.File{Name: "tool.exe", Data: []byte("MZ")})
+	b.Sees("«tool.exe» no se añadió: no se pueden enviar archivos de ese tipo.", "Descartar tool.exe")
+	b.AccessibleInAllViews()
+	s.Exec(t, `DELETE FROM app.sessions`)
+	b.Type("Mensaje", "Text")
+	b.Sees("No se ha guardado: se cerró su sesión.", "Inicie sesión en otra pestaña")
 }

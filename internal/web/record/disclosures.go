@@ -155,5 +155,5 @@ func (p *Pages) ended(r *http.Request, until string) string {
 	if until >= p.Now().Format(time.DateOnly) {
 		return ""
 	}
-	return dayText(r, until)
+	return directory.DayText(language.From(r.Context()), until)
 }

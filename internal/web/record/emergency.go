@@ -144,8 +144,13 @@ func (p *Pages) showEmergencies(w http.ResponseWriter, r *http.Request, form ope
 	return p.Render(w, r, set, page.View{Template: "emergencies.html", Title: "Emergency access", Section: emergencyPlace(r), Data: data, Errors: errs})
 }
 
+// onOneLine returns what was typed into a box of several lines as the record has reasons: on one line.
+func onOneLine(typed string) string {
+	return strings.Join(strings.FieldsFunc(typed, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
+}
+
 func (p *Pages) openEmergency(w http.ResponseWriter, r *http.Request) error {
-	form := opening{strings.TrimSpace(r.PostFormValue("message")), strings.TrimSpace(r.PostFormValue("patient")), r.PostFormValue("reason")}
+	form := opening{strings.TrimSpace(r.PostFormValue("message")), strings.TrimSpace(r.PostFormValue("patient")), onOneLine(r.PostFormValue("reason"))}
 	of := emergency.Of{PatientID: form.Patient}
 	var errs page.Errors
 	var err error
@@ -299,7 +304,7 @@ func (p *Pages) reviewEmergency(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.NotFound(w, r)
 	}
-	note := r.PostFormValue("note")
+	note := onOneLine(r.PostFormValue("note"))
 	if errs := wrongText(r, "note", "The text", language.Mark("Enter what you found"), note); len(errs) > 0 {
 		return p.showEmergency(w, r, note, errs, 0)
 	}

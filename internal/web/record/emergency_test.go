@@ -24,7 +24,7 @@ func TestEmergencyAccess(t *testing.T) {
 		eve.Post("/emergency", url.Values{"message": {wrong.message}, "patient": {wrong.patient}, "reason": {wrong.reason}}).
 			Is(http.StatusUnprocessableEntity).Says(wrong.says)
 	}
-	opened := eve.Post("/emergency", url.Values{"message": {c.message}, "reason": {"Their doctor is away."}}).Is(http.StatusOK).
+	opened := eve.Post("/emergency", url.Values{"message": {c.message}, "reason": {"Their doctor\r\nis away."}}).Is(http.StatusOK).
 		Says("You opened emergency access", "Their doctor is away.", "Nothing has been read.").LacksHTML(secret)
 	at := "/emergency/" + path.Base(opened.URL.Path)
 	eve.Get(at+"/read").Is(http.StatusOK).Says(secret, "You read this by emergency access")

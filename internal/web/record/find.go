@@ -14,6 +14,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
+	"postern/internal/text/language"
 	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
@@ -92,7 +93,7 @@ func (p *Pages) find(r *http.Request, f filter) (*findings, error) {
 		to.Patient = one.ID
 		more := ""
 		if one.BirthDate != "" {
-			more = page.T(r, "born {day}", "day", dayText(r, one.BirthDate))
+			more = page.T(r, "born {day}", "day", directory.DayText(language.From(r.Context()), one.BirthDate))
 		}
 		patients.Found = append(patients.Found, found{Text: one.Name, ID: one.ID, More: more, Href: to.href("")})
 	}

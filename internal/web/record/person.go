@@ -130,7 +130,8 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) actsFor(r *http.Request, u directory.PortalUser) (all []actsFor) {
 	today := p.Now().Format(time.DateOnly)
 	for _, l := range u.Patients {
-		all = append(all, actsFor{LinkedPatient: l, Self: l.Relationship == directory.Self, Term: term(r, l.From, l.Until, today)})
+		term, _ := directory.Term(language.From(r.Context()), l.From, l.Until, today)
+		all = append(all, actsFor{LinkedPatient: l, Self: l.Relationship == directory.Self, Term: term})
 	}
 	return all
 }

@@ -88,38 +88,6 @@ func ago(r *http.Request, d time.Duration) string {
 	return l.Count(int(d.Hours()/24), "{n} day ago", "{n} days ago")
 }
 
-// dayText writes a day, YYYY-MM-DD, as people do. It returns other text unchanged.
-func dayText(r *http.Request, day string) string {
-	t, err := time.Parse(time.DateOnly, day)
-	if err != nil {
-		return day
-	}
-	return language.From(r.Context()).Date(t)
-}
-
-// term says when a link is in force, as of a day; "" is always. It is directory.Term in the
-// language of the reader.
-func term(r *http.Request, from, until, today string) string {
-	english, ended := "", until != "" && until < today
-	switch {
-	case ended && from != "":
-		english = language.Mark("began on {first}, ended on {last}")
-	case ended:
-		english = language.Mark("ended on {last}")
-	case from > today && until != "":
-		english = language.Mark("begins on {first}, until {last}")
-	case from > today:
-		english = language.Mark("begins on {first}")
-	case from != "" && until != "":
-		english = language.Mark("from {first} until {last}")
-	case from != "":
-		english = language.Mark("since {first}")
-	case until != "":
-		english = language.Mark("until {last}")
-	}
-	return page.T(r, english, "first", dayText(r, from), "last", dayText(r, until))
-}
-
 // wrongText returns the fault of a reason or a note. subject begins the message, and empty is the
 // message for one that is not there.
 func wrongText(r *http.Request, field, subject, empty, text string) page.Errors {

@@ -171,7 +171,13 @@ func (b *Browser) Faults() []string {
 // SignIn signs a staff member in.
 func (b *Browser) SignIn(who access.Staff) {
 	b.t.Helper()
-	b.signIn("/sign-in", who.Email, language.English)
+	b.SignInIn(who, language.English)
+}
+
+// SignInIn is [Browser.SignIn] on a page in a language.
+func (b *Browser) SignInIn(who access.Staff, l language.Language) {
+	b.t.Helper()
+	b.signIn("/sign-in", who.Email, l)
 }
 
 // SignInPortal signs a portal user in, by id.
