@@ -15,7 +15,6 @@ import (
 	"reflect"
 	"strings"
 
-	"postern/internal/text/language"
 	"postern/internal/text/number"
 	"postern/internal/text/size"
 )
@@ -185,36 +184,6 @@ var filler = func() *strings.Replacer {
 // Fill puts limits into a text that has their names in braces: "at most {AttachmentSize}"
 // becomes "at most 4 MB".
 func Fill(text string) string { return filler.Replace(text) }
-
-// FillIn is [Fill] in a language: it translates the text first.
-func FillIn(l language.Language, text string) string {
-	text = l.Text(text)
-	if !strings.Contains(text, "{") {
-		return text
-	}
-	var pairs []string
-	for _, limit := range All {
-		pairs = append(pairs, "{"+limit.Name+"}", in(l, limit.Value))
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
-}
-
-// in returns a limit as people read it in a language.
-func in(l language.Language, limit fmt.Stringer) string {
-	switch n := limit.(type) {
-	case Bytes:
-		return l.Size(int64(n))
-	case Characters:
-		return l.Count(int(n), "{n} character", "{n} characters")
-	case Count:
-		return l.Number(int(n))
-	case Seconds:
-		return l.Count(int(n), "{n} second", "{n} seconds")
-	case Days:
-		return l.Count(int(n), "{n} day", "{n} days")
-	}
-	return limit.String()
-}
 
 // Each unit as people read it.
 func (b Bytes) String() string      { return size.Text(int64(b)) }

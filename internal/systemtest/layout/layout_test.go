@@ -141,7 +141,7 @@ var imports = map[string]string{
 
 	// Limits that a clinic may choose.
 	"giveup": "",
-	"limits": "text/language text/number text/size",
+	"limits": "text/number text/size",
 
 	// Handling of text.
 	"text/address":   "text/invisible",

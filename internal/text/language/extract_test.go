@@ -343,7 +343,7 @@ func (w *walk) pipe(p *parse.PipeNode) {
 }
 
 // noText are functions whose strings are not shown.
-var noText = []string{"limit", "asset", "eq", "ne", "hasPrefix", "link", "index", "print", "lt", "gt", "withLimits"}
+var noText = []string{"limit", "asset", "eq", "ne", "hasPrefix", "link", "index", "print", "lt", "gt"}
 
 func (w *walk) command(c *parse.CommandNode) {
 	function := ""
@@ -361,9 +361,6 @@ func (w *walk) command(c *parse.CommandNode) {
 		w.addTo(audience, str(c.Args[3]), str(c.Args[2]), w.name)
 	case "forms", "tsforms":
 		w.addTo(audience, str(c.Args[2]), str(c.Args[1]), w.name)
-	}
-	if function == "withLimits" && looksShown(str(c.Args[1])) {
-		w.addTo(language.ForStaff, str(c.Args[1]), "", w.name)
 	}
 	for i, arg := range c.Args {
 		switch a := arg.(type) {

@@ -46,9 +46,8 @@ func funcsIn(l language.Language) template.FuncMap {
 		"join":      strings.Join,
 		"json":      asJSON,
 		"isolate":   func(v any) any { return isolate(l, v) },
-		// The number of a limit, and a text in which numbers replace the names of limits.
-		"limit":      limits.Number,
-		"withLimits": func(text string) string { return limits.FillIn(l, text) },
+		// The number of a limit, by its name.
+		"limit": limits.Number,
 		// Texts: t and tn those that portal users see, and ts and tsn those of staff. A test finds
 		// them by these names. tr is for a text that Go code marks.
 		"t":   l.HTML,
