@@ -1709,6 +1709,41 @@ type Download struct {
 	Seq int64 `json:"seq"`
 }
 
+// Draft A message that the caller is writing on the pages.
+type Draft struct {
+	// AttachmentIds The documents added so far.
+	//
+	// Examples: ["01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10"]
+	AttachmentIds []openapi_types.UUID `json:"attachment_ids"`
+
+	// ExpiresAt When it is deleted, unless it is saved again before.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Id Its id.
+	//
+	// Examples: 01995d3c-6b0e-7c3a-9f51-2d4b8e6a7c10
+	Id openapi_types.UUID `json:"id"`
+
+	// Recipients The recipients as the sender chose them.
+	Recipients ChosenRecipients `json:"recipients"`
+
+	// SavedAt When it was last saved.
+	SavedAt time.Time `json:"saved_at"`
+
+	// SendAt When it is to be sent; null for at once, and for a time that is not complete.
+	SendAt *time.Time `json:"send_at"`
+
+	// StaffBcc The staff members who get a copy, by id.
+	//
+	// Examples: []
+	StaffBcc []string `json:"staff_bcc"`
+
+	// Subject Empty if there is none yet.
+	//
+	// Examples: Your care plan
+	Subject string `json:"subject"`
+}
+
 // Emergencies How emergency access is used.
 type Emergencies struct {
 	// Open Openings by which something can be read now.
@@ -2469,6 +2504,17 @@ type LinkedPortalUser struct {
 
 // LinkedPortalUserRelationship self: the portal user is the patient. representative: the portal user represents the patient.
 type LinkedPortalUserRelationship string
+
+// ListDraft A page of a list of Draft.
+type ListDraft struct {
+	// Items The items of this page, in the order of the list.
+	Items []Draft `json:"items"`
+
+	// NextCursor The cursor of the next page; null if there is none.
+	//
+	// Examples: AZldPGsOfDqfUS1LjmpsEA
+	NextCursor *string `json:"next_cursor"`
+}
 
 // ListEmergency A page of a list of Emergency.
 type ListEmergency struct {
@@ -4647,6 +4693,15 @@ type ListBccParams struct {
 	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
 }
 
+// ListDraftsParams defines parameters for ListDrafts.
+type ListDraftsParams struct {
+	// Limit The most items to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the previous page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListEmergenciesParams defines parameters for ListEmergencies.
 type ListEmergenciesParams struct {
 	// Limit The most items to return.
@@ -5707,6 +5762,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
 	ChangeClinic(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDrafts My drafts, the latest saved first, without their bodies.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Corresponds with GET /v1/drafts (the `ListDrafts` operationId).
+	ListDrafts(ctx context.Context, params *ListDraftsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEmergencies Emergency access, newest first: all of it for readers of the record, else your own.
 	//
@@ -6991,6 +7053,23 @@ func (c *Client) ChangeClinicWithBody(ctx context.Context, contentType string, b
 // Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
 func (c *Client) ChangeClinic(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewChangeClinicRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDrafts My drafts, the latest saved first, without their bodies.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Corresponds with GET /v1/drafts (the `ListDrafts` operationId).
+func (c *Client) ListDrafts(ctx context.Context, params *ListDraftsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDraftsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9742,6 +9821,72 @@ func NewChangeClinicRequestWithBody(server string, contentType string, body io.R
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListDraftsRequest constructs an http.Request for the ListDrafts method
+func NewListDraftsRequest(server string, params *ListDraftsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/drafts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -15364,6 +15509,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/clinic (the `ChangeClinic` operationId).
 	ChangeClinicWithResponse(ctx context.Context, body ChangeClinicJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeClinicResponse, error)
 
+	// ListDraftsWithResponse My drafts, the latest saved first, without their bodies.
+	//
+	// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/drafts (the `ListDrafts` operationId).
+	ListDraftsWithResponse(ctx context.Context, params *ListDraftsParams, reqEditors ...RequestEditorFn) (*ListDraftsResponse, error)
+
 	// ListEmergenciesWithResponse Emergency access, newest first: all of it for readers of the record, else your own.
 	//
 	// Needs the permission read_record (Read the Record) or emergency_access (Emergency Access).
@@ -16963,6 +17117,54 @@ func (r ChangeClinicResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ChangeClinicResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDraftsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListDraft
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDraftsResponse) GetJSON200() *ListDraft {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDraftsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDraftsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDraftsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDraftsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDraftsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22163,6 +22365,21 @@ func (c *ClientWithResponses) ChangeClinicWithResponse(ctx context.Context, body
 	return ParseChangeClinicResponse(rsp)
 }
 
+// ListDraftsWithResponse My drafts, the latest saved first, without their bodies.
+//
+// Needs the permission send_portal_message (Send Portal Message) or send_bulk_portal_message (Send Bulk Portal Message).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/drafts (the `ListDrafts` operationId).
+func (c *ClientWithResponses) ListDraftsWithResponse(ctx context.Context, params *ListDraftsParams, reqEditors ...RequestEditorFn) (*ListDraftsResponse, error) {
+	rsp, err := c.ListDrafts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDraftsResponse(rsp)
+}
+
 // ListEmergenciesWithResponse Emergency access, newest first: all of it for readers of the record, else your own.
 //
 // Needs the permission read_record (Read the Record) or emergency_access (Emergency Access).
@@ -24449,6 +24666,39 @@ func ParseChangeClinicResponse(rsp *http.Response) (*ChangeClinicResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ClinicDetails
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDraftsResponse parses an HTTP response from a ListDraftsWithResponse call
+func ParseListDraftsResponse(rsp *http.Response) (*ListDraftsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDraftsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListDraft
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

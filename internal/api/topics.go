@@ -16,6 +16,7 @@ var topics = []topic{
 	{"/v1/worklists", "Messages", ""},
 	{"/v1/notices", "Messages", "message"},
 	{"/v1/wordings", "Messages", "wording"},
+	{"/v1/drafts", "Messages", ""},
 	{"/v1/recipients", "Recipients", ""},
 	{"/v1/patients", "Recipients", "patient"},
 	{"/v1/portal-users", "Recipients", "portal user"},

@@ -272,6 +272,7 @@ func (w wiring) wireAPI() {
 		api.SearchOperations{Search: w.searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.WordingOperations{Wordings: w.Wordings},
+		api.DraftOperations{Drafts: w.Drafts},
 		api.ClinicOperations{Clinic: w.Clinic},
 		api.StaffOperations{Gate: w.Gate, Letters: w.Letters, Composer: w.Composer},
 		api.GrantOperations{Gate: w.Gate},

@@ -37,7 +37,7 @@ var listsOfPages = map[string]any{
 	"GET /messages/bcc":                     listOf("GET /v1/bcc", "q", "from", "to"),
 	"GET /messages/{id}":                    oneThing,
 	"GET /messages/{id}/{part}":             listOf("GET /v1/messages/{id}/deliveries", "q", "alert", "opened"), // recipients
-	"GET /messages/drafts":                  notAList("a draft is on the pages alone: a program keeps its own"),
+	"GET /messages/drafts":                  listOf("GET /v1/drafts"),
 	"GET /messages/wordings":                inTheAPI{operation: "GET /v1/wordings"},
 	"GET /messages/wordings/new":            form,
 	"GET /messages/wordings/{id}":           oneThing,

@@ -356,6 +356,7 @@ var operations = []rule{
 	{route: "GET /v1/search", needs: staff, at: "/v1/search?q=care"},
 	{route: "GET /v1/clinic", needs: staff},
 	{route: "GET /v1/wordings", needs: send},
+	{route: "GET /v1/drafts", needs: send},
 	{route: "POST /v1/wordings", needs: send, body: `{"name":"Care","subject":"","body":"Rest","published":false}`},
 	{route: "PUT /v1/wordings/{id}", needs: send, at: "/v1/wordings/{wording-of-the-api}?version=1", body: `{"name":"Care","subject":"","body":"Rest","published":false}`, owned: nobodyElse},
 	{route: "DELETE /v1/wordings/{id}", needs: send, at: "/v1/wordings/{wording-of-the-api}?version=1", owned: nobodyElse, once: true, late: true},
