@@ -42,18 +42,18 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	all=$$(go list ./...); racy=$$(echo "$$all" | grep -xF "$$($(RACY))" | grep -vE '$(WHOLE)'); \
 	export GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch); \
-	GOFLAGS="$(filter-out -race,$(GOFLAGS))" go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $$(echo "$$all" | grep -vxF "$$racy") && \
-	go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $(SLOWEST) $$racy
-	TMPDIR=$$(sh tools/setup.sh scratch) go test -C internal/systemtest/provider -timeout 20m $(TESTFLAGS) ./...
+	go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $$(echo "$$all" | grep -vxF "$$racy") && \
+	go test -C internal/systemtest/provider -timeout 20m $(TESTFLAGS) ./... && \
+	$(RACE) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $(SLOWEST) $$racy
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 	@sh tools/setup.sh have scanner || echo "make test: NO DOCUMENT WAS SCANNED BY A REAL VIRUS SCANNER: run sh tools/setup.sh scanner to install ClamAV" >&2
 
-# All steps compile with the race detector, so that each reuses Go's build cache from the step
-# before; except for the tools, and the tests that need no race detector with the programs that they
-# start. Programs are linked without the tables for debuggers (-w), which takes 40 % less time: there
-# are about 150 of them.
-check: export GOFLAGS := $(GOFLAGS) -race -ldflags=-w
-check: export CGO_ENABLED := 1
+# All steps compile in one way, as programs ship, so that each reuses Go's build cache from the step
+# before; except for the tests with the race detector, which needs a C compiler. Programs are linked
+# without the tables for debuggers (-w), which takes 40 % less time: there are about 150 of them.
+check: export GOFLAGS := $(GOFLAGS) -ldflags=-w
+check: export CGO_ENABLED := 0
+check: RACE := CGO_ENABLED=1 GOFLAGS="$(GOFLAGS) -race"
 check: TESTFLAGS += -vet=off # lint runs vet
 check: compiler generated format lint supply test ## the whole gate, as in CI
 
@@ -69,14 +69,13 @@ format: ## check that every file is formatted with gofmt
 
 lint: export GOGC := 400 # a quarter less time, for more memory
 lint: ## go vet, gosec and staticcheck, from tools/go.mod
-	GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./vet
+	CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./vet
 	go vet -vettool=bin/tools/vet ./...
 	bin/tools/staticcheck ./...
 	go vet -C internal/systemtest/provider -vettool=$(CURDIR)/bin/tools/vet ./...
 	cd internal/systemtest/provider && ../../../bin/tools/staticcheck ./...
 
-# These are programs of the machine that runs them, also in `make check`.
-SUPPLY := GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/
+SUPPLY := CGO_ENABLED=0 go build -C tools -o ../bin/tools/
 
 sbom: build ## what the programs are made of, as CycloneDX: bin/sbom.cdx.json
 	$(SUPPLY) ./supply

@@ -58,7 +58,7 @@ func TestMessagesInSpanish(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendBulkPortalMessage, policy.ReplayDeliveries)
 	id := c.blasted(t, access.Staff{ID: sam.ID}, "We move")
 	sam.Get("/messages").Is(http.StatusOK).Says("Mensajes, primero los más recientes", "We move", "Entregado a 2, abierto por 0, 1 aviso fallido")
-	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Entregado a todos los destinatarios el ", "Fallido El correo fue rechazado", "1 de 2 (50 %)",
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Entregado a todos los destinatarios el ", "Fallido El correo fue rechazado", "1 de 2 (50 %)",
 		"Por qué fallaron los avisos", "The mailbox is full.", "Retirar")
 	sam.Get("/messages/"+id+"/recipients?alert=failed").Is(http.StatusOK).Says("Fallido: The mailbox is full.", "Sin abrir", "Planificar un reenvío")
 	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("Ninguno de los 2 destinatarios lo ha abierto.", "¿Por qué retira este mensaje?")
