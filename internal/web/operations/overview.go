@@ -3,6 +3,7 @@ package operations
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"postern/internal/health"
 	"postern/internal/notify/pause"
 	"postern/internal/text/language"
+	"postern/internal/text/zone"
 	"postern/internal/web/page"
 )
 
@@ -20,9 +22,13 @@ type overview struct {
 	health.State
 	language        language.Language
 	OverTime        overTime
-	Reason, Message string // as typed, if the form was refused
-	Changed         bool   // the pauses differ from those that the reader has seen
+	Reason, Message string   // as typed, if the form was refused
+	Changed         bool     // the pauses differ from those that the reader has seen
+	Messages        []choice // of which the alerts can be paused alone
 }
+
+// choice is an option of a list, with its text.
+type choice struct{ Value, Text string }
 
 // Seen identifies the pauses that the page shows.
 func (o overview) Seen() string { return pause.Fingerprint(o.Pauses) }
@@ -41,12 +47,46 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	if page.IsFragment(r) {
 		seen := r.FormValue("seen")
 		data.Changed = seen != "" && seen != data.Seen()
+		if data.Changed {
+			if err := p.offer(r, &data); err != nil {
+				return err
+			}
+		}
 		view.Data = data
 		return p.Fragment(w, r, set, "live", view)
+	}
+	if err := p.offer(r, &data); err != nil {
+		return err
 	}
 	data.OverTime = p.overTime(r)
 	view.Data = data
 	return p.Render(w, r, set, view)
+}
+
+// offer fills in the messages of which the alerts can be paused alone: those that still alert and are
+// not paused, and the one that was chosen.
+func (p *Pages) offer(r *http.Request, o *overview) error {
+	found, err := p.Health.StillAlerting(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if pause.Of(o.Pauses, m.MessageID) != nil {
+			continue
+		}
+		text := o.language.DateTime(zone.In(m.SentAt), false)
+		if m.Sender != "" {
+			text = o.language.Text("{time}, by {name}", "time", text, "name", m.Sender)
+		}
+		if m.Waiting > 0 {
+			text = o.language.Count(m.Waiting, "{message}: {n} alert to send", "{message}: {n} alerts to send", "message", text)
+		}
+		o.Messages = append(o.Messages, choice{m.MessageID.String(), text})
+	}
+	if o.Message != "" && !slices.ContainsFunc(o.Messages, func(c choice) bool { return c.Value == o.Message }) {
+		o.Messages = append(o.Messages, choice{o.Message, o.language.Text("Message {id}", "id", o.Message)})
+	}
+	return nil
 }
 
 // AllPaused returns the pause of all messages, nil if there is none.
@@ -105,7 +145,7 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	if text := strings.TrimSpace(r.PostFormValue("message")); text != "" {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, or leave this empty"})
+			errs = append(errs, page.Error{Field: "message", Message: "Choose a message from the list, or all messages"})
 		}
 		if message = &id; r.PostFormValue("back") == "message" {
 			back = "/messages/" + id.String()
@@ -116,7 +156,7 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	}
 	seq, err := change(r.Context(), page.Subject(r).Actor(), message, reason)
 	if errors.Is(err, pause.ErrNoMessage) && back == "/operations" {
-		return p.showOverview(w, r, page.Errors{{Field: "message", Message: "There is no message with this id"}})
+		return p.showOverview(w, r, page.Errors{{Field: "message", Message: "There is no such message. Choose one from the list, or all messages"}})
 	}
 	if err != nil {
 		return err

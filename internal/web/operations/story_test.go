@@ -113,8 +113,9 @@ func TestALargeMessageIsPausedInTheMiddle(t *testing.T) {
 	})
 	id := c.blast(t)
 	<-asked
+	c.olga.Get("/operations").Says("by Sam Staff: ", " alerts to send").HasHTML(`<option dir="auto" value="` + id.String() + `">`) // it can be paused alone
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {""}}).Is(http.StatusUnprocessableEntity).Says("Say why")
-	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"kept"}, "message": {"x"}}).Is(http.StatusUnprocessableEntity).Says("Enter the id of a message").HasHTML(`value="kept"`)
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"kept"}, "message": {"x"}}).Is(http.StatusUnprocessableEntity).Says("Choose a message from the list").HasHTML(`value="kept"`)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"SendGrid reports trouble"}}).Is(http.StatusOK).
 		Says("Alerting is paused", "SendGrid reports trouble", "Resume all alerting")
 	close(gate)
@@ -153,9 +154,9 @@ func TestWrongPauses(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {" "}, "message": {"17"}}).Is(http.StatusUnprocessableEntity).
-		Says("Say why", "Enter the id of a message").HasHTML(`href="#reason"`, `href="#message"`, `value="17"`)
+		Says("Say why", "Choose a message from the list").HasHTML(`href="#reason"`, `href="#message"`, `value="17" selected`)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"x"}, "message": {uuid.NewString()}}).Is(http.StatusUnprocessableEntity).
-		Says("There is no message with this id")
+		Says("There is no such message.")
 }
 
 // When a pause ends elsewhere, an open page updates its notice, banner and form. Until then
@@ -209,7 +210,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 	both.Post("/operations/alerting/resume", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"right after all"}}).
 		Is(http.StatusOK).Says("You resumed the alerts of one message.").LacksHTML("are paused since")
 	c.until(t, "alerts of the message", 10, settledAlerts, first)
-	both.Post("/operations/alerting/pause", url.Values{"message": {uuid.NewString()}, "reason": {"x"}}).Is(http.StatusUnprocessableEntity).Says("There is no message with this id")
+	both.Post("/operations/alerting/pause", url.Values{"message": {uuid.NewString()}, "reason": {"x"}}).Is(http.StatusUnprocessableEntity).Says("There is no such message.")
 	c.same(t)
 }
 
