@@ -14,7 +14,7 @@ SLOWEST   := ./internal/systemtest/torture ./internal/access
 # that they start, and all that they call is tested with it. Nor for a package none of whose files,
 # its tests included, starts a goroutine or shares memory.
 WHOLE     := /(deploy|internal/(cli|web|systemtest/(abuse|client|health|layout|routes|secrets)))(/|$$)
-RACY      := grep -lErs --include='*.go' '^[[:space:]]*go (func|[a-zA-Z]+[.(])|sync\.|atomic\.|errgroup' * | sed 's|/[^/]*$$||; s|^|postern/|' | sort -u
+RACY      := grep -lErs --include='*.go' '^[[:space:]]*go (func|[a-zA-Z]+[.(])|sync\.|synctest\.|atomic\.|errgroup' * | sed 's|/[^/]*$$||; s|^|postern/|' | sort -u
 GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md docs/cli.md client
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	all=$$(go list ./...); racy=$$(echo "$$all" | grep -xF "$$($(RACY))" | grep -vE '$(WHOLE)'); \
 	export GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch); \
-	go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $$(echo "$$all" | grep -vxF "$$racy") && \
+	test -n "$$racy" && go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $$(echo "$$all" | grep -vxF "$$racy") && \
 	go test -C internal/systemtest/provider -timeout 20m $(TESTFLAGS) ./... && \
 	$(RACE) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) $(SLOWEST) $$racy
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2

@@ -70,8 +70,8 @@ func (g *Gate) linkByAddress(ctx context.Context, who oidc.Identity) (staff Staf
 			return err
 		}
 		if staff.LinkedAt != nil {
-			// Between both reads, another sign-in may have created the account for this identity:
-			// that needs no lease.
+			// Another sign-in of the same person may have created and linked the account since the
+			// first read: to create an account takes no lease.
 			if linked, err := linkedTo(ctx, q, who); !errors.Is(err, ErrNoStaff) {
 				staff = linked
 				return err

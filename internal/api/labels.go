@@ -21,7 +21,7 @@ func (g LabelOperations) register(a *API) {
 		method: http.MethodGet, path: "/v1/labels", id: "get-labels", tag: forStaff,
 		summary: "This clinic's labels: its words for patients, portal users and other people.", actions: []policy.Action{policy.SeeLabels},
 	}, func(ctx context.Context, _ *struct{}) (*body[labels.Labels], error) {
-		current, err := g.Labels.Current(ctx)
+		current, err := g.Labels.Chosen(ctx)
 		return answerWith(current), err
 	})
 	handle(a, operation{

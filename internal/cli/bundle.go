@@ -82,7 +82,7 @@ func (env *environment) handOver(ctx context.Context, s *system, q bundle.Reques
 	}
 	certificates := certificate.New(certificate.Config{Pool: s.pool, Receipts: issuer.New(issue), Reader: read, Clinic: clinicstore.New(clinicstore.Config{Pool: s.pool, Name: config.ClinicName(os.Environ())}).Name})
 	made, err := bundle.New(bundle.Config{Pool: s.pool, Certificates: certificates, Reader: read, Facts: publisher,
-		Labels: labelstore.New(labelstore.Config{Pool: s.pool}).Current}).HandOver(ctx, q)
+		Labels: labelstore.New(labelstore.Config{Pool: s.pool}).Chosen}).HandOver(ctx, q)
 	if err != nil {
 		return err
 	}

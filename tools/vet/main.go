@@ -28,7 +28,7 @@ func main() {
 }
 
 // testsAlone reports whether a package has test files only, by the configuration that go vet
-// writes for it.  Gosec would find nothing there that counts, and costs more than all else.
+// writes for it. Gosec would find nothing there that counts, and costs more than all else.
 func testsAlone(configuration string) bool {
 	b, err := os.ReadFile(configuration) // #nosec G304 -- go vet names the file
 	if err != nil {
